@@ -1,0 +1,204 @@
+import { isDnsSubdomain } from './dns-names.ts';
+import type { Flow, Protocol } from './flow.ts';
+import { isReservedKey } from './keys.ts';
+import { defaultContainerAnnotation, defaultSplitNetwork, ownAnnotations, userAnnotations } from './names.ts';
+import { didYouMean } from './nearest.ts';
+import type { Refusal, RefusalCode } from './refusal.ts';
+
+/** What the user asks for, once and for all: nobody reads the annotations' text after this. */
+export type ParsedIntent = NoIntent | Intent | InvalidIntent;
+
+export interface NoIntent {
+  readonly kind: 'none';
+}
+
+export interface InvalidIntent {
+  readonly kind: 'invalid';
+  /** At least one; all that is wrong. */
+  readonly refusals: readonly Refusal[];
+}
+
+export interface Intent {
+  readonly kind: 'intent';
+  readonly mode: 'split';
+  readonly primary: { readonly container: string; readonly chosenBy: 'annotation' | 'default-container' | 'first' };
+  readonly flows: IntendedFlows;
+  /** Name of the SplitNetwork. */
+  readonly network: string;
+}
+
+/** `declared`: every port that a container declares is open to each of its peers. `listed` may be empty: `none`. */
+export type IntendedFlows = { readonly kind: 'declared' } | { readonly kind: 'listed'; readonly flows: readonly Flow[] };
+
+/**
+ * @param annotations of the workload, of its Pod template or of the Pod
+ * @param containers names of the Pod's containers in their order, init containers left out
+ * @param basePath of the annotations in the object that the user wrote, for example `spec.template.metadata.annotations`
+ */
+export function parseIntent(
+  annotations: Readonly<Record<string, string>>,
+  containers: readonly string[],
+  basePath: string,
+): ParsedIntent {
+  const values = new Map(Object.entries(annotations));
+  const mode = values.get(userAnnotations.mode);
+  if (mode === undefined) return { kind: 'none' };
+
+  const at: Context = { values, containers, path: (key) => `${basePath}[${key}]` };
+  const primary = parsePrimary(at);
+  const flows = parseFlows(at);
+  const network = parseNetwork(at);
+  const refusals = [
+    ...checkMode(at, mode),
+    ...checkKeys(at),
+    ...[primary, flows, network].flatMap((part) => ('refusals' in part ? part.refusals : [])),
+  ];
+  if ('refusals' in primary || 'refusals' in flows || 'refusals' in network || refusals.length > 0) {
+    return { kind: 'invalid', refusals };
+  }
+  return { kind: 'intent', mode: 'split', primary: primary.value, flows: flows.value, network: network.value };
+}
+
+interface Context {
+  readonly values: ReadonlyMap<string, string>;
+  readonly containers: readonly string[];
+  path(key: string): string;
+}
+
+type Parsed<T> = { readonly value: T } | { readonly refusals: readonly Refusal[] };
+
+function checkMode(at: Context, mode: string): Refusal[] {
+  const path = at.path(userAnnotations.mode);
+  switch (mode) {
+    case 'split':
+      return [];
+    case 'isolate':
+      return [
+        refusal('ModeNotAvailable', path, 'Mode "isolate" is not part of this version.', 'Set it to "split".'),
+      ];
+    default:
+      return [refusal('UnknownMode', path, `Mode ${quote(mode)} is not known.`, 'Set it to "split", or remove it.')];
+  }
+}
+
+const notAvailable: readonly string[] = [userAnnotations.egressVia, userAnnotations.token];
+const known: readonly string[] = Object.values(userAnnotations);
+const own: readonly string[] = Object.values(ownAnnotations);
+
+/** What podsplit does not honour it refuses: a guard that is ignored in silence is worse than none. */
+function checkKeys(at: Context): Refusal[] {
+  return [...at.values.keys()].filter(isReservedKey).flatMap((key) => {
+    const path = at.path(key);
+    if (notAvailable.includes(key)) {
+      return [
+        refusal('AnnotationNotAvailable', path, `${key} is not part of this version.`, 'Remove the annotation.'),
+      ];
+    }
+    // What was removed is read, and judged anew, when the Pod is restored: see split/removed.ts.
+    if (known.includes(key) || key === ownAnnotations.removed) return [];
+    if (own.includes(key)) {
+      return [refusal('ForgedAnnotation', path, `Only podsplit writes ${key}.`, 'Remove the annotation.')];
+    }
+    const allowed = known.filter((name) => !notAvailable.includes(name));
+    return [
+      refusal(
+        'UnknownAnnotation',
+        path,
+        `There is no annotation ${quote(key)}.${didYouMean(key, allowed)}`,
+        `Remove it, or use one of ${allowed.join(', ')}.`,
+      ),
+    ];
+  });
+}
+
+function parsePrimary(at: Context): Parsed<Intent['primary']> {
+  const named = at.values.get(userAnnotations.primary);
+  if (named !== undefined) {
+    if (at.containers.includes(named)) return { value: { container: named, chosenBy: 'annotation' } };
+    return { refusals: [unknownContainer(at, at.path(userAnnotations.primary), named)] };
+  }
+  // kubectl's annotation is a hint to people's tools, and nobody checks it: one that names nothing is no error.
+  const hinted = at.values.get(defaultContainerAnnotation);
+  if (hinted !== undefined && at.containers.includes(hinted)) {
+    return { value: { container: hinted, chosenBy: 'default-container' } };
+  }
+  return { value: { container: at.containers[0] ?? '', chosenBy: 'first' } };
+}
+
+function parseNetwork(at: Context): Parsed<string> {
+  const name = at.values.get(userAnnotations.network) ?? defaultSplitNetwork;
+  // An AddressBlock is called NETWORK-INDEX: some room must be left for the index.
+  if (isDnsSubdomain(name, 240)) return { value: name };
+  return {
+    refusals: [
+      refusal(
+        'InvalidNetwork',
+        at.path(userAnnotations.network),
+        `${quote(name)} cannot name a SplitNetwork.`,
+        'Use lower case letters, digits, "-" and ".", at most 240 characters.',
+      ),
+    ],
+  };
+}
+
+const grammar = 'FROM->TO:PORT or FROM->TO:PORT/udp, separated by commas; or "none"';
+
+function parseFlows(at: Context): Parsed<IntendedFlows> {
+  const text = at.values.get(userAnnotations.flows);
+  if (text === undefined) return { value: { kind: 'declared' } };
+  if (text.trim() === 'none') return { value: { kind: 'listed', flows: [] } };
+  const parsed = text.split(',').map((entry) => parseFlow(at, entry.trim()));
+  const refusals = parsed.flatMap((part) => ('refusals' in part ? part.refusals : []));
+  if (refusals.length > 0) return { refusals };
+  return { value: { kind: 'listed', flows: parsed.flatMap((part) => ('value' in part ? [part.value] : [])) } };
+}
+
+const flowPattern = /^(?<from>[^\s>:]+?)\s*->\s*(?<to>[^\s>:]+):(?<port>[^/]*)(?:\/(?<protocol>.*))?$/;
+
+function parseFlow(at: Context, entry: string): Parsed<Flow> {
+  const path = at.path(userAnnotations.flows);
+  const invalid = (message: string, action: string): Refusal => refusal('InvalidFlow', path, message, action);
+  const match = flowPattern.exec(entry)?.groups;
+  const { from, to, port } = match ?? {};
+  if (from === undefined || to === undefined || port === undefined) {
+    return { refusals: [invalid(`${quote(entry)} is not a flow.`, `Write ${grammar}.`)] };
+  }
+
+  const portNumber = /^[1-9][0-9]{0,4}$/.test(port) ? Number(port) : 0;
+  const protocol = parseProtocol(match?.['protocol'] ?? 'tcp');
+  const refusals = [from, to].filter((name) => !at.containers.includes(name)).map((name) => unknownContainer(at, path, name));
+  if (from === to) {
+    refusals.push(invalid(`${quote(entry)} leads from a container to itself.`, 'Remove it: that needs no flow.'));
+  }
+  if (portNumber < 1 || portNumber > 65535) {
+    refusals.push(invalid(`${quote(entry)} has port ${quote(port)}.`, 'Use a number from 1 to 65535.'));
+  }
+  if (protocol === undefined) {
+    refusals.push(invalid(`${quote(entry)} has an unknown protocol.`, 'Use tcp or udp.'));
+  }
+  if (refusals.length > 0 || protocol === undefined) return { refusals };
+  return { value: { from, to, port: portNumber, protocol } };
+}
+
+function parseProtocol(text: string): Protocol | undefined {
+  const lower = text.toLowerCase();
+  return lower === 'tcp' || lower === 'udp' ? lower : undefined;
+}
+
+function unknownContainer(at: Context, path: string, name: string): Refusal {
+  return refusal(
+    'UnknownContainer',
+    path,
+    `The Pod has no container ${quote(name)}.${didYouMean(name, at.containers)}`,
+    `Use one of ${at.containers.join(', ')}.`,
+  );
+}
+
+function refusal(code: RefusalCode, path: string, message: string, action: string): Refusal {
+  return { code, path, message, action };
+}
+
+/** As JSON, so that odd characters show, and cut to what a message can hold. */
+function quote(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
+}

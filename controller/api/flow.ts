@@ -1,0 +1,23 @@
+/** A flow says "container `from` may reach container `to` on `port`/`protocol`", and nothing about the other direction. */
+export interface Flow {
+  readonly from: string;
+  readonly to: string;
+  /** 1 to 65535. */
+  readonly port: number;
+  readonly protocol: Protocol;
+}
+
+export type Protocol = 'tcp' | 'udp';
+
+/** A port that a container declares: the Pod's own address serves it for everybody that NetworkPolicy lets in. */
+export interface DeclaredPort {
+  readonly container: string;
+  readonly name?: string;
+  readonly port: number;
+  readonly protocol: Protocol;
+}
+
+/** As users write it in `podsplit.io/flows`. */
+export function formatFlow(flow: Flow): string {
+  return `${flow.from}->${flow.to}:${flow.port}${flow.protocol === 'tcp' ? '' : `/${flow.protocol}`}`;
+}

@@ -1,0 +1,70 @@
+/** Every name that podsplit puts on other people's objects. Users see and select by them: they do not change. */
+
+export const group = 'podsplit.io';
+export const version = 'v1alpha1';
+export const apiVersion = `${group}/${version}`;
+
+/** Annotations that users write, on a workload or on its Pod template. */
+export const userAnnotations = {
+  mode: 'podsplit.io/mode',
+  primary: 'podsplit.io/primary',
+  flows: 'podsplit.io/flows',
+  network: 'podsplit.io/network',
+  egressVia: 'podsplit.io/egress-via',
+  token: 'podsplit.io/token',
+} as const;
+
+/** Annotations that only podsplit writes, on the Pods it made or cut. */
+export const ownAnnotations = {
+  /** On the primary, from admission on: what was cut from the Pod, as JSON (`Removed` in split/removed.ts). */
+  removed: 'podsplit.io/removed',
+  /** On each piece: what its init container needs to know, as JSON (`Wiring` in rules/wiring.ts). */
+  wiring: 'podsplit.io/wiring',
+  /** On a sibling: the primary's Pod IPs, for containers that read `status.podIP` by the downward API. */
+  podIP: 'podsplit.io/pod-ip',
+  podIPs: 'podsplit.io/pod-ips',
+  /** On a sibling: the labels and annotations of the primary as the downward API's volume would print them. */
+  podLabels: 'podsplit.io/pod-labels',
+  podAnnotations: 'podsplit.io/pod-annotations',
+} as const;
+
+export const ownLabels = {
+  /** The split Pod that a piece belongs to: `splitId` of the primary's UID. On every piece, the primary too. */
+  split: 'podsplit.io/split',
+  /**
+   * `primary`, `sibling`, or `whole` (opted in, but with nothing to split). The webhook puts it on at admission, so that the
+   * controller watches the Pods that opted in and no others.
+   */
+  role: 'podsplit.io/role',
+  /** The container that a piece runs. */
+  container: 'podsplit.io/container',
+  /** The workload's key: the hash that its NAD, block and policies are named with. */
+  workload: 'podsplit.io/workload',
+  /** On generated objects other than Pods. */
+  managedBy: 'app.kubernetes.io/managed-by',
+} as const;
+
+/** The original label `app` is kept on a sibling as `label.podsplit.io/app`, `k8s.io/app` as `k8s.io.label.podsplit.io/app`. */
+export const originalLabelDomain = 'label.podsplit.io';
+
+export const schedulingGate = 'podsplit.io/network';
+export const readinessGate = 'podsplit.io/pieces-ready';
+
+export const initContainerName = 'podsplit-init';
+export const wiringVolumeName = 'podsplit-wiring';
+export const wiringMountPath = '/run/podsplit';
+export const wiringFile = 'wiring.json';
+
+/** The annotation of the NPWG multi-network specification v1.3, section 4.1. */
+export const networksAnnotation = 'k8s.v1.cni.cncf.io/networks';
+export const networkStatusAnnotation = 'k8s.v1.cni.cncf.io/network-status';
+export const defaultContainerAnnotation = 'kubectl.kubernetes.io/default-container';
+
+export const peerInterface = 'net1';
+/** Generated NetworkAttachmentDefinitions; the admission policies guard this prefix. */
+export const nadNamePrefix = 'podsplit-';
+/** Linux bridges: IFNAMSIZ leaves 15 characters, 12 of them the workload's key. */
+export const bridgeNamePrefix = 'ps-';
+export const defaultSplitNetwork = 'default';
+export const systemNamespace = 'podsplit-system';
+export const fieldManager = 'podsplit';

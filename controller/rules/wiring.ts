@@ -1,0 +1,58 @@
+import type { Flow, Protocol } from '../api/flow.ts';
+
+/**
+ * All that one piece's network namespace has to know; `compile` makes the nftables text of it, `links` the addresses,
+ * neighbours and routes. It travels as JSON in the annotation `podsplit.io/wiring` of the piece, because the primary's
+ * spec is fixed before its addresses are known.
+ */
+export interface Wiring {
+  readonly version: 1;
+  /** `splitId` of the Pod: only for people who read it. */
+  readonly split: string;
+  readonly piece: string;
+  readonly role: Role;
+  /**
+   * `hold`: the init container keeps everything closed and waits. `go`: it loads the rules and lets the piece start.
+   * The controller writes `go` once every piece's Pod IPs are known (init mode cannot be told of them later).
+   */
+  readonly release: 'hold' | 'go';
+  readonly self: Endpoint;
+  /** The other pieces of this Pod, sorted by name. */
+  readonly peers: readonly Peer[];
+  /** The SplitNetwork's ranges: whatever carries an address of theirs belongs on net1 and nowhere else. CIDR form. */
+  readonly pool: { readonly ipv4?: string; readonly ipv6?: string };
+  /** The flows of the whole Pod; a piece picks those that name it. */
+  readonly flows: readonly Flow[];
+  /** Siblings' ports that the primary's Pod IP serves. */
+  readonly facade: readonly FacadePort[];
+}
+
+export type Role = 'primary' | 'sibling';
+
+/** A piece on the peer network. At least one address family. Plain addresses, canonical text form (RFC 5952 for IPv6). */
+export interface Endpoint {
+  readonly mac: string;
+  readonly ipv4?: string;
+  readonly ipv6?: string;
+  /** The addresses of the Pod's eth0. Absent where nobody knows them (a manifest applied without the controller). */
+  readonly podIPs?: readonly string[];
+}
+
+export interface Peer extends Endpoint {
+  readonly name: string;
+  readonly role: Role;
+}
+
+export interface FacadePort {
+  readonly piece: string;
+  readonly port: number;
+  readonly protocol: Protocol;
+}
+
+/** What only the piece itself can see, read in its network namespace when the rules are loaded. */
+export interface Local {
+  /** Addresses of eth0, global scope, canonical form. */
+  readonly podIPs: readonly string[];
+  /** Where the kubelet's probes come from: the node's addresses and the default gateways (facts: differs by CNI). */
+  readonly nodeIPs: readonly string[];
+}
