@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto';
+import type { Flow } from '../api/flow.ts';
+import {
+  array,
+  cidr,
+  dnsLabel,
+  integer,
+  ipAddress,
+  ipv4Address,
+  ipv6Address,
+  macAddress,
+  object,
+  oneOf,
+  optional,
+  type Problem,
+  type Reader,
+  unread,
+} from './json-reader.ts';
+import { contains } from './addresses.ts';
+import type { Endpoint, FacadePort, Peer, Wiring } from './wiring.ts';
+
+/** The annotation `podsplit.io/wiring` does not read as podsplit writes it; nothing of it is used then. */
+export class WiringError extends Error {
+  readonly code = 'InvalidWiring';
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super(`invalid wiring: ${problems.map(({ path, message }) => `${path}: ${message}`).join('; ')}`);
+    this.name = 'WiringError';
+    this.problems = problems;
+  }
+}
+
+const port = integer(1, 65535);
+const protocol = oneOf('tcp', 'udp');
+const role = oneOf('primary', 'sibling');
+
+const endpoint = {
+  mac: macAddress,
+  ipv4: optional(ipv4Address),
+  ipv6: optional(ipv6Address),
+  podIPs: optional(array(ipAddress, 16)),
+};
+
+const flow: Reader<Flow> = object({ from: dnsLabel, to: dnsLabel, port, protocol });
+const facadePort: Reader<FacadePort> = object({ piece: dnsLabel, port, protocol });
+const peer: Reader<Peer> = object({ name: dnsLabel, role, ...endpoint });
+const self: Reader<Endpoint> = object(endpoint);
+
+const wiring: Reader<Wiring> = object({
+  version: oneOf(1),
+  split: dnsLabel,
+  piece: dnsLabel,
+  role,
+  release: oneOf('hold', 'go'),
+  self,
+  peers: array(peer, 255),
+  pool: object({ ipv4: optional(cidr(4)), ipv6: optional(cidr(6)) }),
+  flows: array(flow, 10_000),
+  facade: array(facadePort, 10_000),
+});
+
+/**
+ * Reads the annotation. It may have been written by anybody who may write Pods, and what it says goes into a ruleset:
+ * every field is checked, unknown fields are errors, and so is what contradicts itself. Throws `WiringError` with all
+ * problems found.
+ */
+export function parseWiring(text: string): Wiring {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new WiringError([{ path: '$', message: error instanceof Error ? error.message : 'not JSON' }]);
+  }
+  const problems: Problem[] = [];
+  const parsed = wiring(json, '$', (path, message) => problems.push({ path, message }));
+  if (parsed !== unread && problems.length === 0) problems.push(...contradictions(parsed));
+  if (parsed === unread || problems.length > 0) throw new WiringError(problems);
+  return parsed;
+}
+
+/** One form for one wiring, whatever order its fields were set in: the hash of it proves which rules are loaded. */
+export function formatWiring(value: Wiring): string {
+  return JSON.stringify({
+    version: value.version,
+    split: value.split,
+    piece: value.piece,
+    role: value.role,
+    release: value.release,
+    self: orderedEndpoint(value.self),
+    peers: value.peers.map((p) => ({ name: p.name, role: p.role, ...orderedEndpoint(p) })),
+    pool: { ipv4: value.pool.ipv4, ipv6: value.pool.ipv6 },
+    flows: value.flows.map((f) => ({ from: f.from, to: f.to, port: f.port, protocol: f.protocol })),
+    facade: value.facade.map((f) => ({ piece: f.piece, port: f.port, protocol: f.protocol })),
+  });
+}
+
+/** SHA-256 in hex of an annotation's text. */
+export function wiringHash(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+function orderedEndpoint({ mac, ipv4, ipv6, podIPs }: Endpoint): object {
+  return { mac, ipv4, ipv6, podIPs };
+}
+
+/** What no field alone can tell. */
+function contradictions(w: Wiring): Problem[] {
+  return [...identityProblems(w), ...roleProblems(w), ...flowProblems(w), ...facadeProblems(w)];
+}
+
+function identityProblems(w: Wiring): Problem[] {
+  const problems: Problem[] = [];
+  const seen = new Map<string, string>([[w.piece, '$.piece']]);
+  const unique = (value: string | undefined, path: string): void => {
+    if (value === undefined) return;
+    const first = seen.get(value);
+    if (first === undefined) seen.set(value, path);
+    else problems.push({ path, message: `${value} is already at ${first}` });
+  };
+  const pieces = [{ path: '$.self', piece: w.self as Endpoint & { name?: string } }].concat(
+    w.peers.map((piece, i) => ({ path: `$.peers[${i}]`, piece })),
+  );
+  for (const { path, piece } of pieces) {
+    unique(piece.name, `${path}.name`);
+    unique(piece.mac, `${path}.mac`);
+    for (const family of ['ipv4', 'ipv6'] as const) {
+      const address = piece[family];
+      unique(address, `${path}.${family}`);
+      const range = w.pool[family];
+      if (address !== undefined && (range === undefined || !contains(range, address))) {
+        problems.push({ path: `${path}.${family}`, message: `${address} is not in the pool ${range ?? '(none)'}` });
+      }
+    }
+    if (piece.ipv4 === undefined && piece.ipv6 === undefined) {
+      problems.push({ path, message: 'has neither ipv4 nor ipv6' });
+    }
+    for (const [i, podIP] of (piece.podIPs ?? []).entries()) unique(podIP, `${path}.podIPs[${i}]`);
+  }
+  return problems;
+}
+
+function roleProblems(w: Wiring): Problem[] {
+  const primaries = w.peers.filter((p) => p.role === 'primary').length;
+  const wanted = w.role === 'primary' ? 0 : 1;
+  if (primaries === wanted) return [];
+  return [{ path: '$.peers', message: `a ${w.role} has ${wanted} primary among its peers, found ${primaries}` }];
+}
+
+function flowProblems(w: Wiring): Problem[] {
+  const names = new Set([w.piece, ...w.peers.map((p) => p.name)]);
+  const targets = new Map<string, string>();
+  return w.flows.flatMap((f, i) => {
+    const path = `$.flows[${i}]`;
+    const problems: Problem[] = [];
+    if (!names.has(f.from)) problems.push({ path: `${path}.from`, message: `no piece is named ${f.from}` });
+    if (!names.has(f.to)) problems.push({ path: `${path}.to`, message: `no piece is named ${f.to}` });
+    if (f.from === f.to) problems.push({ path, message: 'leads from a piece to itself' });
+    const key = `${f.from} ${f.port}/${f.protocol}`;
+    const other = targets.get(key);
+    if (other !== undefined) {
+      problems.push({ path, message: `${f.from} already reaches ${other} at ${f.port}/${f.protocol}` });
+    }
+    targets.set(key, f.to);
+    return problems;
+  });
+}
+
+function facadeProblems(w: Wiring): Problem[] {
+  const roles = new Map([[w.piece, w.role], ...w.peers.map((p) => [p.name, p.role] as const)]);
+  const ports = new Map<string, string>();
+  return w.facade.flatMap((f, i) => {
+    const path = `$.facade[${i}]`;
+    const problems: Problem[] = [];
+    if (roles.get(f.piece) !== 'sibling') {
+      problems.push({ path: `${path}.piece`, message: `no sibling is named ${f.piece}` });
+    }
+    const key = `${f.port}/${f.protocol}`;
+    const other = ports.get(key);
+    if (other !== undefined) problems.push({ path, message: `${key} is already ${other}'s` });
+    ports.set(key, f.piece);
+    return problems;
+  });
+}
