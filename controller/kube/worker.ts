@@ -1,0 +1,74 @@
+import type { Logger } from '../observability/log.ts';
+import type { Clock } from './clock.ts';
+import type { WorkQueue } from './work-queue.ts';
+
+/** What became of a key: retry is said by value, so that no error is retried by accident. */
+export type Outcome =
+  | { readonly kind: 'done' }
+  /** All well, but look again: forgets earlier failures. */
+  | { readonly kind: 'requeue'; readonly afterMs: number }
+  /** Tried again with backoff, unless it is terminal: then only a change of the object brings the key back. */
+  | { readonly kind: 'failed'; readonly error: unknown; readonly terminal?: boolean };
+
+export const done: Outcome = { kind: 'done' };
+
+export interface WorkerOptions {
+  /** For logs and metrics. */
+  readonly name: string;
+  readonly queue: WorkQueue;
+  readonly concurrency: number;
+  readonly reconcile: (key: string) => Promise<Outcome>;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly hooks?: WorkerHooks;
+}
+
+export interface WorkerHooks {
+  reconciled?(result: 'done' | 'requeue' | 'failed' | 'terminal', milliseconds: number): void;
+}
+
+export interface Workers {
+  /** Resolves when what was in work is done. */
+  stop(): Promise<void>;
+}
+
+export function startWorkers(options: WorkerOptions): Workers {
+  const loops = Array.from({ length: options.concurrency }, () => workLoop(options));
+  return {
+    async stop() {
+      await options.queue.stop();
+      await Promise.all(loops);
+    },
+  };
+}
+
+async function workLoop(options: WorkerOptions): Promise<void> {
+  const { queue } = options;
+  for (let key = await queue.take(); key !== undefined; key = await queue.take()) {
+    await work(options, key);
+  }
+}
+
+async function work(options: WorkerOptions, key: string): Promise<void> {
+  const { queue, clock, log, name, hooks } = options;
+  const started = clock.monotonic();
+  // A throw is a mistake of ours or something nobody foresaw: it is retried like a failure, and it is loud.
+  const outcome = await options.reconcile(key).catch((error: unknown): Outcome => ({ kind: 'failed', error }));
+  const result = outcome.kind === 'failed' && outcome.terminal === true ? 'terminal' : outcome.kind;
+  switch (outcome.kind) {
+    case 'done':
+      queue.forget(key);
+      break;
+    case 'requeue':
+      queue.forget(key);
+      queue.addAfter(key, outcome.afterMs);
+      break;
+    case 'failed':
+      log.warn({ err: outcome.error, controller: name, key, retries: queue.failures(key), result }, 'reconcile failed');
+      if (outcome.terminal === true) queue.forget(key);
+      else queue.retry(key);
+      break;
+  }
+  hooks?.reconciled?.(result, clock.monotonic() - started);
+  queue.done(key);
+}
