@@ -1,0 +1,64 @@
+// Bundles the two programs: `dist/podsplit.js`, which runs in the cluster, and `dist/cli.js`, `kubectl podsplit`.
+// A bundle starts in a third of the time of its imports and holds half the memory; the image then needs no node_modules.
+//
+//     node hack/build.ts [podsplit] [cli]
+
+import { build, type BuildOptions } from 'esbuild';
+import { chmod, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const repository = join(import.meta.dirname, '..');
+
+export interface Program {
+  readonly entry: string;
+  readonly out: string;
+  /** How the kernel starts the bundle; an interpreter line takes one argument only. */
+  readonly interpreter: string;
+}
+
+export const programs = {
+  // The image has Node at this path and no env(1).
+  podsplit: { entry: 'controller/main.ts', out: 'dist/podsplit.js', interpreter: '/usr/bin/node --enable-source-maps' },
+  cli: { entry: 'controller/cli/main.ts', out: 'dist/cli.js', interpreter: '/usr/bin/env node' },
+} as const satisfies Record<string, Program>;
+
+/** Dependencies that are CommonJS call `require` for Node's own modules, which an ES module does not have. */
+const requireShim =
+  "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
+
+/** Writes `program.out` with its source map, and returns both paths. */
+export async function bundle(program: Program): Promise<readonly string[]> {
+  const out = join(repository, program.out);
+  await build(options(program, out, await packageVersion()));
+  await chmod(out, 0o755);
+  return [out, `${out}.map`];
+}
+
+async function packageVersion(): Promise<string> {
+  const manifest: unknown = JSON.parse(await readFile(join(repository, 'package.json'), 'utf8'));
+  if (typeof manifest === 'object' && manifest !== null && 'version' in manifest) return String(manifest.version);
+  throw new Error('package.json has no version');
+}
+
+function options(program: Program, outfile: string, version: string): BuildOptions {
+  return {
+    entryPoints: [join(repository, program.entry)],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    target: 'node24',
+    format: 'esm',
+    sourcemap: 'linked',
+    // A stack trace needs names and lines, not a second copy of every source.
+    sourcesContent: false,
+    banner: { js: `#!${program.interpreter}\n${requireShim}` },
+    define: { 'process.env.PODSPLIT_VERSION': JSON.stringify(version) },
+    logLevel: 'warning',
+  };
+}
+
+if (import.meta.main) {
+  const wanted = process.argv.slice(2);
+  const chosen = Object.entries(programs).filter(([name]) => wanted.length === 0 || wanted.includes(name));
+  await Promise.all(chosen.map(([, program]) => bundle(program)));
+}
