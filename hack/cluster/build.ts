@@ -1,0 +1,111 @@
+// Builds the cluster's binaries and its two images into the cache that all clones share:
+//
+//     node hack/cluster/build.ts
+//
+// A build's folder is named for a hash of what goes into it, so a fresh clone reuses it and a change makes a new one.
+// It is filled under another name and renamed at the end: what is there is whole.
+
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { writeDockerArchive } from '../images/archive.ts';
+import { goModules } from './modules.ts';
+import type { GoModule, ModuleName } from './modules.ts';
+import { cache, here } from './paths.ts';
+import { run } from './run.ts';
+
+export interface Builds {
+  /** Each module's folder of binaries. */
+  readonly bin: Readonly<Record<ModuleName, string>>;
+  /** The static `pause`: init of every Pod sandbox, and of every node. */
+  readonly pause: string;
+  /** Image archives that every node needs from its start. */
+  readonly images: readonly string[];
+}
+
+export const pauseImage = 'localhost/podsplit/pause:1';
+export const corednsImage = 'localhost/podsplit/coredns:1';
+
+const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false'];
+
+/** Builds what is missing; says what it does. */
+export async function build(): Promise<Builds> {
+  const version = (await run(['go', 'env', 'GOVERSION', 'GOARCH'])).trim();
+  const bin: Partial<Record<ModuleName, string>> = {};
+  for (const name of Object.keys(goModules) as ModuleName[]) bin[name] = await buildModule(goModules[name], version);
+  const whole = bin as Record<ModuleName, string>;
+
+  const pause = await buildPause();
+  const images = await Promise.all([
+    buildImage(pauseImage, join(pause, 'pause'), { Entrypoint: ['/pause'], User: '65535:65535' }),
+    buildImage(corednsImage, join(whole.coredns, 'coredns'), { Entrypoint: ['/coredns'] }),
+  ]);
+  return { bin: whole, pause: join(pause, 'pause'), images };
+}
+
+async function buildModule(module: GoModule, goVersion: string): Promise<string> {
+  const source = join(here, 'go', module.name);
+  const key = createHash('sha256').update(JSON.stringify([goVersion, flags, module]));
+  for (const file of (await readdir(source)).sort()) key.update(file).update(await readFile(join(source, file)));
+  return once(`${module.name}-${key.digest('hex').slice(0, 16)}`, module.cold, async (out) => {
+    const ldflags = `-s -w ${module.ldflags ?? ''}`;
+    for (const [command, target] of Object.entries(module.commands)) {
+      await run(['go', 'build', ...flags, '-ldflags', ldflags, '-o', join(out, command), target], {
+        cwd: source,
+        env: { ...process.env, CGO_ENABLED: '0' },
+      });
+    }
+  });
+}
+
+/** Kubernetes' own pause.c, out of the module that is there anyway. */
+async function buildPause(): Promise<string> {
+  const kubernetes = (
+    await run(['go', 'list', '-mod=readonly', '-m', '-f', '{{.Dir}} {{.Version}}', 'k8s.io/kubernetes'], {
+      cwd: join(here, 'go', 'kubernetes'),
+    })
+  ).trim();
+  const [source = '', version = ''] = kubernetes.split(' ');
+  return once(`pause-${version}`, 'a second', async (out) => {
+    const main = join(source, 'build/pause/linux/pause.c');
+    await run(['gcc', '-Os', '-Wall', '-static', `-DVERSION=${version}`, '-o', join(out, 'pause'), main]);
+  });
+}
+
+/** An image of one binary at its root. */
+async function buildImage(
+  reference: string,
+  binary: string,
+  config: { Entrypoint: readonly string[]; User?: string },
+): Promise<string> {
+  const name = `${basename(binary)}.tar`;
+  const folder = await once(`image-${basename(dirname(binary))}`, 'a second', async (out) => {
+    const root = join(out, 'root');
+    await mkdir(root);
+    await copyFile(binary, join(root, basename(binary)));
+    await writeDockerArchive({ out: join(out, name), reference, root, config });
+    await rm(root, { recursive: true });
+  });
+  return join(folder, name);
+}
+
+/** Fills the cache's folder `name`, unless it is there. Two runs at once both build; the second result is dropped. */
+async function once(name: string, cold: string, fill: (out: string) => Promise<void>): Promise<string> {
+  const folder = join(cache, 'cluster', name);
+  if (existsSync(folder)) return folder;
+  await mkdir(dirname(folder), { recursive: true });
+  console.log(`building ${name} (about ${cold} when nothing is cached)`);
+  const scratch = await mkdtemp(`${folder}.partial-`);
+  try {
+    await fill(scratch);
+    await rename(scratch, folder);
+  } catch (error) {
+    if (!existsSync(folder)) throw error;
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+  return folder;
+}
+
+if (import.meta.main) await build();

@@ -1,0 +1,102 @@
+// Who takes part in the cluster, under which name, and the files in which each finds its key.
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { network, ports } from './names.ts';
+import type { NodeNames } from './names.ts';
+import { kubeconfig, pki } from './paths.ts';
+import { createAuthority, createSigningKey, issue } from './pki.ts';
+import type { Authority, KeyPair } from './pki.ts';
+
+export const server = `https://${network.host.v4}:${ports.apiserver}`;
+
+/** Writes the control plane's keys and the administrator's kubeconfig; the authority signs for the nodes as well. */
+export async function writeControlPlaneCredentials(): Promise<Authority> {
+  await mkdir(pki, { recursive: true });
+  const authority = await createAuthority('podsplit-cluster');
+  // Whoever this second authority signs may act as anybody (the API server's aggregation proxy), so it is its own.
+  const proxies = await createAuthority('podsplit-cluster-front-proxy');
+
+  await writePair('ca', authority.pem);
+  await writePair('front-proxy-ca', proxies.pem);
+  const tokens = await createSigningKey();
+  await writePrivate(join(pki, 'service-accounts.key'), tokens.key);
+  await writePrivate(join(pki, 'service-accounts.pub'), tokens.publicKey);
+  await writePair('front-proxy', await issue(proxies, { commonName: 'front-proxy' }));
+  await writePair(
+    'kubelet-client',
+    await issue(authority, { commonName: 'kube-apiserver', organizations: ['system:masters'] }),
+  );
+  await writePair(
+    'apiserver',
+    await issue(authority, {
+      commonName: 'kube-apiserver',
+      serves: {
+        dns: ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'],
+        ips: [network.host.v4, network.host.v6, '10.96.0.1', 'fd00:96::1', '127.0.0.1'],
+      },
+    }),
+  );
+  await writeKubeconfig(authority, join(pki, 'controller-manager.kubeconfig'), 'system:kube-controller-manager');
+  await writeKubeconfig(authority, join(pki, 'scheduler.kubeconfig'), 'system:kube-scheduler');
+  await writeKubeconfig(authority, kubeconfig, 'admin', ['system:masters']);
+  return authority;
+}
+
+/** Writes a node's keys into the folder that it will see as its configuration. */
+export async function writeNodeCredentials(authority: Authority, node: NodeNames, folder: string): Promise<void> {
+  const kubelet = await issue(authority, {
+    commonName: `system:node:${node.name}`,
+    organizations: ['system:nodes'],
+    serves: { dns: [node.name], ips: [node.address.v4, node.address.v6] },
+  });
+  await writePrivate(join(folder, 'ca.crt'), authority.pem.certificate);
+  await writePrivate(join(folder, 'kubelet.crt'), kubelet.certificate);
+  await writePrivate(join(folder, 'kubelet.key'), kubelet.key);
+  await writePrivate(join(folder, 'kubelet.kubeconfig'), kubeconfigText(authority, kubelet));
+  await writeKubeconfig(authority, join(folder, 'kube-proxy.kubeconfig'), 'system:kube-proxy');
+  // The rights of these two are in manifests/node-rbac.yaml.
+  await writeKubeconfig(authority, join(folder, 'kube-router.kubeconfig'), 'podsplit:kube-router');
+  await writeKubeconfig(authority, join(folder, 'multus.kubeconfig'), 'podsplit:multus');
+}
+
+async function writeKubeconfig(
+  authority: Authority,
+  path: string,
+  commonName: string,
+  organizations: readonly string[] = [],
+): Promise<void> {
+  await writePrivate(path, kubeconfigText(authority, await issue(authority, { commonName, organizations })));
+}
+
+function kubeconfigText(authority: Authority, pair: KeyPair): string {
+  const base64 = (text: string): string => Buffer.from(text).toString('base64');
+  return stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [
+      {
+        name: 'podsplit',
+        cluster: { server, 'certificate-authority-data': base64(authority.pem.certificate) },
+      },
+    ],
+    users: [
+      {
+        name: 'podsplit',
+        user: { 'client-certificate-data': base64(pair.certificate), 'client-key-data': base64(pair.key) },
+      },
+    ],
+    contexts: [{ name: 'podsplit', context: { cluster: 'podsplit', user: 'podsplit' } }],
+    'current-context': 'podsplit',
+  });
+}
+
+async function writePair(name: string, pair: KeyPair): Promise<void> {
+  await writePrivate(join(pki, `${name}.crt`), pair.certificate);
+  await writePrivate(join(pki, `${name}.key`), pair.key);
+}
+
+function writePrivate(path: string, content: string): Promise<void> {
+  return writeFile(path, content, { mode: 0o600 });
+}

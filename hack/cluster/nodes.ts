@@ -1,0 +1,103 @@
+// A node: one set of namespaces, in which the usual daemons run with the usual paths.
+//
+// Its mounts, its network and its processes are held by nothing but its init, so killing that one process is to pull
+// the plug: nothing remains in the machine's own namespaces.
+
+import { existsSync } from 'node:fs';
+import { cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Builds } from './build.ts';
+import { writeNodeCredentials } from './credentials.ts';
+import type { NodeNames } from './names.ts';
+import { connectNode } from './network.ts';
+import { containerdConfig, kubeletConfig, multusConfig, nodeDaemons } from './node-config.ts';
+import { here, logs, nodeState } from './paths.ts';
+import type { Authority } from './pki.ts';
+import { daemonEnvironment, daemonShell, isAlive, startDaemon } from './processes.ts';
+import { attempt, run, until } from './run.ts';
+
+/** Writes what a node needs before it starts; its folders keep their content from one start to the next. */
+export async function prepareNode(node: NodeNames, builds: Builds, authority: Authority): Promise<void> {
+  const state = nodeState(node.name);
+  const plugins = join(state, 'opt/cni/bin');
+  const networks = join(state, 'etc/cni/net.d');
+  const configuration = join(state, 'conf');
+  for (const folder of ['etc.work', 'var/lib', 'var/log', 'run']) {
+    await mkdir(join(state, folder), { recursive: true });
+  }
+  for (const folder of [plugins, configuration, join(networks, 'multus.d')]) await mkdir(folder, { recursive: true });
+
+  await writeNodeCredentials(authority, node, configuration);
+  await writeFile(join(configuration, 'kubelet.yaml'), kubeletConfig(node));
+  await writeFile(join(configuration, 'containerd.toml'), containerdConfig());
+  await writeFile(join(networks, '00-multus.conf'), multusConfig(node));
+  await cp(join(configuration, 'multus.kubeconfig'), join(networks, 'multus.d/multus.kubeconfig'));
+  // The resolver of Pods with dnsPolicy Default: nobody out there answers.
+  await writeFile(join(state, 'etc/resolv.conf'), '# the embedded cluster has no world outside\n');
+  // Copies, not links: Pods install plugins of their own beside them.
+  for (const source of [builds.bin['cni-plugins'], builds.bin.multus]) await cp(source, plugins, { recursive: true });
+}
+
+/** Starts a prepared node as far as its container runtime; the kubelet needs an API server (see startKubelet). */
+export async function startRuntime(node: NodeNames, builds: Builds, count: number): Promise<void> {
+  const pid = await startNamespaces(node.name, [
+    '/bin/sh',
+    join(here, 'node-init.sh'),
+    node.name,
+    nodeState(node.name),
+    builds.pause,
+    builds.bin.kubernetes,
+    builds.bin['kube-router'],
+  ]);
+  await connectNode(node, pid, count);
+  await until(`${node.name}'s file system`, 20, () => attempt(enter(node.name, ['test', '-e', '/run/node/init'])));
+  await startInNode(node.name, 'containerd', ['containerd', '--config', '/run/node/conf/containerd.toml']);
+  await until(`${node.name}'s containerd`, 30, () => attempt(enter(node.name, ['ctr', 'version'])));
+}
+
+/** Starts the daemons of a node that talk to the API server. */
+export async function startKubelet(node: NodeNames): Promise<void> {
+  for (const daemon of nodeDaemons(node)) await startInNode(node.name, daemon.name, daemon.argv);
+}
+
+/**
+ * Starts a process in namespaces of its own, which record its number in the folder of `name`, and returns that.
+ * It is the init of its pid namespace, and `unshare` waits for it.
+ */
+export async function startNamespaces(name: string, init: readonly string[]): Promise<number> {
+  const record = join(nodeState(name), 'pid');
+  await rm(record, { force: true });
+  const log = join(logs, `${name}.log`);
+  const unshare = [
+    'unshare',
+    '--net',
+    '--pid',
+    '--mount',
+    '--uts',
+    '--fork',
+    '--kill-child',
+    '--propagation',
+    'private',
+  ];
+  const started = await startDaemon([...unshare, '--', ...init], log);
+  let pid = 0;
+  await until(`the namespaces of ${name}`, 20, async () => {
+    if (!(await isAlive(started))) throw new Error(`${name} ended; see ${log}`);
+    if (!existsSync(record)) return false;
+    pid = Number(await readFile(record, 'utf8'));
+    return pid > 0;
+  });
+  return pid;
+}
+
+/** A command line that runs `argv` inside a node. */
+export function enter(name: string, argv: readonly string[]): string[] {
+  return [join(here, 'enter.sh'), name, ...argv];
+}
+
+/** Starts a daemon inside a node; it outlives the command that started it, as a child of the node's init. */
+async function startInNode(name: string, daemon: string, argv: readonly string[]): Promise<void> {
+  const log = `/var/log/${daemon}.log`;
+  const detach = ['/bin/sh', '-c', `exec setsid --fork "$@" < /dev/null >> ${log} 2>&1`, 'sh'];
+  await run(enter(name, [...daemonShell, ...detach, ...argv]), { env: daemonEnvironment });
+}
