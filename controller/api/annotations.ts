@@ -28,7 +28,8 @@ export interface Intent {
 }
 
 /** `declared`: every port that a container declares is open to each of its peers. `listed` may be empty: `none`. */
-export type IntendedFlows = { readonly kind: 'declared' } | { readonly kind: 'listed'; readonly flows: readonly Flow[] };
+export type IntendedFlows =
+  { readonly kind: 'declared' } | { readonly kind: 'listed'; readonly flows: readonly Flow[] };
 
 /**
  * @param annotations of the workload, of its Pod template or of the Pod
@@ -73,9 +74,7 @@ function checkMode(at: Context, mode: string): Refusal[] {
     case 'split':
       return [];
     case 'isolate':
-      return [
-        refusal('ModeNotAvailable', path, 'Mode "isolate" is not part of this version.', 'Set it to "split".'),
-      ];
+      return [refusal('ModeNotAvailable', path, 'Mode "isolate" is not part of this version.', 'Set it to "split".')];
     default:
       return [refusal('UnknownMode', path, `Mode ${quote(mode)} is not known.`, 'Set it to "split", or remove it.')];
   }
@@ -90,9 +89,7 @@ function checkKeys(at: Context): Refusal[] {
   return [...at.values.keys()].filter(isReservedKey).flatMap((key) => {
     const path = at.path(key);
     if (notAvailable.includes(key)) {
-      return [
-        refusal('AnnotationNotAvailable', path, `${key} is not part of this version.`, 'Remove the annotation.'),
-      ];
+      return [refusal('AnnotationNotAvailable', path, `${key} is not part of this version.`, 'Remove the annotation.')];
     }
     // What was removed is read, and judged anew, when the Pod is restored: see split/removed.ts.
     if (known.includes(key) || key === ownAnnotations.removed) return [];
@@ -166,7 +163,9 @@ function parseFlow(at: Context, entry: string): Parsed<Flow> {
 
   const portNumber = /^[1-9][0-9]{0,4}$/.test(port) ? Number(port) : 0;
   const protocol = parseProtocol(match?.['protocol'] ?? 'tcp');
-  const refusals = [from, to].filter((name) => !at.containers.includes(name)).map((name) => unknownContainer(at, path, name));
+  const refusals = [from, to]
+    .filter((name) => !at.containers.includes(name))
+    .map((name) => unknownContainer(at, path, name));
   if (from === to) {
     refusals.push(invalid(`${quote(entry)} leads from a container to itself.`, 'Remove it: that needs no flow.'));
   }

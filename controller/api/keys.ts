@@ -1,5 +1,5 @@
 import { shortHash } from './identity.ts';
-import { group, originalLabelDomain } from './names.ts';
+import { group, originalAnnotationDomain, originalLabelDomain } from './names.ts';
 
 /** Label and annotation keys are `name` or `domain/name`, the domain at most 253 characters. */
 const maxDomainLength = 253;
@@ -24,8 +24,6 @@ export function originalLabelKey(key: string): string {
 export function originalAnnotationKey(key: string): string {
   return underDomain(key, originalAnnotationDomain);
 }
-
-const originalAnnotationDomain = `annotation.${group}`;
 
 function underDomain(key: string, parent: string): string {
   const slash = key.indexOf('/');

@@ -26,6 +26,9 @@ export const ownAnnotations = {
   /** On a sibling: the labels and annotations of the primary as the downward API's volume would print them. */
   podLabels: 'podsplit.io/pod-labels',
   podAnnotations: 'podsplit.io/pod-annotations',
+  /** Likewise the primary's name and UID, where a volume of the sibling prints them. */
+  podName: 'podsplit.io/pod-name',
+  podUID: 'podsplit.io/pod-uid',
 } as const;
 
 export const ownLabels = {
@@ -46,6 +49,9 @@ export const ownLabels = {
 
 /** The original label `app` is kept on a sibling as `label.podsplit.io/app`, `k8s.io/app` as `k8s.io.label.podsplit.io/app`. */
 export const originalLabelDomain = 'label.podsplit.io';
+
+/** Where a sibling keeps an annotation of the primary that its volumes print: see `originalAnnotationKey`. */
+export const originalAnnotationDomain = 'annotation.podsplit.io';
 
 export const schedulingGate = 'podsplit.io/network';
 export const readinessGate = 'podsplit.io/pieces-ready';

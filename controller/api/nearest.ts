@@ -11,9 +11,9 @@ export function didYouMean(read: string, known: readonly string[]): string {
 function editDistance(a: string, b: string): number {
   if (a.length > 253 || b.length > 253) return Infinity;
   let row = Array.from({ length: b.length + 1 }, (_, index) => index);
-  for (const [i, left] of [...a].entries()) {
+  for (const [i, left] of Array.from(a).entries()) {
     const next = [i + 1];
-    for (const [j, right] of [...b].entries()) {
+    for (const [j, right] of Array.from(b).entries()) {
       const substitution = (row[j] ?? 0) + (left === right ? 0 : 1);
       next.push(Math.min(substitution, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
     }

@@ -1,0 +1,66 @@
+import type { Refusal, RefusalCode } from '../../api/refusal.ts';
+import type { Division } from '../divide.ts';
+import {
+  foreignResourceFields,
+  missingVolumes,
+  nativeSidecars,
+  networkCapabilities,
+  privilegedContainers,
+} from './containers.ts';
+import { ownNetworks, reservedLabels, reservedNames } from './metadata.ts';
+import {
+  hostNamespaces,
+  nodeName,
+  podLevelResources,
+  sharedProcessNamespace,
+  tooManyContainers,
+  windows,
+} from './pod-fields.ts';
+import { flowPortConflicts, portNamesTwice, portsDeclaredTwice, unsupportedProtocols } from './ports.ts';
+import { foreignProbes } from './probes.ts';
+import { sharedEmptyDirs, sharedEphemeralVolumes, sharedReadWriteOncePod, sharedResourceClaims } from './sharing.ts';
+import type { DividedSubject, Finding, Subject } from './subject.ts';
+
+type PodCheck = readonly [RefusalCode, (subject: Subject) => readonly Finding[]];
+type DivisionCheck = readonly [RefusalCode, (subject: DividedSubject) => readonly Finding[]];
+
+/** What no Pod may have, whichever way it is divided. */
+const podChecks: readonly PodCheck[] = [
+  ['ReservedLabel', reservedLabels],
+  ['ReservedName', reservedNames],
+  ['OwnNetworks', ownNetworks],
+  ['HostNamespace', hostNamespaces],
+  ['SharedProcessNamespace', sharedProcessNamespace],
+  ['WindowsPod', windows],
+  ['PodLevelResources', podLevelResources],
+  ['PrivilegedContainer', privilegedContainers],
+  ['NetworkCapability', networkCapabilities],
+  ['NativeSidecar', nativeSidecars],
+  ['UnsupportedProtocol', unsupportedProtocols],
+  ['PortDeclaredTwice', portsDeclaredTwice],
+  ['PortNameTwice', portNamesTwice],
+  ['ResourceFieldOfOtherContainer', foreignResourceFields],
+  ['NodeNameSet', nodeName],
+  ['TooManyContainers', tooManyContainers],
+  ['InvalidPod', missingVolumes],
+];
+
+/** What depends on which container is the primary. */
+const divisionChecks: readonly DivisionCheck[] = [
+  ['FlowPortConflict', flowPortConflicts],
+  ['SharedEmptyDir', sharedEmptyDirs],
+  ['SharedEphemeralVolume', sharedEphemeralVolumes],
+  ['SharedReadWriteOncePod', sharedReadWriteOncePod],
+  ['SharedResourceClaim', sharedResourceClaims],
+  ['ProbeOfOtherContainer', foreignProbes],
+];
+
+export function checkPod(subject: Subject): readonly Refusal[] {
+  return podChecks.flatMap(([code, check]) => check(subject).map((finding) => ({ code, ...finding })));
+}
+
+export function checkDivision(subject: Subject, division: Division): readonly Refusal[] {
+  return divisionChecks.flatMap(([code, check]) =>
+    check({ ...subject, division }).map((finding) => ({ code, ...finding })),
+  );
+}

@@ -1,0 +1,59 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { declaredPortsOf, specOf } from '../pod.ts';
+import { type DividedSubject, type Finding, indexed } from './subject.ts';
+
+const probes = ['livenessProbe', 'readinessProbe', 'startupProbe'] as const;
+const hooks = ['postStart', 'preStop'] as const;
+
+/** The kubelet calls them at the sibling's own address, where only the sibling's ports are. */
+export function foreignProbes({ pod, division }: DividedSubject): Finding[] {
+  const siblings = new Set(division.siblings.map((piece) => piece.name));
+  return indexed(specOf(pod).containers, 'spec.containers')
+    .filter(({ item }) => siblings.has(item.name))
+    .flatMap(({ item: container, path }) =>
+      calls(container, path).flatMap((call): Finding[] => {
+        const owner = ownerOfPort(pod, call.port);
+        if (owner === undefined || owner === container.name || ownsPort(container, call.port)) return [];
+        return [
+          {
+            path: call.path,
+            message: `Container ${JSON.stringify(container.name)} is probed at port ${call.port} of container ${JSON.stringify(owner)}.`,
+            action: `Give the probe a port of ${JSON.stringify(container.name)}, or move it to ${JSON.stringify(owner)}.`,
+          },
+        ];
+      }),
+    );
+}
+
+interface Call {
+  readonly path: string;
+  readonly port: number | string;
+}
+
+function calls(container: IContainer, path: string): readonly Call[] {
+  const handlers = [
+    ...probes.map((field) => ({ path: `${path}.${field}`, handler: container[field] })),
+    ...hooks.map((field) => ({ path: `${path}.lifecycle.${field}`, handler: container.lifecycle?.[field] })),
+  ];
+  return handlers.flatMap(({ path, handler }) => {
+    const grpc = handler !== undefined && 'grpc' in handler ? handler.grpc.port : undefined;
+    const found: readonly [string, number | string | undefined][] = [
+      ['httpGet', handler?.httpGet?.port],
+      ['tcpSocket', handler?.tcpSocket?.port],
+      ['grpc', grpc],
+    ];
+    return found.flatMap(([kind, port]) => (port === undefined ? [] : [{ path: `${path}.${kind}.port`, port }]));
+  });
+}
+
+/** All three kinds of call are TCP. */
+function ownsPort(container: IContainer, port: number | string): boolean {
+  return declaredPortsOf(container).some(
+    (declared) => declared.name === port || (declared.port === port && declared.protocol === 'tcp'),
+  );
+}
+
+function ownerOfPort(pod: IPod, port: number | string): string | undefined {
+  return specOf(pod).containers.find((container) => ownsPort(container, port))?.name;
+}

@@ -1,0 +1,83 @@
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import type { IVolume } from 'kubernetes-models/v1/Volume';
+import type { Division } from '../divide.ts';
+import type { Piece } from '../plan.ts';
+import { claimNamesOf, isEmptyDir, specOf } from '../pod.ts';
+import { type DividedSubject, type Finding, indexed } from './subject.ts';
+
+interface SharedVolume {
+  readonly volume: IVolume;
+  readonly path: string;
+  readonly users: string;
+}
+
+function sharedVolumes(pod: IPod, division: Division): readonly SharedVolume[] {
+  return indexed(specOf(pod).volumes, 'spec.volumes').flatMap(({ item: volume, path }) => {
+    const users = [division.primary, ...division.siblings].filter((piece) => piece.volumes.includes(volume));
+    return users.length < 2 ? [] : [{ volume, path, users: listOf(users) }];
+  });
+}
+
+function listOf(pieces: readonly Piece[]): string {
+  return pieces.map((piece) => JSON.stringify(piece.name)).join(' and ');
+}
+
+export function sharedEmptyDirs({ pod, division }: DividedSubject): Finding[] {
+  return sharedVolumes(pod, division)
+    .filter(({ volume }) => isEmptyDir(volume))
+    .map(({ volume, path, users }) => ({
+      path,
+      message: `emptyDir ${JSON.stringify(volume.name)} is shared by the pieces ${users} (init containers belong to the primary).`,
+      action: 'Use a claim that several Pods can mount, a ConfigMap or a Secret, or do not split this Pod.',
+    }));
+}
+
+export function sharedEphemeralVolumes({ pod, division }: DividedSubject): Finding[] {
+  return sharedVolumes(pod, division).flatMap(({ volume, path, users }): Finding[] => {
+    const kind = ephemeralKind(volume);
+    if (kind === undefined) return [];
+    return [
+      {
+        path,
+        message: `Volume ${JSON.stringify(volume.name)} (${kind}) is made anew for each Pod, and shared by the pieces ${users}.`,
+        action: 'Use a persistent claim that several Pods can mount, or do not split this Pod.',
+      },
+    ];
+  });
+}
+
+/** Each of these is one copy a Pod. A read-only inline CSI volume is the same for all: secrets, certificates. */
+function ephemeralKind(volume: IVolume): string | undefined {
+  if (volume.ephemeral !== undefined) return 'ephemeral';
+  if (volume.gitRepo !== undefined) return 'gitRepo';
+  if (volume.csi !== undefined && volume.csi.readOnly !== true) return 'csi, writable';
+  return undefined;
+}
+
+export function sharedReadWriteOncePod({ pod, options, division }: DividedSubject): Finding[] {
+  const claims = options.readWriteOncePodClaims ?? new Set<string>();
+  return sharedVolumes(pod, division)
+    .filter(({ volume }) => claims.has(volume.persistentVolumeClaim?.claimName ?? ''))
+    .map(({ volume, path, users }) => ({
+      path,
+      message: `Claim ${JSON.stringify(volume.persistentVolumeClaim?.claimName)} is ReadWriteOncePod, and shared by the pieces ${users}.`,
+      action: 'Use a claim of mode ReadWriteOnce: all pieces run on one node.',
+    }));
+}
+
+export function sharedResourceClaims({ pod, division }: DividedSubject): Finding[] {
+  const pieces = [division.primary, ...division.siblings];
+  return indexed(specOf(pod).resourceClaims, 'spec.resourceClaims').flatMap(({ item, path }) => {
+    const users = pieces.filter((piece) =>
+      [piece.container, ...piece.initContainers].some((container) => claimNamesOf(container).has(item.name)),
+    );
+    if (users.length < 2) return [];
+    return [
+      {
+        path,
+        message: `Resource claim ${JSON.stringify(item.name)} is used by the pieces ${listOf(users)}.`,
+        action: 'Give each container a claim of its own.',
+      },
+    ];
+  });
+}

@@ -1,0 +1,87 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { ownAnnotations, ownLabels, readinessGate, schedulingGate } from '../api/names.ts';
+import { initContainer, wiringVolume } from './init-container.ts';
+import type { Plan, SplitOptions } from './plan.ts';
+import { annotationsOf, labelsOf, pickEntries, specOf, without } from './pod.ts';
+import { formatRemoved, removedBy } from './removed.ts';
+
+/**
+ * What admission leaves of a Pod: its primary container, held back until it is wired, and the rest in an annotation.
+ * Cutting a cut Pod again changes nothing, or merges what another webhook has added. Fields that podsplit does not know
+ * stay as they are.
+ */
+export function cutPod(pod: IPod, plan: Plan, options: SplitOptions): IPod {
+  const spec = specOf(pod);
+  const { primary } = plan;
+  const removed = removedBy(plan);
+  const schedulingGates = (spec.schedulingGates ?? []).filter((gate) => gate.name !== schedulingGate);
+  const readinessGates = (spec.readinessGates ?? []).filter((gate) => gate.conditionType !== readinessGate);
+  return {
+    ...pod,
+    metadata: {
+      ...pod.metadata,
+      // The controller selects by the role. The rest of the labels needs the Pod's UID, which it has not got yet.
+      labels: { ...labelsOf(pod), [ownLabels.role]: 'primary', [ownLabels.container]: primary.name },
+      annotations: {
+        ...pickEntries(annotationsOf(pod), (key) => !Object.hasOwn(removed.annotations, key)),
+        [ownAnnotations.removed]: formatRemoved(removed),
+      },
+    },
+    spec: {
+      ...without(spec, 'resourceClaims'),
+      containers: [facade(plan)],
+      initContainers: [initContainer(options), ...primary.initContainers],
+      volumes: [...primary.volumes, wiringVolume()],
+      ...(primary.resourceClaims.length === 0 ? {} : { resourceClaims: [...primary.resourceClaims] }),
+      schedulingGates: [...schedulingGates, { name: schedulingGate }],
+      readinessGates: [...readinessGates, { conditionType: readinessGate }],
+    },
+  };
+}
+
+/**
+ * The primary container with its siblings' ports. The Pod's address serves them: Services resolve a named targetPort by
+ * the Pod's containers, and a hostPort must be this Pod's.
+ */
+function facade(plan: Plan): IContainer {
+  const { container } = plan.primary;
+  const ports = plan.siblings.flatMap((piece) => piece.container.ports ?? []);
+  return ports.length === 0 ? container : { ...container, ports: [...(container.ports ?? []), ...ports] };
+}
+
+/** RFC 6902, as an AdmissionResponse carries it. */
+export type JsonPatchOperation =
+  | { readonly op: 'add' | 'replace'; readonly path: string; readonly value: unknown }
+  | { readonly op: 'remove'; readonly path: string };
+
+/** The operations that make `cutPod(pod, …)` of `pod`: one for each changed field of the spec, label and annotation. */
+export function cutPatch(pod: IPod, plan: Plan, options: SplitOptions): readonly JsonPatchOperation[] {
+  const cut = cutPod(pod, plan, options);
+  return [
+    ...mapOperations('/metadata/labels', pod.metadata?.labels, labelsOf(cut)),
+    ...mapOperations('/metadata/annotations', pod.metadata?.annotations, annotationsOf(cut)),
+    ...mapOperations('/spec', pod.spec, specOf(cut)),
+  ];
+}
+
+function mapOperations(path: string, before: object | null | undefined, after: object): JsonPatchOperation[] {
+  if (before === undefined || before === null) return [{ op: 'add', path, value: after }];
+  const old = new Map<string, unknown>(Object.entries(before));
+  const wanted = new Map<string, unknown>(Object.entries(after));
+  return [
+    ...[...old.keys()]
+      .filter((key) => !wanted.has(key))
+      .map((key): JsonPatchOperation => ({ op: 'remove', path: `${path}/${escapePointer(key)}` })),
+    ...[...wanted]
+      .filter(([key, value]) => !isDeepStrictEqual(old.get(key), value))
+      // RFC 6902, section 4.1: "add" on a member that exists replaces it.
+      .map(([key, value]): JsonPatchOperation => ({ op: 'add', path: `${path}/${escapePointer(key)}`, value })),
+  ];
+}
+
+/** RFC 6901, section 3. */
+function escapePointer(key: string): string {
+  return key.replaceAll('~', '~0').replaceAll('/', '~1');
+}

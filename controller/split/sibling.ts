@@ -1,0 +1,190 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
+import type { IVolume } from 'kubernetes-models/v1/Volume';
+import { isDnsLabel } from '../api/dns-names.ts';
+import { siblingName, splitId } from '../api/identity.ts';
+import { originalLabelKey } from '../api/keys.ts';
+import { networksAnnotation, ownAnnotations, ownLabels, schedulingGate } from '../api/names.ts';
+import { type VisiblePod, rewriteEnvironment, rewriteVolume, visiblePod, volumeAnnotations } from './downward-api.ts';
+import { initContainer, wiringVolume } from './init-container.ts';
+import type { Piece, Plan, SplitOptions } from './plan.ts';
+import { specOf, volumeNamesOf, without } from './pod.ts';
+
+export interface SiblingInput {
+  /** The cut Pod with its name and namespace, and its UID where there is one yet. */
+  readonly primary: IPod;
+  readonly plan: Plan;
+  /** One of the plan's siblings. */
+  readonly piece: Piece;
+  readonly workloadKey: string;
+  /** Values of the two annotations, as far as they are known. */
+  readonly wiring: string | undefined;
+  readonly networks: string | undefined;
+  /** Whether the primary owns it: offline nobody knows its UID. */
+  readonly owner: boolean;
+  readonly gated: boolean;
+  readonly options: SplitOptions;
+}
+
+/**
+ * Fields of the Pod's spec that a sibling does not take over. All others it does, those included that podsplit does not
+ * know: what was true of the Pod is true of its pieces.
+ */
+const notInherited = [
+  // Its own.
+  'containers',
+  'initContainers',
+  'ephemeralContainers',
+  'volumes',
+  'resourceClaims',
+  'schedulingGates',
+  // The primary's readiness is the Pod's.
+  'readinessGates',
+  // Placement is the primary's, and the sibling follows it.
+  'affinity',
+  'nodeName',
+  'nodeSelector',
+  'topologySpreadConstraints',
+  'schedulingGroup',
+  // Admission plugins compute these of priorityClassName and runtimeClassName, and refuse a Pod that brings them along.
+  'priority',
+  'preemptionPolicy',
+  'overhead',
+  // Given by name or by the override, see below.
+  'hostname',
+  'hostnameOverride',
+] as const;
+
+/** The Pod that runs one of the removed containers. */
+export function siblingPod(input: SiblingInput): IPod {
+  const { primary, plan, piece, options } = input;
+  const visible = visiblePod(primary, plan);
+  const { name = '', namespace, uid } = primary.metadata ?? {};
+  const own = withoutInjectedToken(piece);
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: siblingName(name, identityOf(primary), piece.name),
+      ...(namespace === undefined ? {} : { namespace }),
+      labels: siblingLabels(input, visible),
+      annotations: {
+        ...piece.annotations,
+        ...volumeAnnotations(own.volumes, visible),
+        ...(input.wiring === undefined ? {} : { [ownAnnotations.wiring]: input.wiring }),
+        ...(input.networks === undefined ? {} : { [networksAnnotation]: input.networks }),
+      },
+      ...(input.owner && uid !== undefined
+        ? {
+            ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name, uid, controller: true, blockOwnerDeletion: true }],
+          }
+        : {}),
+    },
+    spec: {
+      ...without(specOf(primary), ...notInherited),
+      ...hostnameOf(primary),
+      initContainers: [initContainer(options)],
+      containers: [rewriteEnvironment(withoutHostPorts(own.container), visible)],
+      volumes: [...own.volumes.map((volume) => rewriteVolume(volume, visible)), wiringVolume()],
+      ...(piece.resourceClaims.length === 0 ? {} : { resourceClaims: [...piece.resourceClaims] }),
+      affinity: besidePrimary(primary),
+      ...(input.gated ? { schedulingGates: [{ name: schedulingGate }] } : {}),
+    },
+  };
+}
+
+/** The value of `podsplit.io/split`: by the UID, or, where there is none yet, by what the Pod will be called. */
+export function splitIdOf(primary: IPod): string {
+  return splitId(identityOf(primary));
+}
+
+function identityOf(primary: IPod): string {
+  const { uid, namespace = '', name = '' } = primary.metadata ?? {};
+  return uid ?? `${namespace}/${name}`;
+}
+
+/** None of the workload's own labels: no selector of a ReplicaSet, HPA, PDB or Service may find a sibling. */
+function siblingLabels(input: SiblingInput, visible: VisiblePod): Record<string, string> {
+  const original = Object.entries(visible.labels).map(([key, value]): [string, string] => [
+    originalLabelKey(key),
+    value,
+  ]);
+  return {
+    ...Object.fromEntries(original),
+    [ownLabels.split]: splitIdOf(input.primary),
+    [ownLabels.role]: 'sibling',
+    [ownLabels.container]: input.piece.name,
+    [ownLabels.workload]: input.workloadKey,
+  };
+}
+
+/** Required, and in this direction only: in both, the scheduler would wait for ever (facts: placement). */
+function besidePrimary(primary: IPod): NonNullable<IPodSpec['affinity']> {
+  return {
+    podAffinity: {
+      requiredDuringSchedulingIgnoredDuringExecution: [
+        {
+          labelSelector: { matchLabels: { [ownLabels.split]: splitIdOf(primary), [ownLabels.role]: 'primary' } },
+          topologyKey: 'kubernetes.io/hostname',
+        },
+      ],
+    },
+  };
+}
+
+/**
+ * The hostname that the container had in the Pod: the Pod's own name, unless its spec says otherwise. A name with dots is
+ * no `hostname`; `hostnameOverride` takes it (KEP-4762), where setHostnameAsFQDN does not forbid that.
+ */
+function hostnameOf(primary: IPod): Pick<IPodSpec, 'hostname' | 'hostnameOverride'> {
+  const spec = specOf(primary);
+  const { hostname, hostnameOverride } = spec;
+  if (isSet(hostname) || isSet(hostnameOverride)) {
+    return {
+      ...(isSet(hostname) ? { hostname } : {}),
+      ...(isSet(hostnameOverride) ? { hostnameOverride } : {}),
+    };
+  }
+  // The kubelet cuts a longer name to what the kernel takes.
+  const name = (primary.metadata?.name ?? '').slice(0, 63).replace(/[-.]+$/, '');
+  if (isDnsLabel(name)) return { hostname: name };
+  return spec.setHostnameAsFQDN === true || name === '' ? {} : { hostnameOverride: name };
+}
+
+function isSet(text: string | undefined): text is string {
+  return text !== undefined && text !== '';
+}
+
+/** Admission into the primary bound it there; the node has each port once. */
+function withoutHostPorts(container: IContainer): IContainer {
+  if (container.ports === undefined) return container;
+  return { ...container, ports: container.ports.map((port) => without(port, 'hostPort', 'hostIP')) };
+}
+
+const tokenPath = '/var/run/secrets/kubernetes.io/serviceaccount';
+
+/**
+ * The ServiceAccount admission plugin has given the container a token volume. It does so again when the sibling is
+ * created, unless the path is taken: then the token would be bound to a Pod of another name.
+ */
+function withoutInjectedToken(piece: Piece): Pick<Piece, 'container' | 'volumes'> {
+  const tokens = new Set(piece.volumes.filter(isInjectedToken).map((volume) => volume.name));
+  if (tokens.size === 0) return piece;
+  const mounts = (piece.container.volumeMounts ?? []).filter(
+    (mount) => !tokens.has(mount.name) || mount.mountPath !== tokenPath,
+  );
+  const container: IContainer = {
+    ...without(piece.container, 'volumeMounts'),
+    ...(mounts.length === 0 ? {} : { volumeMounts: mounts }),
+  };
+  const needed = volumeNamesOf(container);
+  return { container, volumes: piece.volumes.filter((volume) => needed.has(volume.name)) };
+}
+
+function isInjectedToken(volume: IVolume): boolean {
+  return (
+    volume.name.startsWith('kube-api-access-') &&
+    (volume.projected?.sources ?? []).some((source) => source.serviceAccountToken !== undefined)
+  );
+}

@@ -1,0 +1,70 @@
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { parseIntent } from '../api/annotations.ts';
+import { isRecord } from '../api/json.ts';
+import { userAnnotations } from '../api/names.ts';
+import type { Refusal } from '../api/refusal.ts';
+import { checkSize } from './annotation-size.ts';
+import { checkDivision, checkPod } from './checks/checks.ts';
+import { divide } from './divide.ts';
+import type { Decision, LeftAlone, Plan, SplitOptions } from './plan.ts';
+import { annotationsOf, specOf } from './pod.ts';
+import { reasonsFor } from './reasons.ts';
+import { restore } from './removed.ts';
+import { shapeOf } from './shape.ts';
+
+/**
+ * A Pod is left alone, or refused for these reasons, or becomes these pieces. The one decision of podsplit: webhook,
+ * controller and CLI all ask here. It takes a Pod that was cut before as well, and judges it as if it were whole.
+ *
+ * Never throws, whatever the Pod looks like.
+ */
+export function split(pod: IPod, options: SplitOptions): Decision {
+  if (!isOptedIn(pod)) return leftAlone('NotOptedIn', `The Pod has no annotation ${userAnnotations.mode}.`);
+  const shape = shapeOf(pod);
+  if (shape.kind === 'invalid') return refused(shape.refusals);
+  const restored = restore(shape.pod);
+  if (restored.kind === 'refused') return restored;
+  return decide(restored.pod, options);
+}
+
+function decide(pod: IPod, options: SplitOptions): Decision {
+  const spec = specOf(pod);
+  const names = spec.containers.map((container) => container.name);
+  const intent = parseIntent(annotationsOf(pod), names, 'metadata.annotations');
+  if (intent.kind === 'none') return leftAlone('NotOptedIn', `The Pod has no annotation ${userAnnotations.mode}.`);
+  if (intent.kind === 'invalid') return refused([...intent.refusals, ...checkPod({ pod, options })]);
+  // With a restartable init container there are two that run side by side: it must not pass for a single one.
+  const isSingle =
+    names.length === 1 && !spec.initContainers?.some((container) => container.restartPolicy === 'Always');
+  if (isSingle) return leftAlone('SingleContainer', 'The Pod has one container: there is nothing to split.');
+
+  const division = divide(pod, intent);
+  const refusals = [...checkPod({ pod, options }), ...checkDivision({ pod, options }, division)];
+  if (refusals.length > 0) return refused(refusals);
+
+  const plan: Plan = {
+    kind: 'split',
+    ...division,
+    facade: division.siblings.flatMap((piece) => piece.ports),
+    network: intent.network,
+    order: { containers: names, volumes: (spec.volumes ?? []).map((volume) => volume.name) },
+    reasons: reasonsFor(pod, intent, division),
+  };
+  const tooLarge = checkSize(pod, plan, options);
+  return tooLarge.length > 0 ? refused(tooLarge) : plan;
+}
+
+/** Before the Pod's shape is looked at: what did not opt in is none of podsplit's business. */
+function isOptedIn(pod: unknown): boolean {
+  const metadata = isRecord(pod) ? pod['metadata'] : undefined;
+  const annotations = isRecord(metadata) ? metadata['annotations'] : undefined;
+  return isRecord(annotations) && Object.hasOwn(annotations, userAnnotations.mode);
+}
+
+function leftAlone(code: LeftAlone['code'], message: string): LeftAlone {
+  return { kind: 'left-alone', code, message };
+}
+
+function refused(refusals: readonly Refusal[]): Decision {
+  return { kind: 'refused', refusals };
+}
