@@ -59,7 +59,8 @@ export function array<T>(item: Reader<T>, most: number): Reader<readonly T[]> {
     if (!Array.isArray(value)) return fail(report, path, 'is not an array');
     if (value.length > most) return fail(report, path, `has ${value.length} entries, more than ${most}`);
     const items = value.map((entry: unknown, i) => item(entry, `${path}[${i}]`, report));
-    return items.every((entry) => entry !== unread) ? items : unread;
+    const read = items.flatMap((entry) => (entry === unread ? [] : [entry]));
+    return read.length === items.length ? read : unread;
   };
 }
 

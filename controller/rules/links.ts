@@ -1,11 +1,67 @@
-import type { Local, Wiring } from './wiring.ts';
+import { familyOf, type Family } from './addresses.ts';
+import { facadeMark, facadeRoutes, loopbackRoutes, rulePreference, ruleProtocol } from './marks.ts';
+import type { Local, Peer, Wiring } from './wiring.ts';
 
-/** Input of `ip -4 -batch -` and `ip -6 -batch -`, in this order. */
+/**
+ * Input of `ip -4 -batch -` and then of `ip -6 -batch -`, as NET_ADMIN and after the rules are loaded. May be run again
+ * at any time. The sysctls of sysctls.ts are in place: the tuning plugin wrote them.
+ */
 export interface LinkBatches {
   readonly ipv4: readonly string[];
   readonly ipv6: readonly string[];
 }
 
-export function links(_wiring: Wiring, _local: Local): LinkBatches {
-  throw new Error('not there yet');
+export function links(wiring: Wiring, local: Local): LinkBatches {
+  return {
+    ipv4: [
+      // First: the kernel forgets all neighbours, permanent ones too, when this flag changes (neigh_changeaddr).
+      'link set dev net1 arp off',
+      `rule flush protocol ${ruleProtocol}`,
+      ...neighbours(wiring, 'ipv4'),
+      ...facadeRouting(wiring, local, 'ipv4'),
+    ],
+    ipv6: [
+      // No link-local address: whoever has none cannot be reached by one. SLAAC's addresses and routes that came before
+      // accept_ra=0 did are taken away.
+      'link set dev net1 addrgenmode none',
+      'address flush dev net1 scope link',
+      'address flush dev net1 dynamic',
+      'route flush dev net1 proto ra',
+      `rule flush protocol ${ruleProtocol}`,
+      ...(wiring.self.ipv6 === undefined ? [] : loopback6),
+      ...neighbours(wiring, 'ipv6'),
+      ...facadeRouting(wiring, local, 'ipv6'),
+    ],
+  };
+}
+
+/**
+ * Packets that NAT turned towards ::1 on net1, a server's requests and a client's answers: for ::1 the kernel takes only a
+ * route of the interface that the packet came in by (rt6_need_strict), and the local table has it on lo.
+ */
+const loopback6: readonly string[] = [
+  `route replace local ::1/128 dev net1 table ${loopbackRoutes}`,
+  `rule add pref ${rulePreference} iif net1 to ::1/128 lookup ${loopbackRoutes} protocol ${ruleProtocol}`,
+];
+
+function neighbours(wiring: Wiring, family: Family): readonly string[] {
+  if (wiring.self[family] === undefined) return [];
+  return wiring.peers.flatMap((peer) => {
+    const address = peer[family];
+    return address === undefined ? [] : [`neighbour replace ${address} lladdr ${peer.mac} dev net1 nud permanent`];
+  });
+}
+
+/** In a sibling that serves the facade: answers to clients go back by the primary, which knows the connection. */
+function facadeRouting(wiring: Wiring, local: Local, family: Family): readonly string[] {
+  const serves = wiring.facade.some(({ piece }) => piece === wiring.piece);
+  const onEth0 = local.podIPs.some((address) => familyOf(address) === family);
+  const gateway = wiring.peers.find((peer: Peer) => peer.role === 'primary')?.[family];
+  if (!serves || !onEth0 || gateway === undefined || wiring.self[family] === undefined) return [];
+  // IPv6 routers do not fragment: a datagram larger than the primary's eth0 has to leave here in fragments.
+  const mtu = local.mtu === undefined ? '' : ` mtu ${local.mtu}`;
+  return [
+    `route replace default via ${gateway} dev net1 table ${facadeRoutes}${mtu}`,
+    `rule add pref ${rulePreference} fwmark 0x${facadeMark.toString(16)} lookup ${facadeRoutes} protocol ${ruleProtocol}`,
+  ];
 }

@@ -55,4 +55,6 @@ export interface Local {
   readonly podIPs: readonly string[];
   /** Where the kubelet's probes come from: the node's addresses and the default gateways (facts: differs by CNI). */
   readonly nodeIPs: readonly string[];
+  /** MTU of eth0: what a sibling sends to clients of the facade has to pass there. */
+  readonly mtu?: number;
 }

@@ -1,0 +1,49 @@
+import { priority, type Table } from './nft.ts';
+
+/**
+ * While the piece waits for its wiring only podsplit's own init container runs, and it needs no network: nothing passes
+ * net1, nothing new comes in by eth0 or leaves by it. Neighbour discovery does, or the CNI would find eth0 dead; loopback
+ * does. Router advertisements on eth0 are the CNI's to allow or not.
+ */
+export const closedTable: Table = {
+  marker: 'closed',
+  counters: ['closed_in', 'closed_out', 'closed_forward'],
+  sets: [],
+  chains: [
+    {
+      name: 'raw_in',
+      base: { type: 'filter', hook: 'prerouting', priority: priority.raw, policy: 'drop' },
+      comment: 'before conntrack: the peer network is not there yet',
+      rules: ['iifname "net1" counter name closed_in drop', 'accept'],
+    },
+    {
+      name: 'filter_in',
+      base: { type: 'filter', hook: 'prerouting', priority: priority.mangle, policy: 'drop' },
+      comment: 'no new connection',
+      rules: [
+        'iifname "lo" accept',
+        'meta l4proto icmpv6 icmpv6 type { mld-listener-query, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept',
+        'ct state established,related accept',
+        'counter name closed_in drop',
+      ],
+    },
+    {
+      name: 'filter_out',
+      base: { type: 'filter', hook: 'postrouting', priority: priority.afterSnat, policy: 'drop' },
+      comment: 'no new connection',
+      rules: [
+        'oifname "lo" accept',
+        'oifname "net1" counter name closed_out drop',
+        'meta l4proto icmpv6 icmpv6 type { mld-listener-report, mld2-listener-report, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept',
+        'ct state established,related accept',
+        'counter name closed_out drop',
+      ],
+    },
+    {
+      name: 'forward',
+      base: { type: 'filter', hook: 'forward', priority: priority.filter, policy: 'drop' },
+      comment: 'no piece is a router',
+      rules: ['counter name closed_forward drop'],
+    },
+  ],
+};

@@ -1,0 +1,12 @@
+/** Numbers that rules and routes share. None is seen outside the piece's network namespace. */
+
+/** Connection mark of the Pod IP facade, and the fwmark that leads its replies back through the primary. */
+export const facadeMark = 0x7073;
+/** Routing table whose default route is the primary's net1 address. */
+export const facadeRoutes = 7073;
+/** Routing table that takes ::1 from net1. */
+export const loopbackRoutes = 7074;
+/** Preference of our `ip rule`s: after `local` (0), before everything of the CNI's. */
+export const rulePreference = 70;
+/** Origin of our `ip rule`s (rtnetlink(7), RTPROT_*: numbers above 4 are for users): whoever wrote them may flush them. */
+export const ruleProtocol = 115;

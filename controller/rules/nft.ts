@@ -1,0 +1,72 @@
+/** A table as data: printed for `nft -f`, and compared with what `nft -j list` says is loaded. */
+export interface Table {
+  /** Proves which table is loaded: the comment of the counter `wiring`, in the same transaction as everything else. */
+  readonly marker: string;
+  readonly counters: readonly string[];
+  readonly sets: readonly NamedSet[];
+  readonly chains: readonly Chain[];
+}
+
+export interface NamedSet {
+  readonly name: string;
+  /** `type ether_addr . ipv4_addr`; a map has `: ipv4_addr` behind it. */
+  readonly type: string;
+  /** `interval` sets merge what overlaps, so what is listed may be fewer than what was loaded. */
+  readonly kind: 'set' | 'map' | 'interval' | 'dynamic';
+  /** Further properties of dynamic sets. */
+  readonly properties?: string;
+  readonly elements: readonly string[];
+  readonly comment: string;
+}
+
+export interface Chain {
+  readonly name: string;
+  readonly base?: BaseChain;
+  readonly comment: string;
+  readonly rules: readonly string[];
+}
+
+export interface BaseChain {
+  readonly type: 'filter' | 'nat' | 'route';
+  readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
+  readonly priority: number;
+  readonly policy: 'accept' | 'drop';
+}
+
+export const tableName = 'podsplit';
+export const markerName = 'wiring';
+
+/** Netfilter's hook priorities (nft(8), "standard priority names"); -400 is conntrack's defragmentation, -200 conntrack. */
+export const priority = { raw: -300, mangle: -150, dnat: -100, filter: 0, snat: 100, afterSnat: 150 } as const;
+
+/** One transaction: the table named first so that deleting it cannot fail. In two, NAT'd connections would be reset. */
+export function printTable(table: Table): string {
+  const blocks = [
+    `\tcounter ${markerName} { comment "${table.marker}"; }`,
+    ...table.counters.map((name) => `\tcounter ${name} { }`),
+    ...table.sets.map(printSet),
+    ...table.chains.map(printChain),
+  ];
+  return `table inet ${tableName}\ndelete table inet ${tableName}\ntable inet ${tableName} {\n${blocks.join('\n')}\n}\n`;
+}
+
+function printSet(set: NamedSet): string {
+  const flags = { set: '', map: '', interval: ' flags interval; auto-merge;', dynamic: '' }[set.kind];
+  const lines = [
+    `\t# ${set.comment}`,
+    `\t${set.kind === 'map' ? 'map' : 'set'} ${set.name} {`,
+    `\t\ttype ${set.type};${flags}`,
+    ...(set.properties === undefined ? [] : [`\t\t${set.properties}`]),
+    ...(set.elements.length === 0 ? [] : [`\t\telements = { ${set.elements.join(', ')} }`]),
+    '\t}',
+  ];
+  return lines.join('\n');
+}
+
+function printChain({ name, base, comment, rules }: Chain): string {
+  const lines = [`\t# ${comment}`, `\tchain ${name} {`];
+  if (base !== undefined) {
+    lines.push(`\t\ttype ${base.type} hook ${base.hook} priority ${base.priority}; policy ${base.policy};`);
+  }
+  return [...lines, ...rules.map((rule) => `\t\t${rule}`), '\t}'].join('\n');
+}
