@@ -1,0 +1,52 @@
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { isRecord } from '../api/json.ts';
+import { ownLabels } from '../api/names.ts';
+import type { JsonPatchOperation } from '../split/cut.ts';
+import { cutPatch } from '../split/cut.ts';
+import type { SplitOptions } from '../split/plan.ts';
+import { split } from '../split/split.ts';
+import { noteOf, notesOf } from './notes.ts';
+import { refused } from './refused.ts';
+import type { AdmissionRequest, Answer } from './review.ts';
+import { unchanged } from './review.ts';
+
+/** `POST /mutate/pods`: cuts an annotated Pod to its primary container, or says why it does not. */
+export function reviewPod(request: AdmissionRequest, options: SplitOptions): Answer {
+  if (request.operation !== 'CREATE' || request.subResource !== '') return unchanged('NotACreate');
+  const pod = asPod(request.object);
+  const decision = split(pod, options);
+  switch (decision.kind) {
+    case 'refused':
+      return refused(decision.refusals);
+    case 'split':
+      return {
+        kind: 'allowed',
+        decision: 'split',
+        codes: [],
+        patch: cutPatch(pod, decision, options),
+        warnings: notesOf(decision),
+      };
+    case 'left-alone':
+      return {
+        kind: 'allowed',
+        decision: 'left-alone',
+        codes: [decision.code],
+        patch: decision.code === 'SingleContainer' ? markWhole(pod) : [],
+        warnings: [noteOf(decision)],
+      };
+  }
+}
+
+/** `split` looks at the shape itself; a Pod under admission has no apiVersion and kind only where a test forgot them. */
+function asPod(object: unknown): IPod {
+  const fields = isRecord(object) ? object : {};
+  return { ...fields, apiVersion: 'v1', kind: 'Pod' };
+}
+
+/** So that the controller hears of it and says so in an Event: it watches by this label. */
+function markWhole(pod: IPod): readonly JsonPatchOperation[] {
+  const { labels } = pod.metadata ?? {};
+  if (labels === undefined) return [{ op: 'add', path: '/metadata/labels', value: { [ownLabels.role]: 'whole' } }];
+  if (labels[ownLabels.role] === 'whole') return [];
+  return [{ op: 'add', path: `/metadata/labels/${ownLabels.role.replace('/', '~1')}`, value: 'whole' }];
+}
