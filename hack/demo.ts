@@ -1,0 +1,217 @@
+// `make demo`: a web application in one Pod, what a compromised sidecar does in it, and what is left of that once the
+// Deployment is annotated. Everything in the table at the end was seen in this run; a surprise makes the exit code 1.
+//
+//     node hack/demo.ts [--until whole|split|flows] [--image REF] [--samples-image REF]
+//
+// Without KUBECONFIG it boots the embedded cluster and builds and loads the images. With it, the cluster has to have
+// Multus, and its nodes the images, or references they can pull must be given.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { userAnnotations } from '../controller/api/names.ts';
+import { neededFlows, stages, trials, type Stage } from '../examples/web/trials.ts';
+import { embedded, kubectl, runNode, startKubectl } from './demo/command.ts';
+import { Narrator, type Cell } from './demo/narrator.ts';
+import { webPods } from './demo/pods.ts';
+import { steadyTraffic, type Traffic } from './demo/traffic.ts';
+import { runTrial, type Verdict } from './demo/trial.ts';
+import { buildImage } from './images/build.ts';
+import { images, imageReference } from './images/recipes.ts';
+
+const namespace = 'podsplit-demo';
+const example = join(import.meta.dirname, '../examples/web');
+const tell = new Narrator();
+
+interface StageStory {
+  readonly title: string;
+  /** Column of the table. */
+  readonly column: string;
+  readonly lesson: string;
+}
+
+const stories: Readonly<Record<Stage, StageStory>> = {
+  whole: {
+    title: 'Today: four containers in one Pod, one of them compromised',
+    column: 'one Pod',
+    lesson: 'One network namespace is one trust domain: all of the attacks were expected to succeed.',
+  },
+  split: {
+    title: 'One annotation: a Pod and a network namespace for each container',
+    column: 'split',
+    lesson:
+      'Ports that nobody declared are closed to peers, by any address, and nobody overhears anybody. A declared port ' +
+      'is still open to every peer: that is the default.',
+  },
+  flows: {
+    title: 'One more: who needs whom',
+    column: 'split + flows',
+    lesson: 'Only the three flows that the programs need are left.',
+  },
+};
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      until: { type: 'string', default: 'flows' },
+      image: { type: 'string' },
+      'samples-image': { type: 'string' },
+    },
+  });
+  const last = stages.findIndex((stage) => stage === values.until);
+  if (last < 0) throw new Error(`--until ${values.until}: one of ${stages.join(', ')} is needed`);
+
+  await prepareCluster(last === 0 ? ['samples'] : ['podsplit', 'samples']);
+  if (last > 0) await installPodsplit(values.image);
+  await deployExample(values['samples-image'] ?? imageReference('samples'));
+
+  const seen = new Map<Stage, readonly Verdict[]>();
+  const surprises: string[] = [];
+  for (const stage of stages.slice(0, last + 1)) {
+    tell.chapter(stories[stage].title);
+    const traffic = await enter(stage);
+    if (traffic !== undefined && traffic.failed > 0) {
+      surprises.push(`${traffic.failed} of ${traffic.requests} requests failed during the rollout to "${stage}"`);
+    }
+    await show(stage);
+    const verdicts = await tryAll(stage);
+    seen.set(stage, verdicts);
+    const wrong = verdicts.filter(({ succeeded, expected }) => succeeded !== expected);
+    surprises.push(
+      ...wrong.map(({ trial, succeeded }) => `${stage}: ${trial.what}: ${succeeded ? 'succeeded' : 'failed'}`),
+    );
+    tell.say(`\n${stories[stage].lesson}`);
+  }
+  return summarise(seen, surprises);
+}
+
+async function prepareCluster(needed: readonly string[]): Promise<void> {
+  tell.chapter('The cluster and the images');
+  if (!embedded) {
+    const context = await kubectl(['config', 'current-context']);
+    tell.say(`KUBECONFIG names a cluster: ${context.trim()}. It needs Multus, and the images`);
+    tell.say(`${needed.map(imageReference).join(' and ')} on its nodes (\`make image\` writes them as archives).`);
+    return;
+  }
+  await step(['hack/cluster/up.ts']);
+  const built = [];
+  for (const recipe of images.filter(({ name }) => needed.includes(name))) {
+    const image = await buildImage(recipe);
+    tell.say(`${image.reference}: ${image.tar}`);
+    built.push(image.tar);
+  }
+  await step(['hack/cluster/load.ts', ...built]);
+}
+
+async function installPodsplit(image: string | undefined): Promise<void> {
+  tell.chapter('podsplit, once per cluster');
+  await step(['hack/install.ts', ...(image === undefined ? [] : ['--image', image])]);
+}
+
+/** One of the project's own programs, shown and run. */
+async function step(argv: readonly string[]): Promise<void> {
+  tell.command(['node', ...argv]);
+  const { status, output } = await runNode(argv);
+  tell.output(output);
+  if (status !== 0) throw new Error(`${argv.join(' ')} did not succeed`);
+}
+
+async function deployExample(image: string): Promise<void> {
+  tell.chapter('The example: nginx, php-fpm, an exporter and statsd, which talk by localhost');
+  // The init container adds NET_ADMIN, which the baseline Pod Security Standard does not allow.
+  const labels = { 'pod-security.kubernetes.io/enforce': 'privileged' };
+  const manifest = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace, labels } };
+  await kube(['apply', '-f', '-'], JSON.stringify(manifest));
+  for (const file of ['web.yaml', 'client.yaml']) {
+    const text = readFileSync(join(example, file), 'utf8');
+    await kube(
+      ['-n', namespace, 'apply', '-f', `examples/web/${file}`],
+      text.replaceAll(imageReference('samples'), image),
+    );
+  }
+  await kube(['-n', namespace, 'wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']);
+}
+
+/** Brings the Deployment to the stage; requests go on all the while where it ran before. */
+async function enter(stage: Stage): Promise<Traffic | undefined> {
+  const { mode, flows } = userAnnotations;
+  const annotations: Readonly<Record<Stage, readonly string[]>> = {
+    whole: [`${mode}-`, `${flows}-`],
+    split: [`${mode}=split`, `${flows}-`],
+    flows: [`${mode}=split`, `${flows}=${neededFlows}`],
+  };
+  const traffic = stage === 'whole' ? undefined : steadyTraffic(namespace);
+  await kube(['-n', namespace, 'annotate', '--overwrite', 'deployment/web', ...annotations[stage]]);
+  await kube(['-n', namespace, 'rollout', 'status', 'deployment/web', '--timeout=120s']);
+  if (traffic === undefined) return undefined;
+  const sent = await traffic.stop();
+  const tone = sent.failed === 0 ? 'good' : 'bad';
+  tell.say(`Requests through the Service during the rollout: ${sent.requests}, of which ${sent.failed} failed.`, tone);
+  return sent;
+}
+
+async function show(stage: Stage): Promise<void> {
+  await kube(['-n', namespace, 'get', 'pods', '-o', 'wide']);
+  if (stage === 'whole') return;
+  await kube(['-n', namespace, 'get', 'podsplits,network-attachment-definitions']);
+  for (const pod of (await webPods(namespace)).slice(0, 1)) {
+    for (const [container, { addresses, pod: piece }] of pod.containers) {
+      tell.say(`  ${container}: Pod ${piece}, ${addresses.filter((a) => a !== '::1' && a !== '127.0.0.1').join(', ')}`);
+    }
+  }
+}
+
+async function tryAll(stage: Stage): Promise<readonly Verdict[]> {
+  const [pod] = await webPods(namespace);
+  if (pod === undefined) throw new Error('no Pod of the Deployment runs');
+  const verdicts: Verdict[] = [];
+  for (const trial of trials) {
+    tell.say(`\n${trial.kind === 'duty' ? 'Duty' : 'Attack'}: ${trial.what}`);
+    const verdict = await runTrial(trial, stage, namespace, pod, (args) => {
+      tell.command(['kubectl', ...args]);
+    });
+    tell.output(verdict.output);
+    tell.say(`=> ${word(verdict)}`, tone(verdict));
+    verdicts.push(verdict);
+  }
+  return verdicts;
+}
+
+function word({ trial, succeeded }: Verdict): string {
+  if (trial.kind === 'duty') return succeeded ? 'works' : 'BROKEN';
+  return succeeded ? 'succeeds' : 'fails';
+}
+
+function tone({ trial, succeeded }: Verdict): Cell['tone'] {
+  return succeeded === (trial.kind === 'duty') ? 'good' : 'bad';
+}
+
+function summarise(seen: ReadonlyMap<Stage, readonly Verdict[]>, surprises: readonly string[]): number {
+  tell.chapter('What was seen');
+  const columns = [...seen.keys()].map((stage) => stories[stage].column);
+  const rows = trials.map((trial, index) => {
+    const cells = [...seen.values()].flatMap((verdicts) => verdicts[index] ?? []);
+    const first: Cell = { text: `${trial.kind === 'duty' ? '' : 'attack: '}${trial.what}`, tone: 'plain' };
+    return [first, ...cells.map((verdict) => ({ text: word(verdict), tone: tone(verdict) }))];
+  });
+  tell.table(['', ...columns], rows);
+  for (const surprise of surprises) tell.say(`NOT AS EXPECTED: ${surprise}`, 'bad');
+  tell.say(`\nIt stays up: kubectl -n ${namespace} get pods. \`make uninstall\` makes every Pod whole again.`);
+  return surprises.length === 0 ? 0 : 1;
+}
+
+/** Shows a kubectl command, runs it, shows its output; its failure ends the demo. */
+async function kube(args: readonly string[], input?: string): Promise<void> {
+  tell.command(['kubectl', ...args]);
+  const shown = args.map((word) => (input !== undefined && args[args.indexOf(word) - 1] === '-f' ? '-' : word));
+  const { status, output } = await startKubectl(shown, input).ended;
+  tell.output(output);
+  if (status !== 0) throw new Error(`kubectl ${args.join(' ')} did not succeed`);
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  tell.say(`demo: ${error instanceof Error ? error.message : String(error)}`, 'bad');
+  process.exitCode = 1;
+}
