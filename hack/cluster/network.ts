@@ -41,7 +41,12 @@ export async function connectNode(node: NodeNames, pid: number, count: number): 
     ],
     pid,
   );
-  await sysctl(pid, ['net.ipv4.ip_forward=1', 'net.ipv6.conf.all.forwarding=1']);
+  await sysctl(pid, [
+    'net.ipv4.ip_forward=1',
+    'net.ipv6.conf.all.forwarding=1',
+    // For the node's ends of Pods' links; their own is no-dad.sh's business.
+    'net.ipv6.conf.default.accept_dad=0',
+  ]);
 }
 
 const outsideVeth = 'podsplit-out';

@@ -85,7 +85,7 @@ export function multusConfig(node: NodeNames): string {
       {
         cniVersion: '1.0.0',
         name: 'podsplit-cluster',
-        plugins: [ptp, { type: 'portmap', capabilities: { portMappings: true } }],
+        plugins: [{ type: 'no-dad' }, ptp, { type: 'portmap', capabilities: { portMappings: true } }],
       },
     ],
   });

@@ -36,6 +36,7 @@ export async function prepareNode(node: NodeNames, builds: Builds, authority: Au
   await writeFile(join(state, 'etc/resolv.conf'), '# the embedded cluster has no world outside\n');
   // Copies, not links: Pods install plugins of their own beside them.
   for (const source of [builds.bin['cni-plugins'], builds.bin.multus]) await cp(source, plugins, { recursive: true });
+  await cp(join(here, 'no-dad.sh'), join(plugins, 'no-dad'));
 }
 
 /** Starts a prepared node as far as its container runtime; the kubelet needs an API server (see startKubelet). */
@@ -95,9 +96,14 @@ export function enter(name: string, argv: readonly string[]): string[] {
   return [join(here, 'enter.sh'), name, ...argv];
 }
 
-/** Starts a daemon inside a node; it outlives the command that started it, as a child of the node's init. */
+/**
+ * Starts a daemon inside a node; it outlives the command that started it, as a descendant of the node's init, and is
+ * started again when it ends, as a service manager would. (kube-router counts on that: it gives up while its Node has
+ * no addresses yet.)
+ */
 async function startInNode(name: string, daemon: string, argv: readonly string[]): Promise<void> {
-  const log = `/var/log/${daemon}.log`;
-  const detach = ['/bin/sh', '-c', `exec setsid --fork "$@" < /dev/null >> ${log} 2>&1`, 'sh'];
-  await run(enter(name, [...daemonShell, ...detach, ...argv]), { env: daemonEnvironment });
+  const service = `exec < /dev/null >> /var/log/${daemon}.log 2>&1
+    while :; do "$@" || true; echo "$1 ended, starting it again"; sleep 0.5; done`;
+  const detached = ['setsid', '--fork', '/bin/sh', '-c', service, 'sh'];
+  await run(enter(name, [...daemonShell, ...detached, ...argv]), { env: daemonEnvironment });
 }

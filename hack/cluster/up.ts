@@ -83,7 +83,7 @@ async function boot(builds: Builds, nodes: readonly NodeNames[]): Promise<void> 
   ]);
   await Promise.all(nodes.map(startKubelet));
   await until('all nodes Ready', 60, async () => (await notReady(names)).length === 0);
-  await run(kubectl('-n', 'kube-system', 'rollout', 'status', 'deployment/coredns', '--timeout=60s'));
+  await startDns();
   await writeRunning({ nodes: names, controlPlane });
 }
 
@@ -100,5 +100,11 @@ async function applyManifests(nodes: readonly NodeNames[]): Promise<void> {
   // Ready comes a moment before the namespace kube-system does.
   await until('the namespace kube-system', 20, () => attempt(kubectl('get', 'namespace', 'kube-system')));
   await run([...apply, '-'], { input });
-  await run([...apply, join(here, 'manifests')]);
+  for (const manifest of ['nad-crd.yaml', 'node-rbac.yaml']) await run([...apply, join(here, 'manifests', manifest)]);
+}
+
+/** Only once the nodes are Ready: a Pod that was refused by every node before that may wait five minutes. */
+async function startDns(): Promise<void> {
+  await run(kubectl('apply', '--server-side', '-f', join(here, 'manifests/coredns.yaml')));
+  await run(kubectl('-n', 'kube-system', 'rollout', 'status', 'deployment/coredns', '--timeout=60s'));
 }
