@@ -121,6 +121,6 @@ function show(value: unknown): string {
   return shown === undefined ? 'missing' : shown.length > 60 ? `${shown.slice(0, 60)}...` : shown;
 }
 
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+export function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,0 +1,23 @@
+/** Why `podsplit init` does not let the piece start: one sentence each, for the log and the container's message. */
+export const initErrorCodes = {
+  InvalidWiring: 'The annotation podsplit.io/wiring does not read as podsplit writes it.',
+  InvalidEnvironment: 'A flag or environment variable does not read.',
+  PeerInterfaceMissing: 'There is no net1: Multus did not attach the Pod to the peer network.',
+  PeerInterfaceMismatch: 'net1 has not the address or MAC that the wiring promises.',
+  SysctlMissing: "A sysctl that the NAD's tuning plugin should have set is not set.",
+  NftFailed: 'nft did not load or list the table.',
+  NotLoaded: 'nft reported success, but the kernel lists another table than was compiled.',
+  IpFailed: 'ip did not read or set addresses, neighbours, routes or rules.',
+} as const;
+
+export type InitErrorCode = keyof typeof initErrorCodes;
+
+export class InitError extends Error {
+  readonly code: InitErrorCode;
+
+  constructor(code: InitErrorCode, message: string) {
+    super(message);
+    this.name = 'InitError';
+    this.code = code;
+  }
+}
