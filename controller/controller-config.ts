@@ -1,0 +1,84 @@
+import { formatPoolError, poolOf } from './addresses/pool.ts';
+import { defaultNetworkSpec } from './api/default-network.ts';
+import { systemNamespace } from './api/names.ts';
+import type { SplitNetworkSpec } from './api/resources.ts';
+
+/** The controller's environment, parsed once: what is wrong is said before anything starts. */
+export interface ControllerConfig {
+  /** The init container's image: the same as the controller's. */
+  readonly image: string;
+  readonly imagePullPolicy: 'Always' | 'IfNotPresent' | 'Never';
+  readonly namespace: string;
+  /** Unique among replicas: the Pod's name. */
+  readonly instance: string;
+  readonly ports: { readonly webhook: number; readonly metrics: number; readonly health: number };
+  readonly workers: number;
+  /** What the SplitNetwork `default` is made with where there is none. */
+  readonly defaultNetwork: SplitNetworkSpec;
+}
+
+export class ConfigError extends Error {
+  readonly code = 'InvalidConfiguration';
+}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws ConfigError that names every variable that is wrong, what it is and what is allowed. */
+export function readControllerConfig(environment: Environment): ControllerConfig {
+  const problems: string[] = [];
+  const image = environment['PODSPLIT_IMAGE'] ?? '';
+  if (image === '') problems.push('PODSPLIT_IMAGE: is missing; set it to the image that this container runs.');
+  const config: ControllerConfig = {
+    image,
+    imagePullPolicy: pullPolicy(environment['PODSPLIT_IMAGE_PULL_POLICY'], problems),
+    namespace: environment['POD_NAMESPACE'] ?? systemNamespace,
+    instance: environment['POD_NAME'] ?? 'podsplit-outside',
+    ports: {
+      webhook: whole(environment, 'PODSPLIT_WEBHOOK_PORT', 9443, problems),
+      metrics: whole(environment, 'PODSPLIT_METRICS_PORT', 8080, problems),
+      health: whole(environment, 'PODSPLIT_HEALTH_PORT', 8081, problems),
+    },
+    workers: whole(environment, 'PODSPLIT_WORKERS', 8, problems),
+    defaultNetwork: defaultNetwork(environment, problems),
+  };
+  if (problems.length > 0) throw new ConfigError(problems.join('\n'));
+  return config;
+}
+
+/** A variable that is empty leaves its family out. */
+function defaultNetwork(environment: Environment, problems: string[]): SplitNetworkSpec {
+  const range = (name: string, otherwise: string | undefined) => {
+    const text = environment[name] ?? otherwise ?? '';
+    return text === '' ? undefined : text;
+  };
+  const ipv4 = range('PODSPLIT_DEFAULT_IPV4', defaultNetworkSpec.ipv4);
+  const ipv6 = range('PODSPLIT_DEFAULT_IPV6', defaultNetworkSpec.ipv6);
+  const spec: SplitNetworkSpec = {
+    ...(ipv4 === undefined ? {} : { ipv4 }),
+    ...(ipv6 === undefined ? {} : { ipv6 }),
+    blockSize: defaultNetworkSpec.blockSize,
+  };
+  const parsed = poolOf(spec);
+  if (parsed.kind === 'invalid') {
+    problems.push(`PODSPLIT_DEFAULT_IPV4, PODSPLIT_DEFAULT_IPV6: ${parsed.errors.map(formatPoolError).join(' ')}`);
+  }
+  return spec;
+}
+
+const pullPolicies = ['Always', 'IfNotPresent', 'Never'] as const;
+
+function pullPolicy(text: string | undefined, problems: string[]): ControllerConfig['imagePullPolicy'] {
+  const found = pullPolicies.find((policy) => policy === (text ?? 'IfNotPresent'));
+  if (found !== undefined) return found;
+  problems.push(`PODSPLIT_IMAGE_PULL_POLICY: is ${JSON.stringify(text)}; allowed are ${pullPolicies.join(', ')}.`);
+  return 'IfNotPresent';
+}
+
+function whole(environment: Environment, name: string, otherwise: number, problems: string[]): number {
+  const text = environment[name];
+  if (text === undefined) return otherwise;
+  const number = Number(text);
+  if (Number.isInteger(number) && number >= 1 && number <= 65535) return number;
+  problems.push(`${name}: is ${JSON.stringify(text)}; a whole number from 1 to 65535 is needed.`);
+  return otherwise;
+}

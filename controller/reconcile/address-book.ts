@@ -1,0 +1,266 @@
+import {
+  claim,
+  findHeld,
+  addressesOf,
+  isHeld,
+  release,
+  type ClaimResult,
+  type Held,
+  type PieceLookup,
+} from '../addresses/allocator.ts';
+import { claimOf, type PodRef } from '../addresses/block.ts';
+import { blockIndexAt, poolOf, type Pool } from '../addresses/pool.ts';
+import type { BlockStore } from '../addresses/store.ts';
+import type { WorkloadRef } from '../api/identity.ts';
+import { splitId } from '../api/identity.ts';
+import { ownLabels } from '../api/names.ts';
+import type { AddressBlock, SplitNetwork } from '../api/resources.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { ApiError, isApiError } from '../kube/errors.ts';
+import { resources } from '../kube/resources.ts';
+import { parseWiring } from '../rules/wiring-json.ts';
+import type { PieceAddresses } from '../split/wire.ts';
+import { wiringText, type LivePod } from './piece-pod.ts';
+import type { Obstacle } from './wire.ts';
+import { claimKeys, type SplitKey, type World } from './world.ts';
+
+export interface ClaimInput {
+  readonly network: SplitNetwork;
+  readonly workload: WorkloadRef;
+  readonly pod: LivePod;
+  readonly containers: readonly string[];
+}
+
+export type Claimed =
+  | { readonly kind: 'claimed'; readonly addresses: Readonly<Record<string, PieceAddresses>> }
+  | { readonly kind: 'obstacle'; readonly obstacle: Obstacle };
+
+export type AddressesByContainer = Readonly<Record<string, PieceAddresses>>;
+
+/** The allocator of addresses/, on this cluster. */
+export class AddressBook {
+  private readonly client: KubeClient;
+  private readonly world: World;
+  private readonly store: BlockStore;
+
+  constructor(client: KubeClient, world: World) {
+    this.client = client;
+    this.world = world;
+    this.store = new ClusterBlockStore(client, world);
+  }
+
+  async claim({ network, workload, pod, containers }: ClaimInput): Promise<Claimed> {
+    const parsed = poolOf(network.spec);
+    if (parsed.kind !== 'pool')
+      return obstacle('NetworkNotReady', `SplitNetwork ${network.metadata.name} is not valid.`, 10_000);
+    const { pool } = parsed;
+    const carried = this.carriedBlock(pod, pool);
+    const result = await claim(this.store, {
+      network: { name: network.metadata.name, pool },
+      workload,
+      pod: { name: pod.name, uid: pod.uid },
+      containers,
+      ...(carried === undefined ? {} : { carried }),
+    });
+    if (result.kind !== 'claimed') return refusal(result, network.metadata.name, pod, containers.length);
+    return { kind: 'claimed', addresses: Object.fromEntries(addressesOf(pool, result.held)) };
+  }
+
+  /** As the caches have it: for what is shown and told, never for what is given out. */
+  addressesOf(pod: LivePod): AddressesByContainer {
+    const found = this.heldFromCache(pod);
+    return found === undefined ? {} : Object.fromEntries(addressesOf(found.pool, found.held));
+  }
+
+  /** Read live: may a piece of this Pod start on its addresses? */
+  async holds(pod: LivePod): Promise<boolean> {
+    const blocks = await this.store.list('', 'cached');
+    const carried = blocks.filter((block) => claimOf(block.spec, pod.uid) !== undefined);
+    for (const block of carried) {
+      const held = findHeld([block], pod.uid);
+      if (held !== undefined && (await isHeld(this.store, held))) return true;
+    }
+    // The cache may be behind this very claim.
+    const live = await this.client.list(resources.addressBlocks);
+    const held = findHeld(live.items, pod.uid, undefined);
+    return held !== undefined && held.claim.releasing !== true;
+  }
+
+  /** True once nothing is held for the split Pod any more. */
+  async release(key: SplitKey): Promise<boolean> {
+    const namespace = key.slice(0, key.indexOf('/'));
+    const block = this.world.blockOf(key);
+    const found = block?.spec.claims.find(
+      (one) => claimKeys({ ...block, spec: { ...block.spec, claims: [one] } })[0] === key,
+    );
+    if (block === undefined || found === undefined) return true;
+    const result = await release(this.store, new LivePieces(this.client, namespace), {
+      network: block.spec.network,
+      pod: found.pod,
+    });
+    return result.kind === 'released' || result.kind === 'alive';
+  }
+
+  private heldFromCache(pod: LivePod): { readonly held: Held; readonly pool: Pool } | undefined {
+    const blocks = this.world.blocks.store.byIndex('split', `${pod.namespace}/${pod.split}`);
+    const [first] = blocks;
+    const network = first === undefined ? undefined : this.world.networks.store.get(first.spec.network);
+    const parsed = network === undefined ? undefined : poolOf(network.spec);
+    if (parsed?.kind !== 'pool') return undefined;
+    const held = findHeld(blocks, pod.uid, this.carriedBlock(pod, parsed.pool));
+    return held === undefined ? undefined : { held, pool: parsed.pool };
+  }
+
+  /** The block whose addresses a piece of the Pod carries already, if the Pod has claims in more than one. */
+  private carriedBlock(pod: LivePod, pool: Pool): number | undefined {
+    const key = `${pod.namespace}/${pod.split}`;
+    const blocks = this.world.blocks.store.byIndex('split', key);
+    if (blocks.length < 2) return undefined;
+    const { primary, siblings } = this.world.piecesOf(key);
+    for (const piece of [primary, ...siblings]) {
+      const address = piece === undefined ? undefined : carriedAddress(piece);
+      if (address !== undefined) return blockIndexAt(pool, address);
+    }
+    return undefined;
+  }
+}
+
+function carriedAddress(piece: LivePod): string | undefined {
+  const text = wiringText(piece);
+  if (text === undefined) return undefined;
+  try {
+    const { self } = parseWiring(text);
+    return self.ipv4 ?? self.ipv6;
+  } catch {
+    return undefined;
+  }
+}
+
+function obstacle(reason: string, message: string, retryMs: number): Claimed {
+  return { kind: 'obstacle', obstacle: { reason, message, retryMs } };
+}
+
+function refusal(
+  result: Exclude<ClaimResult, { kind: 'claimed' }>,
+  network: string,
+  pod: LivePod,
+  containers: number,
+): Claimed {
+  switch (result.kind) {
+    case 'releasing':
+      return obstacle('ClaimReleasing', 'The addresses of this Pod are being released.', 1000);
+    case 'other-containers':
+      return obstacle(
+        'ClaimDiffers',
+        `Block ${result.held.block} holds addresses for other containers of ${pod.name}.`,
+        10_000,
+      );
+    case 'too-many-containers':
+      return obstacle(
+        'TooManyContainers',
+        `The Pod has ${containers} containers; a block of SplitNetwork ${network} has ${result.limit} addresses.`,
+        60_000,
+      );
+    case 'exhausted':
+      return obstacle(
+        'AddressesExhausted',
+        `All ${result.total} blocks of SplitNetwork ${network} are held. The Pod goes on when one is freed; or name another in podsplit.io/network.`,
+        5000,
+      );
+    case 'retry':
+      return obstacle('ClaimReleasing', `The claim of addresses is tried again: ${result.reason}.`, 500);
+  }
+}
+
+class ClusterBlockStore implements BlockStore {
+  private readonly client: KubeClient;
+  private readonly world: World;
+
+  constructor(client: KubeClient, world: World) {
+    this.client = client;
+    this.world = world;
+  }
+
+  async list(network: string, freshness: 'cached' | 'live'): Promise<readonly AddressBlock[]> {
+    const { store } = this.world.blocks;
+    if (freshness === 'cached') return network === '' ? store.list() : store.byIndex('network', network);
+    const { items } = await this.client.list(resources.addressBlocks);
+    return items.filter((block) => block.spec.network === network);
+  }
+
+  async get(name: string): Promise<AddressBlock | undefined> {
+    try {
+      return await this.client.get(resources.addressBlocks, { name });
+    } catch (error) {
+      if (isApiError(error, 'NotFound')) return undefined;
+      throw error;
+    }
+  }
+
+  async create(block: AddressBlock) {
+    try {
+      return { kind: 'ok' as const, block: await this.client.create(resources.addressBlocks, block) };
+    } catch (error) {
+      if (isApiError(error, 'AlreadyExists')) return { kind: 'already-exists' as const };
+      return unknown(error);
+    }
+  }
+
+  async replace(block: AddressBlock) {
+    try {
+      return { kind: 'ok' as const, block: await this.client.replace(resources.addressBlocks, block) };
+    } catch (error) {
+      if (isApiError(error, 'Conflict')) return { kind: 'conflict' as const };
+      if (isApiError(error, 'NotFound')) return { kind: 'not-found' as const };
+      return unknown(error);
+    }
+  }
+
+  async delete(block: AddressBlock) {
+    const { uid, resourceVersion, name } = block.metadata;
+    try {
+      const preconditions = {
+        ...(uid === undefined ? {} : { uid }),
+        ...(resourceVersion === undefined ? {} : { resourceVersion }),
+      };
+      await this.client.delete(resources.addressBlocks, { name }, { preconditions });
+      return { kind: 'ok' as const };
+    } catch (error) {
+      if (isApiError(error, 'Conflict')) return { kind: 'conflict' as const };
+      if (isApiError(error, 'NotFound')) return { kind: 'not-found' as const };
+      return unknown(error);
+    }
+  }
+}
+
+/** A refusal is an error of ours and goes up; a lost answer is part of the protocol. */
+function unknown(error: unknown) {
+  if (error instanceof ApiError && error.maybeHappened) return { kind: 'unknown' as const, reason: error.message };
+  throw error;
+}
+
+class LivePieces implements PieceLookup {
+  private readonly client: KubeClient;
+  private readonly namespace: string;
+
+  constructor(client: KubeClient, namespace: string) {
+    this.client = client;
+    this.namespace = namespace;
+  }
+
+  async primaryExists(pod: PodRef): Promise<boolean> {
+    try {
+      const found = await this.client.get(resources.pods, { namespace: this.namespace, name: pod.name });
+      return found.metadata.uid === pod.uid;
+    } catch (error) {
+      if (isApiError(error, 'NotFound')) return false;
+      throw error;
+    }
+  }
+
+  async siblings(pod: PodRef): Promise<readonly string[]> {
+    const labelSelector = `${ownLabels.split}=${splitId(pod.uid)},${ownLabels.role}=sibling`;
+    const { items } = await this.client.list(resources.pods, { namespace: this.namespace, labelSelector });
+    return items.map((item) => item.metadata.name);
+  }
+}

@@ -1,0 +1,162 @@
+import { splitId } from '../api/identity.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Clock } from '../kube/clock.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import { WorkQueue } from '../kube/work-queue.ts';
+import { startWorkers, type Outcome, type Workers } from '../kube/worker.ts';
+import type { Logger } from '../observability/log.ts';
+import { queueHooks, reflectorHooks, workerHooks, type Metrics } from '../observability/metrics.ts';
+import type { SplitOptions } from '../split/plan.ts';
+import { AddressBook } from './address-book.ts';
+import { readPod, splitKey } from './piece-pod.ts';
+import { Reporter } from './reporter.ts';
+import { SplitNetworkReconciler } from './split-network.ts';
+import { SplitPodReconciler } from './split-pod.ts';
+import { WorkloadObjects } from './workload-objects.ts';
+import { claimKeys, workloadIndex, World } from './world.ts';
+
+export interface ControllerOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly events: EventRecorder;
+  readonly split: SplitOptions;
+  readonly workers?: number;
+}
+
+/** Everything is looked at again this often, whatever events were missed: the backstop of a level-based controller. */
+const sweepMs = 60_000;
+/** A Pod that opted in with one container: said once, not again by each new leader. */
+const freshMs = 120_000;
+
+/** The reconcilers with their queues: what the leader runs. */
+export class Controller {
+  readonly world: World;
+  private readonly options: ControllerOptions;
+  private readonly splits: WorkQueue;
+  private readonly workloads: WorkQueue;
+  private readonly networks: WorkQueue;
+  private running: readonly Workers[] = [];
+  private cancelSweep: () => void = () => undefined;
+
+  constructor(options: ControllerOptions) {
+    const { clock, metrics } = options;
+    this.options = options;
+    this.world = new World({ ...options, hooks: (resource) => reflectorHooks(metrics, resource) });
+    this.splits = new WorkQueue({ clock, hooks: queueHooks(metrics, 'split-pod'), maxDelayMs: 15_000 });
+    this.workloads = new WorkQueue({ clock, hooks: queueHooks(metrics, 'workload'), maxDelayMs: 15_000 });
+    this.networks = new WorkQueue({ clock, hooks: queueHooks(metrics, 'split-network'), maxDelayMs: 15_000 });
+    this.subscribe();
+  }
+
+  async start(): Promise<void> {
+    const { client, clock, log, events, split, workers = 8 } = this.options;
+    const { world } = this;
+    await world.start();
+    const objects = new WorkloadObjects({ client, world, events, clock, log, options: split });
+    const reporter = new Reporter({ client, world, events, clock });
+    const addresses = new AddressBook(client, world);
+    const splitPods = new SplitPodReconciler({
+      client,
+      world,
+      addresses,
+      objects,
+      options: split,
+      reporter,
+      clock,
+      log,
+    });
+    const splitNetworks = new SplitNetworkReconciler({ client, world, clock });
+    this.running = [
+      this.workers('split-network', this.networks, 1, (key) => splitNetworks.reconcile(key)),
+      this.workers('split-pod', this.splits, workers, (key) => splitPods.reconcile(key)),
+      this.workers('workload', this.workloads, 2, (key) => objects.reconcile(key)),
+    ];
+    this.sweep();
+  }
+
+  async stop(): Promise<void> {
+    this.cancelSweep();
+    await Promise.all(this.running.map((workers) => workers.stop()));
+    await this.world.stop();
+  }
+
+  private workers(name: string, queue: WorkQueue, concurrency: number, reconcile: (key: string) => Promise<Outcome>) {
+    const { clock, log, metrics } = this.options;
+    return startWorkers({ name, queue, concurrency, reconcile, clock, log, hooks: workerHooks(metrics, name) });
+  }
+
+  /** From what changed to the keys that have to be looked at. What kind of change it was does not matter. */
+  private subscribe(): void {
+    const { world } = this;
+    world.pods.onChange(({ kind, object }) => {
+      const pod = readPod(object);
+      if (pod?.role === 'whole' && kind === 'added') this.sayLeftAlone(object);
+      if (pod !== undefined && pod.role !== 'whole') this.splits.add(splitKey(pod));
+      for (const key of workloadIndex(object)) this.workloads.add(key);
+    });
+    world.podSplits.onChange(({ object }) => {
+      this.splits.add(`${object.metadata.namespace ?? ''}/${splitId(object.spec.pod.uid)}`);
+    });
+    world.blocks.onChange(({ object }) => {
+      for (const key of claimKeys(object)) this.splits.add(key);
+      this.networks.add(object.spec.network);
+    });
+    world.networks.onChange(({ object }) => {
+      for (const network of world.networks.store.list()) this.networks.add(network.metadata.name);
+      this.networks.add(object.metadata.name);
+    });
+    world.nads.onChange(({ object }) => {
+      for (const key of workloadIndex(object)) this.workloads.add(key);
+    });
+    world.networkPolicies.onChange(({ object }) => {
+      const own = workloadIndex(object);
+      const others = own.length > 0 ? own : this.workloadsIn(object.metadata.namespace ?? '');
+      for (const key of others) this.workloads.add(key);
+    });
+  }
+
+  private workloadsIn(namespace: string): readonly string[] {
+    return this.world.nads.store
+      .list()
+      .filter((nad) => nad.metadata.namespace === namespace)
+      .flatMap(workloadIndex);
+  }
+
+  private sayLeftAlone(
+    pod: Parameters<typeof readPod>[0] & { readonly metadata: { readonly creationTimestamp?: string } },
+  ): void {
+    const read = readPod(pod);
+    const age = this.options.clock.now() - Date.parse(pod.metadata.creationTimestamp ?? '');
+    if (read === undefined || age > freshMs) return;
+    const { namespace, name, uid } = read;
+    this.options.events.event(
+      { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+      'Normal',
+      'NotSplit',
+      'podsplit.io/mode=split is set, but the Pod has one container: there is nothing to split, and it runs as it is.',
+    );
+  }
+
+  private sweep(): void {
+    const { world } = this;
+    for (const pod of world.pods.store.list()) {
+      const read = readPod(pod);
+      if (read !== undefined && read.role !== 'whole') this.splits.add(splitKey(read));
+    }
+    for (const block of world.blocks.store.list()) for (const key of claimKeys(block)) this.splits.add(key);
+    const generated = [...world.nads.store.list(), ...world.networkPolicies.store.list()];
+    for (const object of generated) for (const key of workloadIndex(object)) this.workloads.add(key);
+    this.countPhases();
+    this.cancelSweep = this.options.clock.after(sweepMs, () => {
+      this.sweep();
+    });
+  }
+
+  private countPhases(): void {
+    const { splits } = this.options.metrics;
+    splits.reset();
+    for (const split of this.world.podSplits.store.list()) splits.inc({ phase: split.status?.phase ?? 'Pending' });
+  }
+}

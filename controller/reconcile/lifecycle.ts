@@ -1,0 +1,184 @@
+import {
+  containersReady,
+  hasController,
+  hasOwnInitContainers,
+  isDeleting,
+  isEnded,
+  isGated,
+  isInitialized,
+  isReady,
+  loadedRules,
+  nodeOf,
+  piecesCondition,
+  podIPs,
+  stateOf,
+  wiringText,
+  type LivePod,
+} from './piece-pod.ts';
+
+/** Everything that the watch caches say of one split Pod. */
+export interface Observed {
+  /** Undefined once the object is gone. */
+  readonly primary: LivePod | undefined;
+  /** Every Pod that carries the split's label as sibling, those that are being deleted too. */
+  readonly siblings: readonly LivePod[];
+  /** Does a block hold addresses for it? */
+  readonly claimed: boolean;
+  /** The containers that must have siblings, as the primary's annotation says. Empty where it does not read. */
+  readonly expected: readonly string[];
+  /** Does every piece carry the wiring that it should have now? */
+  readonly told: boolean;
+  /** Since when the pieces' addresses have been what they are, in ms. */
+  readonly addressesSince: number;
+  /** Since when what `outdated` finds has been so, in ms; undefined if it is not. */
+  readonly outdatedSince: number | undefined;
+}
+
+/** What to do next for one split Pod. One step at a time: after it the world is looked at again. */
+export type Step =
+  | { readonly kind: 'wire' }
+  | { readonly kind: 'end-siblings'; readonly siblings: readonly LivePod[]; readonly graceSeconds: number | undefined }
+  | { readonly kind: 'release' }
+  | { readonly kind: 'lift-siblings'; readonly siblings: readonly LivePod[] }
+  | { readonly kind: 'tell' }
+  | { readonly kind: 'replace'; readonly reason: ReplaceReason; readonly message: string }
+  | { readonly kind: 'settle'; readonly forMs: number; readonly message: string }
+  | { readonly kind: 'stuck'; readonly reason: ReplaceReason; readonly message: string }
+  | { readonly kind: 'report' };
+
+export type ReplaceReason = 'SiblingLost' | 'RulesOutdated';
+
+/**
+ * When all sandboxes of a node end at once, every piece starts again and waits for its new wiring. News of addresses that
+ * change is held back until they have been still for `calmMs`, so that nobody starts with half of it; what is outdated for
+ * longer than `settleMs` must be made anew.
+ */
+export const calmMs = 4_000;
+export const settleMs = 20_000;
+
+/** The sentence of design.md, "the life of a split Pod", as one ordered table. The first that applies is the next step. */
+export function nextStep(seen: Observed, now: number): Step {
+  const { primary, siblings, claimed } = seen;
+  if (primary === undefined)
+    return siblings.length > 0 ? endAll(siblings, undefined) : claimed ? { kind: 'release' } : { kind: 'report' };
+  if (isDeleting(primary)) return endAll(siblings, remainingGrace(primary, now));
+  if (isEnded(primary)) return endAll(siblings, undefined);
+  if (isGated(primary)) return { kind: 'wire' };
+  if (nodeOf(primary) === undefined) return { kind: 'report' };
+  return lost(seen) ?? lift(siblings) ?? tell(seen, now) ?? renew(seen, now) ?? { kind: 'report' };
+}
+
+/** The pieces share their end: the primary's remaining grace is the siblings' too (ownership alone would add them up). */
+function endAll(siblings: readonly LivePod[], graceSeconds: number | undefined): Step {
+  const running = siblings.filter((sibling) => !isDeleting(sibling));
+  if (running.length === 0) return { kind: 'report' };
+  return { kind: 'end-siblings', siblings: running, graceSeconds };
+}
+
+/** Whole seconds until the primary is killed. At least 1: a grace of 0 is a forced deletion, which frees the name early. */
+function remainingGrace(primary: LivePod, now: number): number {
+  const deadline = Date.parse(primary.raw.metadata?.deletionTimestamp ?? '');
+  return Number.isNaN(deadline) ? 1 : Math.max(1, Math.ceil((deadline - now) / 1000));
+}
+
+/** A sibling that is gone, or going, takes the Pod along: a container cannot be deleted out of a Pod either. */
+function lost({ primary, siblings, expected }: Observed): Step | undefined {
+  if (primary === undefined) return undefined;
+  const living = new Set(siblings.filter((sibling) => !isDeleting(sibling)).map((sibling) => sibling.container));
+  const missing = expected.filter((container) => !living.has(container));
+  if (missing.length === 0) return undefined;
+  return anew(
+    primary,
+    'SiblingLost',
+    `The piece of ${missing.join(', ')} was deleted; the pieces of a Pod share one life.`,
+  );
+}
+
+function lift(siblings: readonly LivePod[]): Step | undefined {
+  const gated = siblings.filter((sibling) => isGated(sibling) && !isDeleting(sibling));
+  return gated.length > 0 ? { kind: 'lift-siblings', siblings: gated } : undefined;
+}
+
+/**
+ * A piece whose sandbox was made anew has another Pod IP, and in `init` mode running pieces cannot be told: their rules
+ * would let the stranger in by eth0. See docs/decisions/0006-init-mode-cannot-be-told.md.
+ */
+function renew(seen: Observed, now: number): Step | undefined {
+  const { primary, outdatedSince } = seen;
+  if (primary === undefined || outdatedSince === undefined) return undefined;
+  const message = 'A piece got another Pod IP, which pieces that already run cannot be told of.';
+  const forMs = outdatedSince + settleMs - now;
+  return forMs > 0 ? { kind: 'settle', forMs, message } : anew(primary, 'RulesOutdated', message);
+}
+
+function anew(primary: LivePod, reason: ReplaceReason, message: string): Step {
+  return hasController(primary)
+    ? { kind: 'replace', reason, message: `${message} Its workload makes the Pod anew.` }
+    : { kind: 'stuck', reason, message: `${message} Nothing makes this Pod anew: delete it and create it again.` };
+}
+
+/** Once every piece has its Pod IPs, each can be told all of them. The first time at once, of changes when they are over. */
+function tell({ primary, siblings, told, addressesSince }: Observed, now: number): Step | undefined {
+  if (primary === undefined || told) return undefined;
+  const pieces = [primary, ...siblings];
+  if (pieces.some((piece) => podIPs(piece).length === 0)) return undefined;
+  const forMs = addressesSince + calmMs - now;
+  const again = pieces.some((piece) => loadedRules(piece) !== undefined) && isReleased(primary);
+  if (again && forMs > 0) return { kind: 'settle', forMs, message: 'The addresses of the pieces are changing.' };
+  return { kind: 'tell' };
+}
+
+function isReleased(piece: LivePod): boolean {
+  return wiringText(piece)?.includes('"release":"go"') ?? false;
+}
+
+/**
+ * The pieces that may start. Init containers of the Pod run to their end before any main container, and they all are in
+ * the primary: its siblings wait for them.
+ */
+export function released(primary: LivePod, siblings: readonly LivePod[]): readonly LivePod[] {
+  const held = hasOwnInitContainers(primary) && !isInitialized(primary);
+  return held ? [primary] : [primary, ...siblings];
+}
+
+/** Has some piece loaded another wiring than the one it carries now? */
+export function outdated(pieces: readonly LivePod[], hash: (wiring: string) => string): boolean {
+  return pieces.some((piece) => {
+    const loaded = loadedRules(piece);
+    const wiring = wiringText(piece);
+    return loaded !== undefined && wiring !== undefined && loaded !== hash(wiring);
+  });
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  readonly reason: string;
+  readonly message: string;
+}
+
+/** What the readiness gate `podsplit.io/pieces-ready` says: are all siblings ready? */
+export function readiness(seen: Observed): Readiness {
+  const living = seen.siblings.filter((sibling) => !isDeleting(sibling));
+  const missing = seen.expected.filter((container) => !living.some((sibling) => sibling.container === container));
+  if (missing.length > 0)
+    return { ready: false, reason: 'SiblingLost', message: `No piece runs ${missing.join(', ')}.` };
+  const waiting = living.filter((sibling) => !isReady(sibling));
+  if (waiting.length === 0) return { ready: true, reason: 'PiecesReady', message: 'All pieces are ready.' };
+  const states = waiting.map((sibling) => `${sibling.container} is ${stateOf(sibling)}`).join(', ');
+  return { ready: false, reason: 'PiecesNotReady', message: `Waiting for the pieces: ${states}.` };
+}
+
+/** Does the primary's condition already say so? */
+export function saysSo(primary: LivePod, wanted: Readiness): boolean {
+  const current = piecesCondition(primary);
+  return (
+    current !== undefined &&
+    (current.status === 'True') === wanted.ready &&
+    current.reason === wanted.reason &&
+    current.message === wanted.message
+  );
+}
+
+export function isWholeReady(seen: Observed): boolean {
+  return seen.primary !== undefined && containersReady(seen.primary) && isReady(seen.primary) && readiness(seen).ready;
+}

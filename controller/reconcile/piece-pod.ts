@@ -1,0 +1,125 @@
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { initContainerName, ownAnnotations, ownLabels, readinessGate, schedulingGate } from '../api/names.ts';
+import { splitId } from '../api/identity.ts';
+
+/** A Pod as the API server gives it: what is always there is not optional here. Made by `readPod` only. */
+export interface LivePod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly role: 'primary' | 'sibling' | 'whole';
+  /** Of the split Pod that it is a piece of. A primary's is computed: it has no label before it is wired. */
+  readonly split: string;
+  /** The container that it runs; of a primary that is not wired yet, its only one. */
+  readonly container: string;
+  readonly workload: string | undefined;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly raw: IPod;
+}
+
+/** What podsplit's label selector lets through, or undefined for a Pod that only carries a forged label. */
+export function readPod(raw: IPod): LivePod | undefined {
+  const { name, namespace, uid, labels = {} } = raw.metadata ?? {};
+  const role = labels[ownLabels.role];
+  const container = labels[ownLabels.container] ?? raw.spec?.containers[0]?.name;
+  if (name === undefined || namespace === undefined || uid === undefined || container === undefined) return undefined;
+  if (role !== 'primary' && role !== 'sibling' && role !== 'whole') return undefined;
+  const split = role === 'sibling' ? labels[ownLabels.split] : splitId(uid);
+  if (split === undefined) return undefined;
+  return { namespace, name, uid, role, split, container, workload: labels[ownLabels.workload], labels, raw };
+}
+
+export function splitKey(pod: LivePod): string {
+  return `${pod.namespace}/${pod.split}`;
+}
+
+export function isGated(pod: LivePod): boolean {
+  return pod.raw.spec?.schedulingGates?.some((gate) => gate.name === schedulingGate) ?? false;
+}
+
+export function nodeOf(pod: LivePod): string | undefined {
+  const node = pod.raw.spec?.nodeName;
+  return node === '' ? undefined : node;
+}
+
+/** A Pod that has ended keeps its object, and its siblings would run on. */
+export function isEnded(pod: LivePod): boolean {
+  return pod.raw.status?.phase === 'Succeeded' || pod.raw.status?.phase === 'Failed';
+}
+
+export function isDeleting(pod: LivePod): boolean {
+  return pod.raw.metadata?.deletionTimestamp !== undefined;
+}
+
+export function podIPs(pod: LivePod): readonly string[] {
+  return (pod.raw.status?.podIPs ?? []).map((entry) => entry.ip).filter((ip) => ip !== '');
+}
+
+export function wiringText(pod: LivePod): string | undefined {
+  return pod.raw.metadata?.annotations?.[ownAnnotations.wiring];
+}
+
+/** SHA-256 of the wiring that the piece's init container proved loaded, from its termination message. */
+export function loadedRules(pod: LivePod): string | undefined {
+  const init = pod.raw.status?.initContainerStatuses?.find((status) => status.name === initContainerName);
+  const terminated = init?.state?.terminated;
+  return terminated?.exitCode === 0 ? terminated.message?.trim() : undefined;
+}
+
+/** The Pod's own init containers, beside podsplit's. */
+export function hasOwnInitContainers(pod: LivePod): boolean {
+  return pod.raw.spec?.initContainers?.some((container) => container.name !== initContainerName) ?? false;
+}
+
+export function isInitialized(pod: LivePod): boolean {
+  return conditionStatus(pod, 'Initialized') === 'True';
+}
+
+export function isReady(pod: LivePod): boolean {
+  return !isDeleting(pod) && conditionStatus(pod, 'Ready') === 'True';
+}
+
+/** Are the primary's containers ready, whatever its readiness gate says? */
+export function containersReady(pod: LivePod): boolean {
+  return conditionStatus(pod, 'ContainersReady') === 'True';
+}
+
+export function conditionOf(pod: LivePod, type: string) {
+  return pod.raw.status?.conditions?.find((condition) => condition.type === type);
+}
+
+function conditionStatus(pod: LivePod, type: string): string | undefined {
+  return conditionOf(pod, type)?.status;
+}
+
+export function piecesCondition(pod: LivePod) {
+  return conditionOf(pod, readinessGate);
+}
+
+/** Only a Pod that something makes anew can be ended to be started afresh. */
+export function hasController(pod: LivePod): boolean {
+  return pod.raw.metadata?.ownerReferences?.some((owner) => owner.controller === true) ?? false;
+}
+
+/** What kubectl's STATUS column would say, near enough to find the trouble. */
+export function stateOf(pod: LivePod): string {
+  if (isDeleting(pod)) return 'Terminating';
+  if (isGated(pod)) return 'SchedulingGated';
+  const trouble = containerTrouble(pod);
+  if (trouble !== undefined) return trouble;
+  if (nodeOf(pod) !== undefined && !isInitialized(pod)) return 'Initializing';
+  return pod.raw.status?.phase ?? 'Pending';
+}
+
+function containerTrouble(pod: LivePod): string | undefined {
+  const { initContainerStatuses = [], containerStatuses = [] } = pod.raw.status ?? {};
+  for (const { state } of [...initContainerStatuses, ...containerStatuses]) {
+    const waiting = state?.waiting?.reason;
+    if (waiting !== undefined && !starting.has(waiting)) return waiting;
+    const ended = state?.terminated;
+    if (ended !== undefined && ended.exitCode !== 0) return ended.reason ?? 'Error';
+  }
+  return undefined;
+}
+
+const starting: ReadonlySet<string> = new Set(['PodInitializing', 'ContainerCreating']);

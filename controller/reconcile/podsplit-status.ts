@@ -1,0 +1,120 @@
+import { formatFlow } from '../api/flow.ts';
+import { podSplitName, workloadKey } from '../api/identity.ts';
+import type { WorkloadRef } from '../api/identity.ts';
+import { apiVersion, ownLabels } from '../api/names.ts';
+import type { Condition, PieceStatus, PodSplit, PodSplitStatus } from '../api/resources.ts';
+import type { PieceAddresses } from '../split/wire.ts';
+import type { Plan } from '../split/plan.ts';
+import {
+  containersReady,
+  isDeleting,
+  isEnded,
+  isGated,
+  isReady,
+  loadedRules,
+  nodeOf,
+  podIPs,
+  stateOf,
+  type LivePod,
+} from './piece-pod.ts';
+import type { Readiness } from './lifecycle.ts';
+
+/** The PodSplit of a primary: owned by it, so that it goes when the Pod goes. */
+export function podSplitOf(primary: LivePod, plan: Plan, workload: WorkloadRef, nad: string): PodSplit {
+  const { apiVersion: ownerVersion, kind, name, uid } = workload;
+  return {
+    apiVersion,
+    kind: 'PodSplit',
+    metadata: {
+      name: podSplitName(primary.name, primary.uid),
+      namespace: primary.namespace,
+      labels: {
+        [ownLabels.managedBy]: 'podsplit',
+        [ownLabels.split]: primary.split,
+        [ownLabels.workload]: workloadKey(workload),
+      },
+      ownerReferences: [
+        {
+          apiVersion: 'v1',
+          kind: 'Pod',
+          name: primary.name,
+          uid: primary.uid,
+          controller: true,
+          blockOwnerDeletion: false,
+        },
+      ],
+    },
+    spec: {
+      pod: { name: primary.name, uid: primary.uid },
+      workload: { apiVersion: ownerVersion, kind, name, uid },
+      network: plan.network,
+      networkAttachmentDefinition: nad,
+      flows: plan.flows.map(formatFlow),
+    },
+  };
+}
+
+export interface StatusInput {
+  readonly primary: LivePod;
+  readonly siblings: readonly LivePod[];
+  readonly addresses: Readonly<Record<string, PieceAddresses>>;
+  readonly readiness: Readiness;
+  /** What stands in the way of wiring, if anything does. */
+  readonly refused?: { readonly reason: string; readonly message: string } | undefined;
+  readonly previous: PodSplitStatus | undefined;
+  /** RFC 3339. */
+  readonly now: string;
+}
+
+export function statusOf(input: StatusInput): PodSplitStatus {
+  const { primary, siblings } = input;
+  const node = nodeOf(primary);
+  const pieces = [primary, ...siblings].map((pod) => pieceStatus(pod, input.addresses[pod.container]));
+  return {
+    phase: phaseOf(input),
+    ...(node === undefined ? {} : { node }),
+    pieces,
+    conditions: [ready(input)],
+  };
+}
+
+function phaseOf({ primary, siblings, refused }: StatusInput): PodSplitStatus['phase'] {
+  if (isDeleting(primary) || isEnded(primary)) return 'Ending';
+  if (refused !== undefined) return 'Refused';
+  if (isGated(primary)) return 'Wiring';
+  if (nodeOf(primary) === undefined) return 'Pending';
+  return containersReady(primary) && siblings.every(isReady) ? 'Running' : 'Starting';
+}
+
+function pieceStatus(pod: LivePod, addresses: PieceAddresses | undefined): PieceStatus {
+  const node = nodeOf(pod);
+  const rules = loadedRules(pod);
+  return {
+    name: pod.container,
+    role: pod.role === 'primary' ? 'primary' : 'sibling',
+    pod: pod.name,
+    state: stateOf(pod),
+    // The primary's own Ready waits for its siblings: of the piece itself its containers tell.
+    ready: pod.role === 'primary' ? containersReady(pod) : isReady(pod),
+    ...(node === undefined ? {} : { node }),
+    addresses: [addresses?.ipv4, addresses?.ipv6].filter((address) => address !== undefined),
+    mac: addresses?.mac ?? '',
+    podIPs: podIPs(pod),
+    ...(rules === undefined ? {} : { rules: rules.slice(0, 12) }),
+  };
+}
+
+/** One happy summary: Ready is the Pod's own readiness and its siblings'. */
+function ready({ primary, readiness, refused, previous, now }: StatusInput): Condition {
+  const { status, reason, message } =
+    refused !== undefined
+      ? { status: 'False' as const, ...refused }
+      : !readiness.ready
+        ? { status: 'False' as const, reason: readiness.reason, message: readiness.message }
+        : containersReady(primary)
+          ? { status: 'True' as const, reason: 'PiecesReady', message: 'All pieces are ready.' }
+          : { status: 'False' as const, reason: 'PrimaryNotReady', message: `The primary is ${stateOf(primary)}.` };
+  const before = previous?.conditions?.find((condition) => condition.type === 'Ready');
+  const lastTransitionTime = before?.status === status ? before.lastTransitionTime : now;
+  return { type: 'Ready', status, reason, message, lastTransitionTime };
+}

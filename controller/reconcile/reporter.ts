@@ -1,0 +1,144 @@
+import { readinessGate } from '../api/names.ts';
+import { sameJson } from '../api/same-json.ts';
+import { podSplitName } from '../api/identity.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Clock } from '../kube/clock.ts';
+import { isApiError } from '../kube/errors.ts';
+import type { EventRecorder, EventType } from '../kube/events.ts';
+import { resources } from '../kube/resources.ts';
+import type { PieceAddresses } from '../split/wire.ts';
+import { readiness, saysSo, type Observed, type Readiness, type Step } from './lifecycle.ts';
+import { isDeleting, isEnded, piecesCondition, type LivePod } from './piece-pod.ts';
+import { statusOf } from './podsplit-status.ts';
+import type { Obstacle } from './wire.ts';
+import type { World } from './world.ts';
+
+export interface Report {
+  readonly seen: Observed;
+  readonly primary: LivePod;
+  readonly step: Step;
+  readonly obstacle: Obstacle | undefined;
+  readonly addresses: Readonly<Record<string, PieceAddresses>>;
+}
+
+interface ReporterDependencies {
+  readonly client: KubeClient;
+  readonly world: World;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+}
+
+/** Says what happened where users look: the Pod's readiness condition, its PodSplit, and Events on the Pod and its workload. */
+export class Reporter {
+  private readonly deps: ReporterDependencies;
+
+  constructor(deps: ReporterDependencies) {
+    this.deps = deps;
+  }
+
+  async report(report: Report): Promise<void> {
+    const { primary, obstacle, seen, step } = report;
+    const wanted = verdict(seen, step, obstacle);
+    await this.condition(primary, wanted);
+    await this.status(report, wanted);
+  }
+
+  wired(primary: LivePod): void {
+    this.event(primary, 'Normal', 'Wired', 'The pieces are made and have their addresses; the Pod may be scheduled.');
+  }
+
+  /** On the Pod, and on what owns it: a gated Pod of a Deployment is not where its user looks first. */
+  event(primary: LivePod, type: EventType, reason: string, message: string): void {
+    const { events } = this.deps;
+    const { namespace, name, uid } = primary;
+    events.event({ apiVersion: 'v1', kind: 'Pod', namespace, name, uid }, type, reason, message);
+    const split = this.deps.world.podSplits.store.byIndex('split', `${namespace}/${primary.split}`)[0];
+    const owner = split?.spec.workload ?? primary.raw.metadata?.ownerReferences?.find((one) => one.controller === true);
+    if (owner === undefined || owner.uid === uid || type === 'Normal') return;
+    const { apiVersion, kind } = owner;
+    events.event(
+      { apiVersion, kind, namespace, name: owner.name, uid: owner.uid },
+      type,
+      reason,
+      `Pod ${name}: ${message}`,
+    );
+  }
+
+  private async condition(primary: LivePod, wanted: Readiness): Promise<void> {
+    if (isEnded(primary) || saysSo(primary, wanted)) return;
+    const before = piecesCondition(primary);
+    if (!wanted.ready && before?.reason !== wanted.reason && isTrouble(wanted.reason)) {
+      this.event(primary, 'Warning', wanted.reason, wanted.message);
+    }
+    const status = wanted.ready ? 'True' : 'False';
+    const now = seconds(this.deps.clock.now());
+    const lastTransitionTime = before?.status === status ? (before.lastTransitionTime ?? now) : now;
+    const { reason, message } = wanted;
+    const condition = { type: readinessGate, status, reason, message, lastTransitionTime };
+    // Conditions merge by type: the kubelet's own, written at the same time, are not touched.
+    const body = { metadata: { uid: primary.uid }, status: { conditions: [condition] } };
+    await this.patchQuietly(primary, body);
+  }
+
+  private async patchQuietly(primary: LivePod, body: object): Promise<void> {
+    try {
+      await this.deps.client.patch(resources.pods, primary, { type: 'strategic', body }, { subresource: 'status' });
+    } catch (error) {
+      // Gone meanwhile, or another Pod of the name: nobody is left to tell.
+      if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
+    }
+  }
+
+  private async status({ primary, seen, obstacle, addresses }: Report, wanted: Readiness): Promise<void> {
+    const { world, client, clock } = this.deps;
+    const current = world.podSplits.store.get(`${primary.namespace}/${podSplitName(primary.name, primary.uid)}`);
+    if (current === undefined) return;
+    const status = statusOf({
+      primary,
+      siblings: seen.siblings,
+      addresses,
+      readiness: wanted,
+      refused: obstacle,
+      previous: current.status,
+      now: seconds(clock.now()),
+    });
+    if (sameJson(status, current.status)) return;
+    try {
+      const body = { metadata: { uid: current.metadata.uid }, status };
+      await client.patch(
+        resources.podSplits,
+        { namespace: primary.namespace, name: current.metadata.name },
+        { type: 'merge', body },
+        { subresource: 'status' },
+      );
+    } catch (error) {
+      if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
+    }
+  }
+}
+
+/** One sentence for the user: what stands in the way, or how the pieces are. */
+function verdict(seen: Observed, step: Step, obstacle: Obstacle | undefined): Readiness {
+  if (obstacle !== undefined) return { ready: false, reason: obstacle.reason, message: obstacle.message };
+  if (step.kind === 'stuck') return { ready: false, reason: step.reason, message: step.message };
+  if (step.kind === 'settle') return { ready: false, reason: 'AddressesChanging', message: step.message };
+  if (seen.primary !== undefined && isDeleting(seen.primary))
+    return { ready: false, reason: 'Ending', message: 'The Pod is being deleted.' };
+  return readiness(seen);
+}
+
+/** What passes by itself is shown in the condition, and is no Event. */
+function isTrouble(reason: string): boolean {
+  return ![
+    'PiecesNotReady',
+    'AddressesChanging',
+    'Ending',
+    'PieceEnding',
+    'ClaimReleasing',
+    'NetworkNotReady',
+  ].includes(reason);
+}
+
+function seconds(epochMs: number): string {
+  return new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z');
+}

@@ -1,0 +1,245 @@
+import { ownAnnotations } from '../api/names.ts';
+import type { Clock } from '../kube/clock.ts';
+import { isApiError } from '../kube/errors.ts';
+import { resources } from '../kube/resources.ts';
+import { done, type Outcome } from '../kube/worker.ts';
+import type { Logger } from '../observability/log.ts';
+import { formatWiring, wiringHash } from '../rules/wiring-json.ts';
+import type { Plan } from '../split/plan.ts';
+import { split } from '../split/split.ts';
+import { buildWirings } from '../split/wire.ts';
+import { nextStep, outdated, released, type Observed, type Step } from './lifecycle.ts';
+import { isGated, podIPs, wiringText, type LivePod } from './piece-pod.ts';
+import type { Reporter } from './reporter.ts';
+import { poolRanges, wire, type Obstacle, type WiringDependencies } from './wire.ts';
+import type { SplitKey } from './world.ts';
+
+export interface SplitPodDependencies extends WiringDependencies {
+  readonly reporter: Reporter;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly wired?: (seconds: number) => void;
+}
+
+/** What is remembered of a split Pod between two looks. All of it is harmless to lose: times start anew. */
+interface Memory {
+  addresses: string;
+  addressesSince: number;
+  outdatedSince: number | undefined;
+  obstacle: Obstacle | undefined;
+}
+
+/** Reconciles one split Pod: looks, does the one next thing, and says on the Pod, its PodSplit and in Events what it saw. */
+export class SplitPodReconciler {
+  private readonly deps: SplitPodDependencies;
+  private readonly memory = new Map<SplitKey, Memory>();
+
+  constructor(deps: SplitPodDependencies) {
+    this.deps = deps;
+  }
+
+  async reconcile(key: SplitKey): Promise<Outcome> {
+    const { world, clock, reporter, addresses } = this.deps;
+    const { primary, siblings } = world.piecesOf(key);
+    const claimed = world.blockOf(key) !== undefined;
+    if (primary === undefined && siblings.length === 0 && !claimed) {
+      this.memory.delete(key);
+      return done;
+    }
+    const memory = this.remember(key, primary, siblings);
+    const plan = primary === undefined ? undefined : this.planOf(primary);
+    const wirings =
+      primary === undefined || plan === undefined ? new Map<string, string>() : this.wirings(primary, siblings, plan);
+    const seen: Observed = {
+      primary,
+      siblings,
+      claimed,
+      expected: plan?.siblings.map((piece) => piece.name) ?? [],
+      told: [...wirings].every(([container, text]) => carries(pieceOf(container, primary, siblings), text)),
+      addressesSince: memory.addressesSince,
+      outdatedSince: memory.outdatedSince,
+    };
+    const step = nextStep(seen, clock.now());
+    const outcome = await this.take(step, seen, { key, wirings, memory });
+    if (primary !== undefined) {
+      await reporter.report({
+        seen,
+        primary,
+        step,
+        obstacle: memory.obstacle,
+        addresses: addresses.addressesOf(primary),
+      });
+    }
+    return outcome;
+  }
+
+  private remember(key: SplitKey, primary: LivePod | undefined, siblings: readonly LivePod[]): Memory {
+    const now = this.deps.clock.now();
+    const pieces = primary === undefined ? siblings : [primary, ...siblings];
+    const addresses = JSON.stringify(pieces.map((piece) => [piece.uid, ...podIPs(piece)]));
+    const known = this.memory.get(key) ?? {
+      addresses,
+      addressesSince: now,
+      outdatedSince: undefined,
+      obstacle: undefined,
+    };
+    if (known.addresses !== addresses) {
+      known.addresses = addresses;
+      known.addressesSince = now;
+    }
+    known.outdatedSince = outdated(pieces, wiringHash) ? (known.outdatedSince ?? now) : undefined;
+    if (primary === undefined || !isGated(primary)) known.obstacle = undefined;
+    this.memory.set(key, known);
+    return known;
+  }
+
+  /** Of a Pod that runs, so it was planned before: what no longer plans is left as it is. */
+  private planOf(primary: LivePod): Plan | undefined {
+    const decision = split(primary.raw, this.deps.options);
+    return decision.kind === 'split' ? decision : undefined;
+  }
+
+  /** What each piece's wiring annotation should say now. Empty as long as some piece's addresses are not known. */
+  private wirings(primary: LivePod, siblings: readonly LivePod[], plan: Plan): ReadonlyMap<string, string> {
+    const addresses = this.deps.addresses.addressesOf(primary);
+    const network = this.deps.world.networks.store.get(plan.network);
+    const pieces = [primary, ...siblings];
+    if (
+      network === undefined ||
+      pieces.some((piece) => addresses[piece.container] === undefined || podIPs(piece).length === 0)
+    ) {
+      return new Map();
+    }
+    if (pieces.length !== plan.siblings.length + 1) return new Map();
+    const known = {
+      plan,
+      splitId: primary.split,
+      pool: poolRanges(network),
+      addresses,
+      podIPs: Object.fromEntries(pieces.map((piece) => [piece.container, podIPs(piece)])),
+    };
+    const go = buildWirings({ ...known, release: 'go' });
+    const hold = buildWirings({ ...known, release: 'hold' });
+    const free = new Set(released(primary, siblings).map((piece) => piece.container));
+    return new Map(
+      Object.entries(go).map(([container, wiring]) => [
+        container,
+        formatWiring(free.has(container) ? wiring : (hold[container] ?? wiring)),
+      ]),
+    );
+  }
+
+  private async take(step: Step, seen: Observed, context: StepContext): Promise<Outcome> {
+    const { primary, siblings } = seen;
+    switch (step.kind) {
+      case 'wire':
+        return primary === undefined ? done : this.wire(primary, context.memory);
+      case 'end-siblings':
+        await this.end(step.siblings, step.graceSeconds);
+        return done;
+      case 'release':
+        return this.release(context.key);
+      case 'lift-siblings':
+        return primary === undefined ? done : this.lift(primary, step.siblings);
+      case 'tell':
+        await this.tell(primary, siblings, context.wirings);
+        return done;
+      case 'replace':
+        if (primary !== undefined) await this.replace(primary, step.reason, step.message);
+        return done;
+      case 'settle':
+        return { kind: 'requeue', afterMs: step.forMs };
+      case 'stuck':
+      case 'report':
+        return done;
+    }
+  }
+
+  private async wire(primary: LivePod, memory: Memory): Promise<Outcome> {
+    const wired = await wire(primary, this.deps);
+    if (wired.kind === 'wired') {
+      memory.obstacle = undefined;
+      this.deps.reporter.wired(primary);
+      return done;
+    }
+    memory.obstacle = wired;
+    return wired.retryMs === undefined ? done : { kind: 'requeue', afterMs: wired.retryMs };
+  }
+
+  private async end(siblings: readonly LivePod[], graceSeconds: number | undefined): Promise<void> {
+    for (const sibling of siblings) {
+      const own = sibling.raw.spec?.terminationGracePeriodSeconds ?? 30;
+      // A gated Pod has no processes to be graceful with.
+      const gracePeriodSeconds = isGated(sibling) ? 0 : Math.min(own, graceSeconds ?? own);
+      await this.deletePod(sibling, gracePeriodSeconds);
+    }
+  }
+
+  private async deletePod(pod: LivePod, gracePeriodSeconds?: number): Promise<void> {
+    try {
+      await this.deps.client.delete(resources.pods, pod, {
+        preconditions: { uid: pod.uid },
+        ...(gracePeriodSeconds === undefined ? {} : { gracePeriodSeconds }),
+      });
+    } catch (error) {
+      if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
+    }
+  }
+
+  private async release(key: SplitKey): Promise<Outcome> {
+    const released = await this.deps.addresses.release(key);
+    if (released) return done;
+    return { kind: 'requeue', afterMs: 1000 };
+  }
+
+  private async lift(primary: LivePod, siblings: readonly LivePod[]): Promise<Outcome> {
+    // The claim is read live, after the siblings were made and before any of them may start.
+    if (!(await this.deps.addresses.holds(primary))) return { kind: 'requeue', afterMs: 1000 };
+    for (const sibling of siblings) {
+      const body = {
+        metadata: { uid: sibling.uid, resourceVersion: sibling.raw.metadata?.resourceVersion },
+        spec: { schedulingGates: null },
+      };
+      await this.deps.client.patch(resources.pods, sibling, { type: 'merge', body });
+    }
+    return done;
+  }
+
+  private async tell(
+    primary: LivePod | undefined,
+    siblings: readonly LivePod[],
+    wirings: ReadonlyMap<string, string>,
+  ): Promise<void> {
+    if (primary === undefined) return;
+    const [podIP = ''] = podIPs(primary);
+    for (const piece of [primary, ...siblings]) {
+      const text = wirings.get(piece.container);
+      if (text === undefined || text === wiringText(piece)) continue;
+      const facade =
+        piece.role === 'sibling'
+          ? { [ownAnnotations.podIP]: podIP, [ownAnnotations.podIPs]: podIPs(primary).join(',') }
+          : {};
+      const body = { metadata: { uid: piece.uid, annotations: { [ownAnnotations.wiring]: text, ...facade } } };
+      await this.deps.client.patch(resources.pods, piece, { type: 'merge', body });
+    }
+  }
+
+  private async replace(primary: LivePod, reason: string, message: string): Promise<void> {
+    this.deps.reporter.event(primary, 'Warning', reason, message);
+    await this.deletePod(primary);
+  }
+}
+
+interface StepContext {
+  readonly key: SplitKey;
+  readonly wirings: ReadonlyMap<string, string>;
+  readonly memory: Memory;
+}
+
+function pieceOf(container: string, primary: LivePod | undefined, siblings: readonly LivePod[]): LivePod | undefined {
+  return primary?.container === container ? primary : siblings.find((sibling) => sibling.container === container);
+}
+
+function carries(piece: LivePod | undefined, text: string): boolean {
+  return piece !== undefined && wiringText(piece) === text;
+}

@@ -1,0 +1,282 @@
+import type { WorkloadRef } from '../api/identity.ts';
+import { nadName, siblingName, workloadKey } from '../api/identity.ts';
+import { networksAnnotation as networksKey, ownAnnotations, ownLabels, schedulingGate } from '../api/names.ts';
+import { formatRefusal } from '../api/refusal.ts';
+import type { SplitNetwork } from '../api/resources.ts';
+import type { ApiError } from '../kube/errors.ts';
+import { isApiError } from '../kube/errors.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Pod } from '../kube/resources.ts';
+import { resources } from '../kube/resources.ts';
+import { formatWiring } from '../rules/wiring-json.ts';
+import type { Plan, SplitOptions } from '../split/plan.ts';
+import { siblingPod } from '../split/sibling.ts';
+import { split } from '../split/split.ts';
+import { buildWirings, networksAnnotation, withPrefixOf, type PieceAddresses } from '../split/wire.ts';
+import type { AddressBook } from './address-book.ts';
+import type { LivePod } from './piece-pod.ts';
+import { podSplitOf } from './podsplit-status.ts';
+import { workloadOf } from './workload-of.ts';
+import type { WorkloadObjects } from './workload-objects.ts';
+import type { World } from './world.ts';
+
+/** Why a Pod stays gated. `retryMs` is left out where only another Pod can help. */
+export interface Obstacle {
+  readonly reason: string;
+  readonly message: string;
+  readonly retryMs?: number;
+}
+
+export type Wired = { readonly kind: 'wired' } | ({ readonly kind: 'obstacle' } & Obstacle);
+
+export interface WiringDependencies {
+  readonly client: KubeClient;
+  readonly world: World;
+  readonly addresses: AddressBook;
+  readonly objects: WorkloadObjects;
+  readonly options: SplitOptions;
+}
+
+function obstacle(reason: string, message: string, retryMs?: number): Wired {
+  return { kind: 'obstacle', reason, message, ...(retryMs === undefined ? {} : { retryMs }) };
+}
+
+/**
+ * Step 2 of a split Pod's life (design.md): everything that its pieces need is there before the first of them may run.
+ * Safe to be cut off anywhere and to be run again: each part finds what an earlier run has done.
+ */
+export async function wire(primary: LivePod, deps: WiringDependencies): Promise<Wired> {
+  const { client, world, addresses, objects } = deps;
+  const decided = await decide(primary, deps);
+  if (decided.kind === 'obstacle') return decided;
+  const { plan } = decided;
+
+  const network = world.networks.store.get(plan.network);
+  const unusable = networkObstacle(plan.network, network);
+  if (unusable !== undefined || network === undefined) return unusable ?? obstacle('NetworkNotFound', '');
+
+  const workload = await workloadOf(client, primary);
+  const nad = nadName(workload);
+  const missing = await objects.ensure(workload, network, plan, primary);
+  if (missing !== undefined) return { kind: 'obstacle', ...missing };
+
+  const claim = await addresses.claim({ network, workload, pod: primary, containers: pieceNames(plan) });
+  if (claim.kind !== 'claimed') return { kind: 'obstacle', ...claim.obstacle };
+
+  await createPodSplit(primary, plan, workload, nad, client);
+  const context: PieceContext = { primary, plan, workload, nad, network, addresses: claim.addresses };
+  const refused = await createSiblings(context, deps);
+  if (refused !== undefined) return { kind: 'obstacle', ...refused };
+
+  // After the siblings were made: docs/decisions/0004-address-claims.md has why this order closes every race.
+  if (!(await addresses.holds(primary))) return obstacle('ClaimReleasing', 'The addresses are being released.', 1000);
+  await liftPrimary(context, client);
+  return { kind: 'wired' };
+}
+
+function pieceNames(plan: Plan): readonly string[] {
+  return [plan.primary, ...plan.siblings].map((piece) => piece.name);
+}
+
+/** What admission decided is decided again: the Pod may have been made while the webhook was not there, or forged. */
+async function decide(
+  primary: LivePod,
+  { client, options }: WiringDependencies,
+): Promise<{ readonly kind: 'plan'; readonly plan: Plan } | Extract<Wired, { kind: 'obstacle' }>> {
+  const decision = split(primary.raw, options);
+  if (decision.kind === 'left-alone') {
+    return { kind: 'obstacle', reason: decision.code, message: decision.message };
+  }
+  if (decision.kind === 'refused') {
+    const [first] = decision.refusals;
+    return {
+      kind: 'obstacle',
+      reason: first?.code ?? 'Refused',
+      message: decision.refusals.map(formatRefusal).join('\n'),
+    };
+  }
+  const claims = await readWriteOncePodClaims(primary, decision, client);
+  if (claims.size === 0) return { kind: 'plan', plan: decision };
+  const again = split(primary.raw, { ...options, readWriteOncePodClaims: claims });
+  if (again.kind !== 'refused') return { kind: 'plan', plan: decision };
+  const message = again.refusals.map(formatRefusal).join('\n');
+  return { kind: 'obstacle', reason: again.refusals[0]?.code ?? 'Refused', message };
+}
+
+/** Admission makes no API calls, so a claim's access mode is seen only here. Asked for claims that several pieces mount. */
+async function readWriteOncePodClaims(primary: LivePod, plan: Plan, client: KubeClient): Promise<ReadonlySet<string>> {
+  const mounted = [plan.primary, ...plan.siblings].flatMap((piece) =>
+    piece.volumes.map((volume) => volume.persistentVolumeClaim?.claimName).filter((name) => name !== undefined),
+  );
+  const shared = new Set(mounted.filter((name, index) => mounted.indexOf(name) !== index));
+  const found = new Set<string>();
+  for (const name of shared) {
+    try {
+      const claim = await client.get(resources.persistentVolumeClaims, { namespace: primary.namespace, name });
+      if (claim.spec?.accessModes?.includes('ReadWriteOncePod') === true) found.add(name);
+    } catch (error) {
+      if (!isApiError(error, 'NotFound')) throw error;
+    }
+  }
+  return found;
+}
+
+function networkObstacle(name: string, network: SplitNetwork | undefined): Wired | undefined {
+  if (network === undefined) {
+    return obstacle(
+      'NetworkNotFound',
+      `There is no SplitNetwork ${name}: create it, or name another in podsplit.io/network.`,
+      10_000,
+    );
+  }
+  const ready = network.status?.conditions?.find((condition) => condition.type === 'Ready');
+  if (ready?.status === 'True') return undefined;
+  const why = ready === undefined ? 'it was not looked at yet' : ready.message;
+  return obstacle(
+    'NetworkNotReady',
+    `SplitNetwork ${name} gives no addresses: ${why}`,
+    ready === undefined ? 1000 : 10_000,
+  );
+}
+
+async function createPodSplit(primary: LivePod, plan: Plan, workload: WorkloadRef, nad: string, client: KubeClient) {
+  try {
+    await client.create(resources.podSplits, podSplitOf(primary, plan, workload, nad));
+  } catch (error) {
+    if (!isApiError(error, 'AlreadyExists')) throw error;
+  }
+}
+
+export interface PieceContext {
+  readonly primary: LivePod;
+  readonly plan: Plan;
+  readonly workload: WorkloadRef;
+  readonly nad: string;
+  readonly network: SplitNetwork;
+  readonly addresses: Readonly<Record<string, PieceAddresses>>;
+}
+
+/** `namespace/name` of every piece's wiring before anybody runs: it holds. */
+function heldWirings(context: PieceContext) {
+  const { plan, network, addresses, primary } = context;
+  return buildWirings({ plan, splitId: primary.split, pool: poolRanges(network), addresses, release: 'hold' });
+}
+
+export function poolRanges({ spec }: SplitNetwork): { readonly ipv4?: string; readonly ipv6?: string } {
+  return {
+    ...(spec.ipv4 === undefined ? {} : { ipv4: spec.ipv4 }),
+    ...(spec.ipv6 === undefined ? {} : { ipv6: spec.ipv6 }),
+  };
+}
+
+export function networksOf({ network, nad, addresses }: PieceContext, container: string): string {
+  const piece = addresses[container];
+  if (piece === undefined) throw new RangeError(`no addresses for piece ${container}`);
+  const { ipv4, ipv6 } = network.spec;
+  return networksAnnotation({
+    nad,
+    mac: piece.mac,
+    ...(ipv4 === undefined || piece.ipv4 === undefined ? {} : { ipv4Cidr: withPrefixOf(ipv4, piece.ipv4) }),
+    ...(ipv6 === undefined || piece.ipv6 === undefined ? {} : { ipv6Cidr: withPrefixOf(ipv6, piece.ipv6) }),
+  });
+}
+
+/**
+ * All siblings while nothing runs, so that quota and Pod security give their verdict; a set that is refused in part is
+ * taken back, since two half-made sets could keep each other out of a quota for ever.
+ */
+async function createSiblings(context: PieceContext, deps: WiringDependencies): Promise<Obstacle | undefined> {
+  const { primary, plan, workload } = context;
+  const wirings = heldWirings(context);
+  const created: string[] = [];
+  for (const piece of plan.siblings) {
+    const wiring = wirings[piece.name];
+    const pod = siblingPod({
+      primary: primary.raw,
+      plan,
+      piece,
+      workloadKey: workloadKey(workload),
+      wiring: wiring === undefined ? undefined : formatWiring(wiring),
+      networks: networksOf(context, piece.name),
+      owner: true,
+      gated: true,
+      options: deps.options,
+    });
+    const name = siblingName(primary.name, primary.uid, piece.name);
+    const outcome = await createSibling(primary, name, pod, deps.client);
+    if (outcome === 'created') created.push(name);
+    if (typeof outcome === 'string') continue;
+    for (const taken of created) await deleteQuietly(primary.namespace, taken, deps.client);
+    return outcome;
+  }
+  return undefined;
+}
+
+async function createSibling(
+  primary: LivePod,
+  name: string,
+  pod: object,
+  client: KubeClient,
+): Promise<'created' | 'there' | Obstacle> {
+  try {
+    await client.create(resources.pods, pod as Pod);
+    return 'created';
+  } catch (error) {
+    if (isApiError(error, 'AlreadyExists', 'Conflict')) return existing(primary, name, client);
+    if (isApiError(error, 'Forbidden', 'Invalid', 'BadRequest')) return refusedSibling(error);
+    throw error;
+  }
+}
+
+/** A name that is taken is a success only if the Pod is ours and stays. */
+async function existing(primary: LivePod, name: string, client: KubeClient): Promise<'there' | Obstacle> {
+  const found = await client.get(resources.pods, { namespace: primary.namespace, name });
+  const ours =
+    found.metadata.ownerReferences?.some((owner) => owner.uid === primary.uid) === true &&
+    found.metadata.labels?.[ownLabels.split] === primary.split;
+  if (!ours)
+    return { reason: 'NameTaken', message: `A Pod named ${name} is not podsplit's: delete it.`, retryMs: 5000 };
+  if (found.metadata.deletionTimestamp === undefined) return 'there';
+  return { reason: 'PieceEnding', message: `The earlier piece ${name} is still ending.`, retryMs: 1000 };
+}
+
+function refusedSibling(error: ApiError): Obstacle {
+  return {
+    reason: 'PieceRefused',
+    message: `The cluster refused a piece, and the Pod stays unstarted: ${error.message}`,
+    retryMs: 15_000,
+  };
+}
+
+async function deleteQuietly(namespace: string, name: string, client: KubeClient): Promise<void> {
+  try {
+    await client.delete(resources.pods, { namespace, name }, { gracePeriodSeconds: 0 });
+  } catch (error) {
+    if (!isApiError(error, 'NotFound')) throw error;
+  }
+}
+
+/** One write: the label that siblings' affinity looks for, networks and wiring, and the gate goes. */
+async function liftPrimary(context: PieceContext, client: KubeClient): Promise<void> {
+  const { primary, plan, workload } = context;
+  const wiring = heldWirings(context)[plan.primary.name];
+  const gates = (primary.raw.spec?.schedulingGates ?? []).filter((gate) => gate.name !== schedulingGate);
+  const body = {
+    // The UID and version make it a compare-and-swap: another Pod of this name is never touched.
+    metadata: {
+      uid: primary.uid,
+      resourceVersion: primary.raw.metadata?.resourceVersion,
+      labels: {
+        [ownLabels.split]: primary.split,
+        [ownLabels.container]: plan.primary.name,
+        [ownLabels.workload]: workloadKey(workload),
+      },
+      annotations: {
+        [networksKey]: networksOf(context, plan.primary.name),
+        ...(wiring === undefined ? {} : { [ownAnnotations.wiring]: formatWiring(wiring) }),
+      },
+    },
+    spec: { schedulingGates: gates.length === 0 ? null : gates },
+  };
+  await client.patch(resources.pods, primary, { type: 'merge', body });
+}

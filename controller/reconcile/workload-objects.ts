@@ -1,0 +1,296 @@
+import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
+import { workloadKey, type WorkloadRef } from '../api/identity.ts';
+import { ownLabels } from '../api/names.ts';
+import { sameJson } from '../api/same-json.ts';
+import type { SplitNetwork } from '../api/resources.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Clock } from '../kube/clock.ts';
+import { isApiError } from '../kube/errors.ts';
+import type { EventRecorder } from '../kube/events.ts';
+import type { KubeObject, Resource } from '../kube/resources.ts';
+import { resources } from '../kube/resources.ts';
+import { done, type Outcome } from '../kube/worker.ts';
+import type { Logger } from '../observability/log.ts';
+import { pieceMultiNetworkPolicies } from '../policies/multi-network-policy.ts';
+import { nadDifferences, networkAttachmentDefinition } from '../policies/nad.ts';
+import { pieceNetworkPolicies } from '../policies/network-policy.ts';
+import type { Plan, SplitOptions } from '../split/plan.ts';
+import { split } from '../split/split.ts';
+import type { LivePod } from './piece-pod.ts';
+import { poolRanges, type Obstacle } from './wire.ts';
+import { ownerReference } from './workload-of.ts';
+import type { WorkloadKey, World } from './world.ts';
+
+export interface WorkloadObjectsDependencies {
+  readonly client: KubeClient;
+  readonly world: World;
+  readonly events: EventRecorder;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly options: SplitOptions;
+}
+
+export interface WorkloadState {
+  readonly workload: WorkloadRef;
+  readonly network: SplitNetwork;
+  readonly plans: readonly Plan[];
+  /** Label sets of the primaries: one, or several during a rollout. */
+  readonly labels: readonly Readonly<Record<string, string>>[];
+}
+
+/** Whether the MultiNetworkPolicy CRD is there is asked again this often. */
+const discoveryMs = 60_000;
+/** A workload without split Pods keeps its network for a moment: the next Pod of a rollout is often on its way. */
+const lingerMs = 10_000;
+
+/**
+ * What all split Pods of one workload share: the NAD, NetworkPolicies, MultiNetworkPolicies. Desired state is computed from
+ * the Pods that are there, the difference is applied, and everything goes when the last split Pod is gone.
+ */
+export class WorkloadObjects {
+  private readonly deps: WorkloadObjectsDependencies;
+  private multiNetworkPolicies: { readonly at: number; readonly installed: boolean } | undefined;
+
+  constructor(deps: WorkloadObjectsDependencies) {
+    this.deps = deps;
+  }
+
+  /** Before a Pod is wired: its network is there. Multus reads the NAD at the sandbox's start and knows no waiting. */
+  async ensure(workload: WorkloadRef, network: SplitNetwork, plan: Plan, pod: LivePod): Promise<Obstacle | undefined> {
+    const others = this.plansOf(`${workload.namespace}/${workloadKey(workload)}`);
+    const state: WorkloadState = {
+      workload,
+      network,
+      plans: [plan, ...others.map((other) => other.plan)],
+      labels: [pod.labels, ...others.map((other) => other.pod.labels)],
+    };
+    try {
+      await this.apply(state);
+      return undefined;
+    } catch (error) {
+      if (!isApiError(error, 'NotFound', 'MethodNotAllowed')) throw error;
+      return {
+        reason: 'MultusMissing',
+        message: `NetworkAttachmentDefinitions cannot be made (${error.message}). Install Multus CNI with its CRD; the Pod goes on then.`,
+        retryMs: 10_000,
+      };
+    }
+  }
+
+  async reconcile(key: WorkloadKey): Promise<Outcome> {
+    const pods = this.plansOf(key);
+    const [first] = pods;
+    if (first === undefined) return this.collect(key);
+    const workload = this.workloadOf(first.pod);
+    const network = this.deps.world.networks.store.get(first.plan.network);
+    if (workload === undefined || network === undefined) return done;
+    await this.apply({
+      workload,
+      network,
+      plans: pods.map((pod) => pod.plan),
+      labels: pods.map((pod) => pod.pod.labels),
+    });
+    return done;
+  }
+
+  private plansOf(key: WorkloadKey): readonly { readonly pod: LivePod; readonly plan: Plan }[] {
+    return this.deps.world.primariesOf(key).flatMap((pod) => {
+      const plan = split(pod.raw, this.deps.options);
+      return plan.kind === 'split' ? [{ pod, plan }] : [];
+    });
+  }
+
+  private workloadOf(pod: LivePod): WorkloadRef | undefined {
+    const found = this.deps.world.podSplits.store.byIndex('split', `${pod.namespace}/${pod.split}`)[0];
+    return found === undefined ? undefined : { ...found.spec.workload, namespace: pod.namespace };
+  }
+
+  private async apply(state: WorkloadState): Promise<void> {
+    await this.applyNad(state);
+    await this.applyPolicies(state);
+    if (await this.hasMultiNetworkPolicies()) await this.applyMultiPolicies(state);
+  }
+
+  private async applyNad({ workload, network }: WorkloadState): Promise<void> {
+    const { client, events, world } = this.deps;
+    const wanted = networkAttachmentDefinition({
+      workload,
+      network: { name: network.metadata.name, spec: network.spec },
+      owner: ownerReference(workload),
+    });
+    const { namespace } = workload;
+    const { name } = wanted.metadata;
+    const cached = world.nads.store.get(`${namespace}/${name}`);
+    if (cached !== undefined && nadDifferences(cached, wanted).length === 0) return;
+    const actual = await this.live(resources.networkAttachmentDefinitions, namespace, name);
+    if (actual === undefined) {
+      await createOrFind(client, resources.networkAttachmentDefinitions, wanted);
+      return;
+    }
+    const differences = nadDifferences(actual, wanted);
+    if (differences.length === 0) return;
+    const body = {
+      metadata: { labels: wanted.metadata.labels, ownerReferences: wanted.metadata.ownerReferences },
+      spec: wanted.spec,
+    };
+    await client.patch(resources.networkAttachmentDefinitions, { namespace, name }, { type: 'merge', body });
+    events.event(
+      { apiVersion: wanted.apiVersion, kind: wanted.kind, namespace, name, uid: actual.metadata.uid },
+      'Warning',
+      'NetworkRepaired',
+      `${differences.join(', ')} had been changed and ${differences.length === 1 ? 'is' : 'are'} set right again. podsplit generates this network; delete the annotation podsplit.io/mode of ${workload.kind} ${workload.name} to be rid of it.`,
+    );
+  }
+
+  private async applyPolicies({ workload, plans, labels }: WorkloadState): Promise<void> {
+    const { world } = this.deps;
+    const { namespace } = workload;
+    const wanted = pieceNetworkPolicies({
+      workload,
+      siblings: unique(plans.flatMap((plan) => plan.siblings.map((piece) => piece.name))),
+      labels,
+      userPolicies: world.networkPolicies.store.byIndex('namespace', namespace),
+      owner: ownerReference(workload),
+    });
+    const actual = world.networkPolicies.store.byIndex('workload', `${namespace}/${workloadKey(workload)}`);
+    await this.replaceSet(resources.networkPolicies, namespace, wanted.map(stored), actual);
+  }
+
+  private async applyMultiPolicies({ workload, plans, network }: WorkloadState): Promise<void> {
+    const { namespace } = workload;
+    const labelSelector = `${ownLabels.workload}=${workloadKey(workload)},${ownLabels.managedBy}=podsplit`;
+    const wanted = pieceMultiNetworkPolicies({
+      workload,
+      containers: unique(plans.flatMap((plan) => [plan.primary, ...plan.siblings].map((piece) => piece.name))),
+      flows: uniqueBy(plans.flatMap((plan) => plan.flows)),
+      facade: uniqueBy(plans.flatMap((plan) => plan.facade)),
+      pool: poolRanges(network),
+      owner: ownerReference(workload),
+    });
+    const { items } = await this.deps.client.list(resources.multiNetworkPolicies, { namespace, labelSelector });
+    await this.replaceSet(resources.multiNetworkPolicies, namespace, wanted, items);
+  }
+
+  /** Creates what is missing, replaces what differs, deletes what is no longer wanted. */
+  private async replaceSet<T extends KubeObject>(
+    resource: Resource<T>,
+    namespace: string,
+    wanted: readonly NoInfer<T>[],
+    actual: readonly NoInfer<T>[],
+  ): Promise<void> {
+    const { client } = this.deps;
+    for (const object of wanted) {
+      const { name } = object.metadata;
+      const found = actual.find((one) => one.metadata.name === name);
+      if (found === undefined) await createOrFind(client, resource, object);
+      else if (!sameJson(specOf(found), specOf(object))) {
+        // `spec` is replaced whole: a merge would keep rules that are gone.
+        await client.patch(
+          resource,
+          { namespace, name },
+          {
+            type: 'json',
+            body: [{ op: 'replace', path: '/spec', value: specOf(object) }],
+          },
+        );
+      }
+    }
+    for (const object of actual) {
+      if (wanted.some((one) => one.metadata.name === object.metadata.name)) continue;
+      await deleteIfThere(client, resource, object);
+    }
+  }
+
+  /** The last split Pod is gone, or it only seems so: nothing is deleted before the API server was asked. */
+  private async collect(key: WorkloadKey): Promise<Outcome> {
+    const { client, world, clock } = this.deps;
+    const [namespace = '', hash = ''] = key.split('/');
+    const nads = world.nads.store.byIndex('workload', key);
+    const policies = world.networkPolicies.store.byIndex('workload', key);
+    if (nads.length === 0 && policies.length === 0) return done;
+    const young = nads.map((nad) => Date.parse(nad.metadata.creationTimestamp ?? '') + lingerMs - clock.now());
+    const wait = Math.max(0, ...young);
+    if (wait > 0) return { kind: 'requeue', afterMs: wait };
+    const labelSelector = `${ownLabels.workload}=${hash}`;
+    const { items } = await client.list(resources.pods, { namespace, labelSelector });
+    if (items.length > 0) return { kind: 'requeue', afterMs: 1000 };
+    for (const nad of nads) await deleteIfThere(client, resources.networkAttachmentDefinitions, nad);
+    for (const policy of policies) await deleteIfThere(client, resources.networkPolicies, policy);
+    if (await this.hasMultiNetworkPolicies()) {
+      const multi = await client.list(resources.multiNetworkPolicies, { namespace, labelSelector });
+      for (const policy of multi.items) await deleteIfThere(client, resources.multiNetworkPolicies, policy);
+    }
+    return done;
+  }
+
+  private async hasMultiNetworkPolicies(): Promise<boolean> {
+    const { client, clock } = this.deps;
+    const now = clock.monotonic();
+    if (this.multiNetworkPolicies === undefined || now - this.multiNetworkPolicies.at > discoveryMs) {
+      this.multiNetworkPolicies = { at: now, installed: await serves(client, '/apis/k8s.cni.cncf.io/v1beta1') };
+    }
+    return this.multiNetworkPolicies.installed;
+  }
+
+  private async live<T extends KubeObject>(
+    resource: Resource<T>,
+    namespace: string,
+    name: string,
+  ): Promise<T | undefined> {
+    try {
+      return await this.deps.client.get(resource, { namespace, name });
+    } catch (error) {
+      // Of a CRD that is missing the create will tell.
+      if (isApiError(error, 'NotFound')) return undefined;
+      throw error;
+    }
+  }
+}
+
+async function serves(client: KubeClient, path: string): Promise<boolean> {
+  try {
+    const { body } = await client.raw({ method: 'GET', path });
+    return body.includes('"multi-networkpolicies"');
+  } catch (error) {
+    if (isApiError(error, 'NotFound')) return false;
+    throw error;
+  }
+}
+
+async function createOrFind<T extends KubeObject>(
+  client: KubeClient,
+  resource: Resource<T>,
+  object: NoInfer<T>,
+): Promise<void> {
+  try {
+    await client.create(resource, object);
+  } catch (error) {
+    if (!isApiError(error, 'AlreadyExists')) throw error;
+  }
+}
+
+async function deleteIfThere(client: KubeClient, resource: Resource, object: KubeObject): Promise<void> {
+  const { namespace, name, uid } = object.metadata;
+  try {
+    await client.delete(resource, { namespace, name }, uid === undefined ? {} : { preconditions: { uid } });
+  } catch (error) {
+    if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
+  }
+}
+
+function stored(policy: INetworkPolicy) {
+  const { name = '', ...rest } = policy.metadata ?? {};
+  return { ...policy, metadata: { name, ...rest } };
+}
+
+function specOf(object: object): unknown {
+  return 'spec' in object ? object.spec : undefined;
+}
+
+function unique(names: readonly string[]): readonly string[] {
+  return [...new Set(names)].sort();
+}
+
+function uniqueBy<T>(values: readonly T[]): readonly T[] {
+  return [...new Map(values.map((value) => [JSON.stringify(value), value])).values()];
+}

@@ -1,0 +1,132 @@
+import { ownLabels } from '../api/names.ts';
+import { splitId } from '../api/identity.ts';
+import type { AddressBlock, PodSplit, SplitNetwork } from '../api/resources.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Clock } from '../kube/clock.ts';
+import { Reflector } from '../kube/reflector.ts';
+import type { ReflectorHooks } from '../kube/reflector.ts';
+import type { KubeObject, NetworkAttachmentDefinition, NetworkPolicy, Pod, Resource } from '../kube/resources.ts';
+import { resources } from '../kube/resources.ts';
+import type { Indexes } from '../kube/store.ts';
+import type { Logger } from '../observability/log.ts';
+import { readPod, splitKey } from './piece-pod.ts';
+import type { LivePod } from './piece-pod.ts';
+
+/** `namespace/splitId`: what the split-Pod reconciler is asked about. */
+export type SplitKey = string;
+/** `namespace/workloadKey`. */
+export type WorkloadKey = string;
+
+/** What all reflectors can, whatever they hold. */
+export type Watching = Pick<Reflector<KubeObject>, 'start' | 'stop' | 'whenSynced' | 'hasSynced' | 'status'>;
+
+export interface WorldOptions {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly hooks?: (resource: string) => ReflectorHooks;
+}
+
+/**
+ * The watch caches. Nothing here is trusted where being late would break a promise: addresses are claimed by
+ * compare-and-swap, and what is deleted for good is looked up anew first.
+ */
+export class World {
+  /** Pods that opted in, and their siblings: the webhook labels them, so that no other Pod is watched. */
+  readonly pods: Reflector<Pod>;
+  readonly nads: Reflector<NetworkAttachmentDefinition>;
+  readonly networkPolicies: Reflector<NetworkPolicy>;
+  readonly podSplits: Reflector<PodSplit>;
+  readonly blocks: Reflector<AddressBlock>;
+  readonly networks: Reflector<SplitNetwork>;
+
+  constructor(options: WorldOptions) {
+    const watch = <T extends KubeObject>(resource: Resource<T>, indexes: Indexes<T>, labelSelector?: string) =>
+      new Reflector<T>({
+        client: options.client,
+        resource,
+        indexes,
+        labelSelector,
+        clock: options.clock,
+        log: options.log.child({ resource: resource.plural }),
+        ...(options.hooks === undefined ? {} : { hooks: options.hooks(resource.plural) }),
+      });
+    this.pods = watch(
+      resources.pods,
+      { split: (pod) => one(readPod(pod), splitKey), workload: workloadIndex },
+      ownLabels.role,
+    );
+    this.nads = watch(
+      resources.networkAttachmentDefinitions,
+      { workload: workloadIndex },
+      `${ownLabels.managedBy}=podsplit`,
+    );
+    this.networkPolicies = watch(resources.networkPolicies, {
+      workload: workloadIndex,
+      namespace: (policy) => one(policy.metadata.namespace, (namespace) => namespace),
+    });
+    this.podSplits = watch(resources.podSplits, {
+      split: (split) => [`${split.metadata.namespace ?? ''}/${splitId(split.spec.pod.uid)}`],
+    });
+    this.blocks = watch(resources.addressBlocks, {
+      split: (block) => claimKeys(block),
+      nad: (block) => [`${block.spec.workload.namespace}/${block.spec.workload.nad}`],
+      network: (block) => [block.spec.network],
+    });
+    this.networks = watch(resources.splitNetworks, {});
+  }
+
+  get all(): readonly Watching[] {
+    return [this.pods, this.nads, this.networkPolicies, this.podSplits, this.blocks, this.networks];
+  }
+
+  async start(): Promise<void> {
+    for (const reflector of this.all) reflector.start();
+    // Without Multus there are no NADs to watch, and that must be said on the Pods that wait for it.
+    await Promise.all(
+      this.all.filter((reflector) => reflector !== this.nads).map((reflector) => reflector.whenSynced()),
+    );
+  }
+
+  async stop(): Promise<void> {
+    await Promise.all(this.all.map((reflector) => reflector.stop()));
+  }
+
+  piecesOf(key: SplitKey): { readonly primary: LivePod | undefined; readonly siblings: readonly LivePod[] } {
+    const pods = this.pods.store
+      .byIndex('split', key)
+      .map(readPod)
+      .filter((pod) => pod !== undefined);
+    return {
+      primary: pods.find((pod) => pod.role === 'primary'),
+      siblings: pods.filter((pod) => pod.role === 'sibling').sort((a, b) => (a.container < b.container ? -1 : 1)),
+    };
+  }
+
+  /** The live primaries of a workload, gated ones that have no label yet left out. */
+  primariesOf(key: WorkloadKey): readonly LivePod[] {
+    return this.pods.store
+      .byIndex('workload', key)
+      .map(readPod)
+      .filter((pod) => pod !== undefined)
+      .filter((pod) => pod.role === 'primary');
+  }
+
+  blockOf(key: SplitKey): AddressBlock | undefined {
+    return this.blocks.store.byIndex('split', key)[0];
+  }
+}
+
+/** Of each claim in a block. */
+export function claimKeys(block: AddressBlock): readonly SplitKey[] {
+  return block.spec.claims.map((claim) => `${block.spec.workload.namespace}/${splitId(claim.pod.uid)}`);
+}
+
+export function workloadIndex(object: KubeObject): readonly WorkloadKey[] {
+  const key = object.metadata.labels?.[ownLabels.workload];
+  return key === undefined ? [] : [`${object.metadata.namespace ?? ''}/${key}`];
+}
+
+function one<T>(value: T | undefined, show: (value: T) => string): readonly string[] {
+  return value === undefined ? [] : [show(value)];
+}

@@ -1,0 +1,227 @@
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { Certificates } from './admission/certificates.ts';
+import { reviewPod } from './admission/pods.ts';
+import { startAdmissionServer, type AdmissionServer } from './admission/server.ts';
+import { reviewWorkload } from './admission/workloads.ts';
+import type { KeyedCertificate } from './admission/authority.ts';
+import { apiVersion, defaultSplitNetwork } from './api/names.ts';
+import type { SplitNetworkSpec } from './api/resources.ts';
+import { ConfigError, readControllerConfig, type ControllerConfig } from './controller-config.ts';
+import { connect, type KubeClient } from './kube/client.ts';
+import { systemClock } from './kube/clock.ts';
+import { isApiError } from './kube/errors.ts';
+import { EventRecorder } from './kube/events.ts';
+import { LeaderElector } from './kube/leader.ts';
+import { resources } from './kube/resources.ts';
+import { startHealthServer, type Check } from './observability/health.ts';
+import { createLogger, type Logger } from './observability/log.ts';
+import { createMetrics, startMetricsServer, type Metrics } from './observability/metrics.ts';
+import { Controller } from './reconcile/controller.ts';
+import type { SplitOptions } from './split/plan.ts';
+import { version } from './version.ts';
+
+/** A watch that hears nothing for this long, not even bookmarks, is not alive any more (the API server sends one a minute). */
+const silentMs = 15 * 60_000;
+/** A block of the default SplitNetwork: the least that admission can promise without asking anybody. */
+const maxContainers = 30;
+
+/**
+ * Every replica answers admission; the one that holds the lease reconciles. Returns the exit code once it was told to stop,
+ * or has lost the lease: the Pod's restart is the surest way to stop half-done work.
+ */
+export async function runController(environment: NodeJS.ProcessEnv): Promise<number> {
+  const log = createLogger();
+  try {
+    return await run(readControllerConfig(environment), log);
+  } catch (error) {
+    if (error instanceof ConfigError) log.fatal({ code: error.code }, error.message);
+    else log.fatal({ err: error }, 'the controller could not start');
+    return 1;
+  }
+}
+
+async function run(config: ControllerConfig, log: Logger): Promise<number> {
+  const client = connect({ version });
+  const metrics = createMetrics();
+  const split: SplitOptions = { image: config.image, imagePullPolicy: config.imagePullPolicy, maxContainers };
+  const stopped = new AbortController();
+  log.info({ version, image: config.image, server: client.server }, 'starting');
+
+  const admission = new Admission(config, client, metrics, split, log);
+  const leadership = lead(config, { client, metrics, split, log, stopped });
+  const health = await startHealthServer({
+    port: config.ports.health,
+    livez: [leadership.watching],
+    readyz: [admission.check],
+  });
+  const metricsServer = await startMetricsServer({ metrics, port: config.ports.metrics });
+  admission.start();
+  leadership.elector.start();
+
+  const exitCode = await untilStopped(stopped, log);
+  await leadership.elector.stop();
+  await admission.stop();
+  await Promise.all([health.close(), metricsServer.close()]);
+  client.close();
+  log.info({ exitCode }, 'stopped');
+  return exitCode;
+}
+
+/** SIGTERM from the kubelet, SIGINT from a terminal, or the lease was lost. */
+async function untilStopped(stopped: AbortController, log: Logger): Promise<number> {
+  const signals = new AbortController();
+  const signal = await Promise.race([
+    ...(['SIGTERM', 'SIGINT'] as const).map(async (name) => {
+      await once(process, name, { signal: signals.signal });
+      return name;
+    }),
+    once(stopped.signal, 'abort', { signal: signals.signal }).then(() => 'lost lease'),
+  ]);
+  signals.abort();
+  log.info({ signal }, 'stopping');
+  return signal === 'lost lease' ? 1 : 0;
+}
+
+/** The webhook server, from the first certificate on. */
+class Admission {
+  readonly check: Check;
+  private readonly certificates: Certificates;
+  private server: Promise<AdmissionServer> | undefined;
+  private readonly open: (certificate: KeyedCertificate) => Promise<AdmissionServer>;
+
+  constructor(config: ControllerConfig, client: KubeClient, metrics: Metrics, split: SplitOptions, log: Logger) {
+    this.open = (certificate) =>
+      startAdmissionServer({
+        reviewers: {
+          '/mutate/pods': (request) => reviewPod(request, split),
+          '/mutate/workloads': (request) => reviewWorkload(request, split),
+        },
+        certificate,
+        port: config.ports.webhook,
+        clock: systemClock,
+        log,
+        hooks: {
+          answered: (endpoint, decision, code) => {
+            metrics.admissionRequests.inc({ endpoint, decision, code });
+          },
+          took: (endpoint, milliseconds) => {
+            metrics.admissionDuration.observe({ endpoint }, milliseconds / 1000);
+          },
+        },
+      });
+    this.certificates = new Certificates({
+      client,
+      namespace: config.namespace,
+      clock: systemClock,
+      log,
+      onLeaf: (leaf) => {
+        this.serve(leaf);
+      },
+      hooks: {
+        acted: (reason) => {
+          metrics.certificateActions.inc({ reason });
+        },
+        leafExpires: (epochMs) => {
+          metrics.certificateExpiry.set(epochMs / 1000);
+        },
+      },
+    });
+    this.check = { name: 'admission', check: () => this.certificates.problem() };
+  }
+
+  start(): void {
+    this.certificates.start();
+  }
+
+  async stop(): Promise<void> {
+    await this.certificates.stop();
+    await (await this.server)?.close();
+  }
+
+  private serve(leaf: KeyedCertificate): void {
+    if (this.server === undefined) this.server = this.open(leaf);
+    else
+      void this.server.then((server) => {
+        server.setCertificate(leaf);
+      });
+  }
+}
+
+interface LeadDependencies {
+  readonly client: KubeClient;
+  readonly metrics: Metrics;
+  readonly split: SplitOptions;
+  readonly log: Logger;
+  readonly stopped: AbortController;
+}
+
+function lead(
+  config: ControllerConfig,
+  { client, metrics, split, log, stopped }: LeadDependencies,
+): { readonly elector: LeaderElector; readonly watching: Check } {
+  const { instance, namespace } = config;
+  const identity = `${instance}_${randomUUID().slice(0, 8)}`;
+  let controller: Controller | undefined;
+  const recorded = (result: string) => {
+    metrics.events.inc({ result });
+  };
+  const elector = new LeaderElector({
+    client,
+    namespace,
+    name: 'podsplit',
+    identity,
+    clock: systemClock,
+    log,
+    onStarted: async (signal) => {
+      metrics.leading.set(1);
+      log.info({ identity }, 'leading');
+      const events = new EventRecorder({
+        client,
+        component: 'podsplit',
+        instance,
+        clock: systemClock,
+        log,
+        hooks: { recorded },
+      });
+      controller = new Controller({ client, clock: systemClock, log, metrics, events, split, workers: config.workers });
+      await createDefaultNetwork(client, config.defaultNetwork, log);
+      await controller.start();
+      if (!signal.aborted) await once(signal, 'abort');
+      await controller.stop();
+      await events.flush();
+      metrics.leading.set(0);
+    },
+    onLost: (reason) => {
+      log.error({ reason }, 'the lease is lost');
+      stopped.abort();
+    },
+  });
+  return { elector, watching: { name: 'watches', check: () => silentWatch(controller) } };
+}
+
+/**
+ * Not in the manifests: kubectl maps every object before it applies the first, and would not know the kind yet. What is
+ * there is left as it is.
+ */
+async function createDefaultNetwork(client: KubeClient, spec: SplitNetworkSpec, log: Logger): Promise<void> {
+  try {
+    await client.create(resources.splitNetworks, {
+      apiVersion,
+      kind: 'SplitNetwork',
+      metadata: { name: defaultSplitNetwork },
+      spec,
+    });
+    log.info({ spec }, 'made the SplitNetwork default');
+  } catch (error) {
+    if (!isApiError(error, 'AlreadyExists')) throw error;
+  }
+}
+
+/** Which watch has heard nothing for too long? */
+function silentWatch(controller: Controller | undefined): string | undefined {
+  const silent = controller?.world.all
+    .map((reflector) => reflector.status())
+    .find((status) => status.synced && (status.silentMs ?? 0) > silentMs);
+  return silent === undefined ? undefined : `silent for ${silent.silentMs ?? 0} ms: ${silent.lastError ?? 'no error'}`;
+}

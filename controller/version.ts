@@ -1,0 +1,2 @@
+/** Filled in when the programs are bundled (hack/build.ts). */
+export const version = process.env['PODSPLIT_VERSION'] ?? 'dev';

@@ -1,0 +1,82 @@
+/**
+ * `make install`: what users apply, onto the cluster that KUBECONFIG names (the embedded one by default), and waits until
+ * it answers admission. Says what is missing where something is.
+ *
+ *   node hack/install.ts [--image IMAGE]
+ */
+import { parseArgs } from 'node:util';
+import { kubeconfig, kubectl, tryKubectl } from './kubectl.ts';
+import { manifests } from './manifests.ts';
+
+interface Requirement {
+  readonly what: string;
+  readonly met: () => boolean;
+  readonly mend: string;
+}
+
+const requirements: readonly Requirement[] = [
+  {
+    what: `an API server that answers (kubeconfig ${kubeconfig})`,
+    met: () => tryKubectl(['get', '--raw', '/readyz'], { timeoutMs: 15_000 }) !== undefined,
+    mend: 'Run `make cluster` for the embedded one, or set KUBECONFIG.',
+  },
+  {
+    what: 'Multus and its NetworkAttachmentDefinition CRD (k8s.cni.cncf.io)',
+    met: () => tryKubectl(['get', 'crd', 'network-attachment-definitions.k8s.cni.cncf.io']) !== undefined,
+    mend: 'Install Multus CNI with namespaceIsolation, and the CNI plugins bridge, static and tuning on every node.',
+  },
+  {
+    what: 'Kubernetes 1.30 or newer (ValidatingAdmissionPolicy, matchConditions, schedulingGates)',
+    met: () => (tryKubectl(['api-versions']) ?? '').includes('admissionregistration.k8s.io/v1'),
+    mend: 'Upgrade the cluster.',
+  },
+];
+
+export function install(image?: string): void {
+  for (const requirement of requirements) {
+    if (requirement.met()) continue;
+    throw new Error(`missing: ${requirement.what}. ${requirement.mend}`);
+  }
+  const text = manifests(image === undefined ? {} : { image });
+  kubectl(['apply', '--server-side', '--force-conflicts', '--field-manager=podsplit-install', '-f', '-'], {
+    input: text,
+  });
+  kubectl(['-n', 'podsplit-system', 'rollout', 'status', 'deployment/podsplit', '--timeout=120s'], { show: true });
+  waitForAdmission();
+}
+
+/**
+ * The controller makes its certificate itself and tells the API server: until then an annotated Pod is refused. A dry run
+ * of one shows when it is over.
+ */
+function waitForAdmission(): void {
+  const probe = JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'podsplit-install-probe', namespace: 'default', annotations: { 'podsplit.io/mode': 'split' } },
+    spec: {
+      containers: ['a', 'b'].map((name) => ({ name, image: 'scratch.invalid/none' })),
+    },
+  });
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    try {
+      kubectl(['create', '--dry-run=server', '-f', '-'], { input: probe });
+      return;
+    } catch (error) {
+      if (Date.now() > deadline) throw new Error('the webhook does not answer', { cause: error });
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 250);
+    }
+  }
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { image: { type: 'string' } } });
+  try {
+    install(values.image);
+    console.log('podsplit is installed: annotate a Deployment with podsplit.io/mode=split');
+  } catch (error) {
+    console.error(`install: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  }
+}

@@ -1,0 +1,145 @@
+/**
+ * `make uninstall`: takes podsplit off the cluster and leaves whole Pods. The order matters: first nothing new is split,
+ * then what is split is made whole by ordinary rollouts while the controller still cleans up behind it, and only then do
+ * the controller and its CRDs go.
+ *
+ *   node hack/uninstall.ts [--delete-bare-pods]
+ */
+import { parseArgs } from 'node:util';
+import { kubectl, tryKubectl } from './kubectl.ts';
+import { manifests } from './manifests.ts';
+
+const workloadKinds = ['deployments', 'statefulsets', 'daemonsets', 'replicasets', 'cronjobs', 'jobs'];
+
+interface Item {
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly ownerReferences?: readonly { readonly controller?: boolean }[];
+  };
+  readonly spec?: {
+    readonly template?: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } };
+    readonly jobTemplate?: {
+      readonly spec?: {
+        readonly template?: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } };
+      };
+    };
+  };
+}
+
+function list(args: readonly string[]): readonly Item[] {
+  const output = tryKubectl(['get', ...args, '-o', 'json']);
+  if (output === undefined) return [];
+  const parsed = JSON.parse(output) as { readonly items: readonly Item[] };
+  return parsed.items;
+}
+
+/** `null` for every podsplit.io annotation: a JSON merge patch removes what is null (RFC 7396). */
+function removals(annotations: Readonly<Record<string, string>> | undefined): Record<string, null> {
+  const keys = Object.keys(annotations ?? {}).filter((key) => key.startsWith('podsplit.io/'));
+  return Object.fromEntries(keys.map((key) => [key, null]));
+}
+
+function unannotate(item: Item): void {
+  if (item.metadata.ownerReferences?.some((owner) => owner.controller === true) === true) return;
+  const own = removals(item.metadata.annotations);
+  const template = removals((item.spec?.template ?? item.spec?.jobTemplate?.spec?.template)?.metadata?.annotations);
+  // A Job that was made cannot change its template; it ends by itself, or its Pods are deleted below.
+  const templatePatch = { metadata: { annotations: template } };
+  const spec =
+    Object.keys(template).length === 0 || item.kind === 'Job'
+      ? {}
+      : item.kind === 'CronJob'
+        ? { spec: { jobTemplate: { spec: { template: templatePatch } } } }
+        : { spec: { template: templatePatch } };
+  if (Object.keys(own).length === 0 && Object.keys(spec).length === 0) return;
+  const { name, namespace = '' } = item.metadata;
+  console.log(`  ${item.kind} ${namespace}/${name}: annotations removed, rolls out whole Pods`);
+  const patch = JSON.stringify({ metadata: { annotations: own }, ...spec });
+  kubectl(['-n', namespace, 'patch', item.kind.toLowerCase(), name, '--type=merge', '-p', patch]);
+}
+
+function splitPods(): readonly Item[] {
+  return list(['pods', '-A', '-l', 'podsplit.io/role in (primary,sibling)']);
+}
+
+function waitUntil(what: string, holds: () => boolean, seconds: number): void {
+  const deadline = Date.now() + seconds * 1000;
+  while (!holds()) {
+    if (Date.now() > deadline) throw new Error(`${what}: not after ${seconds} s`);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300);
+  }
+}
+
+export function uninstall(deleteBarePods: boolean): void {
+  const bare = splitPods().filter(
+    (pod) => !(pod.metadata.ownerReferences?.some((owner) => owner.controller === true) ?? false),
+  );
+  if (bare.length > 0 && !deleteBarePods) {
+    const names = bare.map((pod) => `${pod.metadata.namespace ?? ''}/${pod.metadata.name}`).join(', ');
+    throw new Error(
+      `nothing would make these Pods anew: ${names}. Delete them first, or run again with --delete-bare-pods. Nothing was changed.`,
+    );
+  }
+
+  console.log('1. No new Pod is split');
+  tryKubectl(['delete', 'mutatingwebhookconfiguration', 'podsplit', '--ignore-not-found']);
+
+  console.log('2. Split Pods become whole');
+  for (const kind of workloadKinds) list([kind, '-A']).forEach(unannotate);
+  for (const pod of bare) {
+    kubectl(['-n', pod.metadata.namespace ?? '', 'delete', 'pod', pod.metadata.name, '--wait=false']);
+  }
+  // What a rollout does not replace: StatefulSets and DaemonSets with OnDelete, bare ReplicaSets, running Jobs.
+  waitUntil('rollouts', () => rolledOut(), 120);
+  for (const pod of list(['pods', '-A', '-l', 'podsplit.io/role=primary'])) {
+    tryKubectl(['-n', pod.metadata.namespace ?? '', 'delete', 'pod', pod.metadata.name, '--wait=false']);
+  }
+  waitUntil('pieces are gone', () => splitPods().length === 0, 180);
+  if (tryKubectl(['-n', 'podsplit-system', 'get', 'deployment', 'podsplit']) !== undefined) {
+    waitUntil('generated objects are gone', () => generated().length === 0, 60);
+  }
+
+  console.log('3. The controller, its guards and its resources go');
+  tryKubectl(['delete', '--ignore-not-found', '--wait=true', '-f', '-'], { input: manifests(), timeoutMs: 120_000 });
+  waitUntil('the namespace is gone', () => tryKubectl(['get', 'namespace', 'podsplit-system']) === undefined, 60);
+}
+
+/** Deployments finish by themselves; for the others only the delete below makes sure. */
+function rolledOut(): boolean {
+  const output = tryKubectl(['get', 'deployments', '-A', '-o', 'json']);
+  if (output === undefined) return true;
+  const { items } = JSON.parse(output) as {
+    readonly items: readonly {
+      readonly metadata: { readonly generation?: number };
+      readonly spec: { readonly replicas?: number };
+      readonly status?: { readonly observedGeneration?: number; readonly updatedReplicas?: number };
+    }[];
+  };
+  return items.every(
+    ({ metadata, spec, status }) =>
+      status?.observedGeneration === metadata.generation && (status?.updatedReplicas ?? 0) >= (spec.replicas ?? 1),
+  );
+}
+
+function generated(): readonly Item[] {
+  return [
+    ...list(['network-attachment-definitions', '-A', '-l', 'app.kubernetes.io/managed-by=podsplit']),
+    ...list(['networkpolicies', '-A', '-l', 'app.kubernetes.io/managed-by=podsplit']),
+    ...list(['addressblocks']),
+    ...list(['podsplits', '-A']),
+  ];
+}
+
+if (import.meta.main) {
+  const { values } = parseArgs({ options: { 'delete-bare-pods': { type: 'boolean', default: false } } });
+  try {
+    uninstall(values['delete-bare-pods']);
+    console.log('podsplit is gone; every workload runs whole Pods');
+  } catch (error) {
+    console.error(`uninstall: ${error instanceof Error ? error.message : String(error)}`);
+    process.exitCode = 1;
+  }
+}
