@@ -1,3 +1,4 @@
+import { linkMessages } from './link-messages.ts';
 import { priority, type Table } from './nft.ts';
 
 /**
@@ -22,7 +23,7 @@ export const closedTable: Table = {
       comment: 'no new connection',
       rules: [
         'iifname "lo" accept',
-        'meta l4proto icmpv6 icmpv6 type { mld-listener-query, nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert } accept',
+        `icmpv6 type { ${linkMessages.in.join(', ')} } accept`,
         'ct state established,related accept',
         'counter name closed_in drop',
       ],
@@ -34,7 +35,7 @@ export const closedTable: Table = {
       rules: [
         'oifname "lo" accept',
         'oifname "net1" counter name closed_out drop',
-        'meta l4proto icmpv6 icmpv6 type { mld-listener-report, mld2-listener-report, nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert } accept',
+        `icmpv6 type { ${linkMessages.out.join(', ')} } accept`,
         'ct state established,related accept',
         'counter name closed_out drop',
       ],

@@ -34,7 +34,7 @@ export function optional<T>(reader: Reader<T>): OptionalReader<T> {
 /** Exactly these fields. */
 export function object<F extends Fields>(fields: F): Reader<Obj<F>> {
   return (value, path, report) => {
-    if (!isRecord(value)) return fail(report, path, 'is not an object');
+    if (!isRecord(value)) return fail(report, path, `is ${show(value)}, not an object`);
     for (const key of Object.keys(value)) {
       if (!Object.hasOwn(fields, key)) report(`${path}.${key}`, 'is not a field that podsplit writes');
     }
@@ -56,7 +56,7 @@ export function object<F extends Fields>(fields: F): Reader<Obj<F>> {
 
 export function array<T>(item: Reader<T>, most: number): Reader<readonly T[]> {
   return (value, path, report) => {
-    if (!Array.isArray(value)) return fail(report, path, 'is not an array');
+    if (!Array.isArray(value)) return fail(report, path, `is ${show(value)}, not an array`);
     if (value.length > most) return fail(report, path, `has ${value.length} entries, more than ${most}`);
     const items = value.map((entry: unknown, i) => item(entry, `${path}[${i}]`, report));
     const read = items.flatMap((entry) => (entry === unread ? [] : [entry]));

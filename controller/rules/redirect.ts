@@ -1,5 +1,6 @@
 import { facadeMark } from './marks.ts';
 import { loopback, type FamilyModel, type Model } from './model.ts';
+import { linkMessages } from './link-messages.ts';
 import { priority, type Chain, type NamedSet, type Table } from './nft.ts';
 
 /**
@@ -150,10 +151,11 @@ const perPeer = 4096;
 const perFacade = 32768;
 const mark = `0x${facadeMark.toString(16)}`;
 
-/** NDP and MLD (and IGMP below): where addresses and neighbours are fixed nobody needs them, but kernels and bridges send them. */
-const linkChatter =
-  'icmpv6 type { mld-listener-query, mld-listener-report, mld-listener-done, mld2-listener-report, nd-router-solicit, ' +
-  'nd-router-advert, nd-neighbor-solicit, nd-neighbor-advert }';
+/** Where addresses and neighbours are fixed nobody needs NDP, MLD and IGMP, but kernels and bridges send them. */
+const chatter: readonly string[] = [
+  `icmpv6 type { ${[...new Set([...linkMessages.in, ...linkMessages.out])].join(', ')} } counter name chatter drop`,
+  'meta l4proto igmp counter name chatter drop',
+];
 
 function verdictChains(both: Both): readonly Chain[] {
   const deny = (counter: string, note: string): readonly string[] => [
@@ -194,8 +196,7 @@ function rawChains(both: Both): readonly Chain[] {
       name: 'net1_raw',
       comment: '127/8, ::1, link-local, multicast, router advertisements, own address as source: all fall to the end',
       rules: [
-        `${linkChatter} counter name chatter drop`,
-        'meta l4proto igmp counter name chatter drop',
+        ...chatter,
         'meta pkttype != host goto spoof',
         ...both(({ n, ip, primary }) => [
           `${ip} daddr @self${n} ether saddr . ${ip} saddr @peer${n} accept`,
@@ -271,7 +272,7 @@ function inChains(both: Both): readonly Chain[] {
       name: 'eth0_in',
       comment: 'the other pieces never by eth0; a sibling takes new connections from its node only',
       rules: [
-        `${linkChatter} accept`,
+        `icmpv6 type { ${linkMessages.in.join(', ')} } accept`,
         ...both(({ n, ip }) => [`ct state new ${ip} saddr @pods${n} goto deny_eth0`]),
         ...both(({ n, ip, primary }) => (primary ? facadeEntry(n, ip) : [])),
         'ct state established,related accept',
@@ -369,8 +370,7 @@ function outChains(both: Both): readonly Chain[] {
       name: 'net1_out',
       comment: 'own address as source (IP_TRANSPARENT, IPV6_FREEBIND and raw sockets forge it), and a flow',
       rules: [
-        `${linkChatter} counter name chatter drop`,
-        'meta l4proto igmp counter name chatter drop',
+        ...chatter,
         `ct mark ${mark} goto facade_net1_out`,
         ...both(({ n, ip }) => [`${ip} saddr != @self${n} goto deny_out`]),
         'ct state related goto related_out',
@@ -410,7 +410,7 @@ function outChains(both: Both): readonly Chain[] {
       name: 'eth0_out',
       comment: 'as itself, and not to the other pieces',
       rules: [
-        `${linkChatter} accept`,
+        `icmpv6 type { ${linkMessages.out.join(', ')} } accept`,
         ...both(({ n, ip }) => [
           `${ip} daddr @pods${n} goto deny_out`,
           `${ip} daddr @pool${n} goto deny_out`,

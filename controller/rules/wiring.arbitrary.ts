@@ -1,0 +1,86 @@
+import fc from 'fast-check';
+import type { Protocol } from '../api/flow.ts';
+import type { Endpoint, FacadePort, Local, Peer, Wiring } from './wiring.ts';
+
+/** A split Pod of 1 to 10 pieces, seen from one of them; only for tests. */
+interface Shape {
+  readonly pieces: number;
+  readonly self: number;
+  readonly ipv4: boolean;
+  readonly ipv6: boolean;
+  readonly told: boolean;
+  readonly flows: readonly (readonly [number, number, number, Protocol])[];
+  readonly facade: readonly (readonly [number, number, Protocol])[];
+}
+
+const port = fc.oneof(fc.integer({ min: 1, max: 65535 }), fc.constantFrom(1, 80, 443, 65535));
+const protocol = fc.constantFrom<Protocol>('tcp', 'udp');
+const piece = fc.nat(9);
+
+const shape: fc.Arbitrary<Shape> = fc
+  .record({
+    pieces: fc.integer({ min: 1, max: 10 }),
+    self: piece,
+    families: fc.constantFrom([true, true], [true, false], [false, true]),
+    told: fc.boolean(),
+    flows: fc.array(fc.tuple(piece, piece, port, protocol), { maxLength: 40 }),
+    facade: fc.array(fc.tuple(piece, port, protocol), { maxLength: 20 }),
+  })
+  .map(({ families: [ipv4 = true, ipv6 = true], ...rest }) => ({ ...rest, ipv4, ipv6 }));
+
+/** A wiring that `parseWiring` takes, with what the piece would see of itself. The first piece is the primary. */
+export const arbitraryWiring: fc.Arbitrary<{ readonly wiring: Wiring; readonly local: Local }> = shape.map((s) => {
+  const self = s.self % s.pieces;
+  const numbers = [...Array(s.pieces).keys()];
+  return {
+    wiring: {
+      version: 1,
+      split: '0a1b2c3d4e',
+      piece: name(self),
+      role: role(self),
+      release: 'go',
+      self: endpoint(self, s),
+      peers: numbers.filter((n) => n !== self).map((n): Peer => ({ name: name(n), role: role(n), ...endpoint(n, s) })),
+      pool: { ...(s.ipv4 ? { ipv4: '198.18.0.0/15' } : {}), ...(s.ipv6 ? { ipv6: 'fd99:18::/64' } : {}) },
+      flows: uniqueBy(
+        s.flows
+          .map(([from, to, flowPort, p]) => ({ from: from % s.pieces, to: to % s.pieces, port: flowPort, protocol: p }))
+          .filter(({ from, to }) => from !== to)
+          .map((flow) => ({ ...flow, from: name(flow.from), to: name(flow.to) })),
+        (flow) => `${flow.from} ${flow.port} ${flow.protocol}`,
+      ),
+      facade: uniqueBy(
+        s.facade
+          .filter(([n]) => n % s.pieces !== 0)
+          .map(([n, facadePort, p]): FacadePort => ({ piece: name(n % s.pieces), port: facadePort, protocol: p })),
+        (each) => `${each.port} ${each.protocol}`,
+      ),
+    },
+    local: { podIPs: podIPs(self, s), nodeIPs: ['10.0.0.1', '10.244.0.1', 'fd00:10::1'], mtu: 1500 },
+  };
+});
+
+function name(n: number): string {
+  return `piece-${n}`;
+}
+
+function role(n: number): 'primary' | 'sibling' {
+  return n === 0 ? 'primary' : 'sibling';
+}
+
+function endpoint(n: number, { ipv4, ipv6, told, ...rest }: Shape): Endpoint {
+  return {
+    mac: `0a:58:c6:12:00:0${n}`,
+    ...(ipv4 ? { ipv4: `198.18.0.${8 + n}` } : {}),
+    ...(ipv6 ? { ipv6: `fd99:18::${(8 + n).toString(16)}` } : {}),
+    ...(told ? { podIPs: podIPs(n, { ipv4, ipv6, told, ...rest }) } : {}),
+  };
+}
+
+function podIPs(n: number, { ipv4, ipv6 }: Shape): readonly string[] {
+  return [...(ipv4 ? [`10.244.0.${20 + n}`] : []), ...(ipv6 ? [`fd00:10:244::${(20 + n).toString(16)}`] : [])];
+}
+
+function uniqueBy<T>(items: readonly T[], key: (item: T) => string): readonly T[] {
+  return [...new Map(items.map((item) => [key(item), item])).values()];
+}
