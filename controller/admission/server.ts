@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import https from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Clock } from '../kube/clock.ts';
+import { sleep } from '../kube/clock.ts';
 import { answer as sendText, pathOf } from '../observability/health.ts';
 import type { Logger } from '../observability/log.ts';
 import type { KeyedCertificate } from './authority.ts';
@@ -17,6 +18,8 @@ export interface AdmissionServerOptions {
   /** Default: all addresses of both families. */
   readonly host?: string;
   readonly maxBodyBytes?: number;
+  /** See `close`. Default 5 s. */
+  readonly drainMs?: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly hooks?: AdmissionHooks;
@@ -31,12 +34,16 @@ export interface AdmissionServer {
   readonly port: number;
   /** From the next connection on; those that are open go on with what they have. */
   setCertificate(certificate: KeyedCertificate): void;
-  /** Takes no more connections and resolves when every request that came in is answered. */
+  /**
+   * Answers on while API servers and kube-proxies hear that this replica goes, each answer ending its connection; then
+   * takes no more connections, and resolves when every request that came in is answered.
+   */
   close(): Promise<void>;
 }
 
 /** An API server takes requests of up to 3 MiB; the review of an UPDATE holds the object twice. */
 const defaultMaxBodyBytes = 8 * 1024 * 1024;
+const defaultDrainMs = 5_000;
 /** Longer than the API server keeps an idle connection (90 s), so that it never writes into one that is being closed. */
 const keepAliveMs = 120_000;
 
@@ -55,9 +62,10 @@ export async function startAdmissionServer(options: AdmissionServerOptions): Pro
     setCertificate(certificate) {
       server.setSecureContext(tlsOptions(certificate));
     },
-    close() {
+    async close() {
       state.draining = true;
-      return new Promise((resolve) => {
+      await sleep(options.clock, options.drainMs ?? defaultDrainMs);
+      await new Promise<void>((resolve) => {
         server.close(() => {
           resolve();
         });
