@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import https from 'node:https';
 import tls from 'node:tls';
 import { expect } from 'chai';
-import { systemClock } from '../kube/clock.ts';
+import { FakeClock } from '../kube/fake-clock.ts';
 import { silentLogger } from '../observability/log.ts';
 import { type KeyedCertificate, createAuthority, createLeaf } from './authority.ts';
 import { reviewPod } from './pods.ts';
@@ -53,6 +53,7 @@ describe('admission server', () => {
   let authority: KeyedCertificate;
   let server: AdmissionServer;
   let agent: https.Agent;
+  let clock: FakeClock;
   const answered: string[] = [];
 
   before(async () => {
@@ -61,13 +62,13 @@ describe('admission server', () => {
 
   beforeEach(async () => {
     answered.length = 0;
+    clock = new FakeClock();
     server = await startAdmissionServer({
       port: 0,
       host: '127.0.0.1',
       certificate: await createLeaf(authority, [host], Date.now()),
       maxBodyBytes: limit,
-      drainMs: 100,
-      clock: systemClock,
+      clock,
       log: silentLogger,
       hooks: { answered: (endpoint, decision, code) => answered.push([endpoint, decision, code].join(' ')) },
       reviewers: {
@@ -82,7 +83,9 @@ describe('admission server', () => {
 
   afterEach(async () => {
     agent.destroy();
-    await server.close();
+    const closed = server.close();
+    await clock.advance(5_000);
+    await closed;
   });
 
   function call(path: string, body: string | Buffer, more: Call = {}): Promise<Answer> {
@@ -230,6 +233,7 @@ describe('admission server', () => {
       Array.from({ length: 40 }, (_, uid) => call('/mutate/pods', review(`${uid}`, split))),
     );
     expect(answers.filter(({ status }) => status !== 200)).to.deep.equal([]);
+    await clock.advance(5_000);
     await closing;
     const late = await call('/mutate/pods', review('x', split)).catch((error: unknown) => error);
     expect(late).to.have.property('code', 'ECONNREFUSED');
