@@ -2,7 +2,7 @@
 export function didYouMean(read: string, known: readonly string[]): string {
   const nearest = known
     .map((name) => ({ name, distance: editDistance(read, name) }))
-    .filter(({ name, distance }) => distance <= Math.max(1, Math.floor(name.length / 3)))
+    .filter(({ name, distance }) => distance <= Math.ceil(name.length / 3))
     .sort((a, b) => a.distance - b.distance)[0];
   return nearest === undefined ? '' : ` Did you mean ${JSON.stringify(nearest.name)}?`;
 }

@@ -32,7 +32,10 @@ export function cutPod(pod: IPod, plan: Plan, options: SplitOptions): IPod {
     spec: {
       ...without(spec, 'resourceClaims'),
       containers: [facade(plan)],
-      initContainers: [initContainer(options), ...primary.initContainers],
+      initContainers: [
+        initContainer(options, [primary.container, ...primary.initContainers]),
+        ...primary.initContainers,
+      ],
       volumes: [...primary.volumes, wiringVolume()],
       ...(primary.resourceClaims.length === 0 ? {} : { resourceClaims: [...primary.resourceClaims] }),
       schedulingGates: [...schedulingGates, { name: schedulingGate }],

@@ -6,8 +6,10 @@ import type { SplitOptions } from './plan.ts';
 /**
  * Runs before anything of the user's in each piece: loads the closed table, waits for the wiring, loads the rules. It
  * needs root and NET_ADMIN in its own Pod's network namespace and nothing else, so it has no token and no other volume.
+ *
+ * @param beside all other containers of the piece: together they decide its quality of service, which must stay
  */
-export function initContainer(options: SplitOptions): IContainer {
+export function initContainer(options: SplitOptions, beside: readonly IContainer[]): IContainer {
   return {
     name: initContainerName,
     image: options.image,
@@ -15,10 +17,7 @@ export function initContainer(options: SplitOptions): IContainer {
     command: ['podsplit', 'init'],
     // The kubelet's probes come from the node's own addresses: a sibling takes nothing else by its eth0.
     env: [{ name: 'HOST_IPS', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'status.hostIPs' } } }],
-    resources: {
-      requests: { cpu: '10m', memory: '64Mi' },
-      limits: { cpu: '1', memory: '128Mi' },
-    },
+    resources: beside.every(isGuaranteed) ? guaranteed : burstable,
     securityContext: {
       allowPrivilegeEscalation: false,
       capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] },
@@ -33,6 +32,20 @@ export function initContainer(options: SplitOptions): IContainer {
     terminationMessagePolicy: 'File',
     volumeMounts: [{ name: wiringVolumeName, mountPath: wiringMountPath, readOnly: true }],
   };
+}
+
+const burstable = { requests: { cpu: '10m', memory: '64Mi' }, limits: { cpu: '1', memory: '128Mi' } };
+
+/** Slower to start, but a Pod of class Guaranteed keeps its class: its processors, and its place in an eviction. */
+const guaranteed = { requests: { cpu: '100m', memory: '128Mi' }, limits: { cpu: '100m', memory: '128Mi' } };
+
+/** Limits for both, and requests that are the same or left to be defaulted from them. */
+function isGuaranteed(container: IContainer): boolean {
+  const { limits = {}, requests = {} } = container.resources ?? {};
+  return ['cpu', 'memory'].every((resource) => {
+    const limit = limits[resource];
+    return limit !== undefined && (requests[resource] ?? limit) === limit;
+  });
 }
 
 /** The piece's own wiring annotation as a file: the kubelet keeps a downward API volume current, an environment it does not. */

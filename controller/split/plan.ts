@@ -40,6 +40,7 @@ export interface Plan {
 export interface Order {
   readonly containers: readonly string[];
   readonly volumes: readonly string[];
+  readonly resourceClaims: readonly string[];
 }
 
 /** One container of the original Pod and what it takes along. All of it is the user's own JSON, field for field. */

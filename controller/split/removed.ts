@@ -88,7 +88,10 @@ function putTogether(pod: IPod, removed: Removed): IPod {
   const lists = {
     initContainers: (spec.initContainers ?? []).filter((container) => container.name !== initContainerName),
     volumes: inOrder(uniqueByName([...volumes, ...removed.volumes]), removed.order.volumes),
-    resourceClaims: uniqueByName([...(spec.resourceClaims ?? []), ...removed.resourceClaims]),
+    resourceClaims: inOrder(
+      uniqueByName([...(spec.resourceClaims ?? []), ...removed.resourceClaims]),
+      removed.order.resourceClaims,
+    ),
     schedulingGates: (spec.schedulingGates ?? []).filter((gate) => gate.name !== schedulingGate),
     readinessGates: (spec.readinessGates ?? []).filter((gate) => gate.conditionType !== readinessGate),
   };
@@ -149,7 +152,7 @@ function forged(fault: Fault): Refusal {
   return {
     code: 'ForgedAnnotation',
     path: fault.path,
-    message: `Does not read as podsplit writes it: ${fault.message}`,
+    message: `Does not read as podsplit writes it: ${fault.message.replace(/\.$/, '')}.`,
     action: 'Remove the annotation; podsplit writes it itself.',
   };
 }
@@ -196,6 +199,7 @@ function fieldFaults(value: unknown): Fault[] {
     ...(value['version'] === 1 ? [] : [{ path: at('version'), message: 'must be 1' }]),
     ...namesFaults(order['containers'], at('order.containers')),
     ...namesFaults(order['volumes'], at('order.volumes')),
+    ...namesFaults(order['resourceClaims'], at('order.resourceClaims')),
     ...listFaults(value['containers'], at('containers'), containerFaults),
     ...listFaults(value['volumes'], at('volumes'), volumeFaults),
     ...listFaults(value['resourceClaims'], at('resourceClaims'), resourceClaimFaults),

@@ -84,7 +84,7 @@ export function siblingPod(input: SiblingInput): IPod {
     spec: {
       ...without(specOf(primary), ...notInherited),
       ...hostnameOf(primary),
-      initContainers: [initContainer(options)],
+      initContainers: [initContainer(options, [own.container])],
       containers: [rewriteEnvironment(withoutHostPorts(own.container), visible)],
       volumes: [...own.volumes.map((volume) => rewriteVolume(volume, visible)), wiringVolume()],
       ...(piece.resourceClaims.length === 0 ? {} : { resourceClaims: [...piece.resourceClaims] }),

@@ -47,7 +47,11 @@ function decide(pod: IPod, options: SplitOptions): Decision {
     ...division,
     facade: division.siblings.flatMap((piece) => piece.ports),
     network: intent.network,
-    order: { containers: names, volumes: (spec.volumes ?? []).map((volume) => volume.name) },
+    order: {
+      containers: names,
+      volumes: (spec.volumes ?? []).map((volume) => volume.name),
+      resourceClaims: (spec.resourceClaims ?? []).map((claim) => claim.name),
+    },
     reasons: reasonsFor(pod, intent, division),
   };
   const tooLarge = checkSize(pod, plan, options);

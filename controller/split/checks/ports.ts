@@ -1,7 +1,7 @@
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { formatFlow } from '../../api/flow.ts';
 import { userAnnotations } from '../../api/names.ts';
-import { specOf } from '../pod.ts';
+import { annotationsOf, specOf } from '../pod.ts';
 import { type DividedSubject, type Finding, type Subject, indexed } from './subject.ts';
 
 export function unsupportedProtocols({ pod }: Subject): Finding[] {
@@ -61,7 +61,9 @@ function repeated(ports: readonly Port[], key: (port: Port) => string): { first:
   });
 }
 
-export function flowPortConflicts({ division }: DividedSubject): Finding[] {
+/** Among declared ports there are none: `portsDeclaredTwice` sees to that. */
+export function flowPortConflicts({ pod, division }: DividedSubject): Finding[] {
+  if (!Object.hasOwn(annotationsOf(pod), userAnnotations.flows)) return [];
   const path = `metadata.annotations[${userAnnotations.flows}]`;
   const pieces = [division.primary, ...division.siblings];
   return division.flows.flatMap((flow, index): Finding[] => {

@@ -2,7 +2,7 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import type { Division } from '../divide.ts';
 import type { Piece } from '../plan.ts';
-import { claimNamesOf, isEmptyDir, specOf } from '../pod.ts';
+import { claimNamesOf, isEmptyDir, specOf, volumeNamesOf } from '../pod.ts';
 import { type DividedSubject, type Finding, indexed } from './subject.ts';
 
 interface SharedVolume {
@@ -14,8 +14,18 @@ interface SharedVolume {
 function sharedVolumes(pod: IPod, division: Division): readonly SharedVolume[] {
   return indexed(specOf(pod).volumes, 'spec.volumes').flatMap(({ item: volume, path }) => {
     const users = [division.primary, ...division.siblings].filter((piece) => piece.volumes.includes(volume));
-    return users.length < 2 ? [] : [{ volume, path, users: listOf(users) }];
+    return users.length < 2 ? [] : [{ volume, path, users: usersOf(volume, users) }];
   });
+}
+
+/** An init container's name says more than its piece's, the primary. */
+function usersOf(volume: IVolume, pieces: readonly Piece[]): string {
+  const names = pieces.map((piece) => {
+    const init = piece.initContainers.find((container) => volumeNamesOf(container).has(volume.name));
+    const byInit = init !== undefined && !volumeNamesOf(piece.container).has(volume.name);
+    return JSON.stringify(piece.name) + (byInit ? ` (init container ${JSON.stringify(init.name)})` : '');
+  });
+  return names.join(' and ');
 }
 
 function listOf(pieces: readonly Piece[]): string {
@@ -27,7 +37,7 @@ export function sharedEmptyDirs({ pod, division }: DividedSubject): Finding[] {
     .filter(({ volume }) => isEmptyDir(volume))
     .map(({ volume, path, users }) => ({
       path,
-      message: `emptyDir ${JSON.stringify(volume.name)} is shared by the pieces ${users} (init containers belong to the primary).`,
+      message: `emptyDir ${JSON.stringify(volume.name)} is shared by the pieces ${users}.`,
       action: 'Use a claim that several Pods can mount, a ConfigMap or a Secret, or do not split this Pod.',
     }));
 }

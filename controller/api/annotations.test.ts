@@ -1,0 +1,143 @@
+import { expect } from 'chai';
+import { type Intent, type ParsedIntent, parseIntent } from './annotations.ts';
+
+const containers = ['web', 'cache', 'statsd'];
+const base = 'spec.template.metadata.annotations';
+
+function parse(annotations: Record<string, string>): ParsedIntent {
+  return parseIntent({ 'podsplit.io/mode': 'split', ...annotations }, containers, base);
+}
+
+function intent(annotations: Record<string, string>): Intent {
+  const parsed = parse(annotations);
+  if (parsed.kind !== 'intent') throw new Error(JSON.stringify(parsed));
+  return parsed;
+}
+
+function codes(annotations: Record<string, string>): string[] {
+  const parsed = parse(annotations);
+  return parsed.kind === 'invalid' ? parsed.refusals.map(({ code, path }) => `${path} ${code}`) : [parsed.kind];
+}
+
+describe('parseIntent', () => {
+  it('finds none without a mode, whatever else is there', () => {
+    expect(parseIntent({ 'podsplit.io/flows': 'nonsense' }, containers, base)).to.deep.equal({ kind: 'none' });
+    expect(parseIntent({}, containers, base)).to.deep.equal({ kind: 'none' });
+  });
+
+  it('has defaults for all but the mode', () => {
+    expect(intent({})).to.deep.equal({
+      kind: 'intent',
+      mode: 'split',
+      primary: { container: 'web', chosenBy: 'first' },
+      flows: { kind: 'declared' },
+      network: 'default',
+    });
+  });
+
+  it('takes the primary from its annotation, else from kubectl', () => {
+    const kubectl = { 'kubectl.kubernetes.io/default-container': 'cache' };
+    expect(intent(kubectl).primary).to.deep.equal({ container: 'cache', chosenBy: 'default-container' });
+    expect(intent({ ...kubectl, 'podsplit.io/primary': 'statsd' }).primary).to.deep.equal({
+      container: 'statsd',
+      chosenBy: 'annotation',
+    });
+  });
+
+  it('reads flows', () => {
+    const text = ' web->cache:6379 ,web  ->  statsd:8125/udp,\n cache->web:65535/TCP';
+    expect(intent({ 'podsplit.io/flows': text }).flows).to.deep.equal({
+      kind: 'listed',
+      flows: [
+        { from: 'web', to: 'cache', port: 6379, protocol: 'tcp' },
+        { from: 'web', to: 'statsd', port: 8125, protocol: 'udp' },
+        { from: 'cache', to: 'web', port: 65535, protocol: 'tcp' },
+      ],
+    });
+    expect(intent({ 'podsplit.io/flows': ' none ' }).flows).to.deep.equal({ kind: 'listed', flows: [] });
+  });
+
+  for (const text of [
+    '',
+    ',',
+    'web',
+    'web->',
+    '->cache:1',
+    'web->cache',
+    'web->cache:',
+    'None',
+    'web->cache:1->web:2',
+  ]) {
+    it(`does not read ${JSON.stringify(text)} as flows`, () => {
+      expect(codes({ 'podsplit.io/flows': text })).to.include(`${base}[podsplit.io/flows] InvalidFlow`);
+    });
+  }
+
+  for (const port of ['0', '65536', '99999', '1e3', '0x50', '080', '-1', ' 80', '8 0', 'http', '٣']) {
+    it(`does not read ${JSON.stringify(port)} as a port`, () => {
+      expect(codes({ 'podsplit.io/flows': `web->cache:${port}` })).to.deep.equal([
+        `${base}[podsplit.io/flows] InvalidFlow`,
+      ]);
+    });
+  }
+
+  it('says all that is wrong, with the path of each', () => {
+    const path = (key: string): string => `${base}[podsplit.io/${key}]`;
+    expect(
+      codes({
+        'podsplit.io/mode': 'both',
+        'podsplit.io/primary': 'nobody',
+        'podsplit.io/flows': 'web->nobody:0/sctp, web->web:1',
+        'podsplit.io/network': '-',
+        'podsplit.io/egress-via': 'web->cache:1',
+        'podsplit.io/token': 'web',
+        'podsplit.io/flow': '',
+        'podsplit.io/pod-ip': '192.0.2.1',
+      }),
+    ).to.have.members([
+      `${path('mode')} UnknownMode`,
+      `${path('primary')} UnknownContainer`,
+      `${path('flows')} UnknownContainer`,
+      `${path('flows')} InvalidFlow`,
+      `${path('flows')} InvalidFlow`,
+      `${path('flows')} InvalidFlow`,
+      `${path('network')} InvalidNetwork`,
+      `${path('egress-via')} AnnotationNotAvailable`,
+      `${path('token')} AnnotationNotAvailable`,
+      `${path('flow')} UnknownAnnotation`,
+      `${path('pod-ip')} ForgedAnnotation`,
+    ]);
+  });
+
+  it('suggests what is near, and nothing where nothing is', () => {
+    const message = (primary: string): string => {
+      const parsed = parse({ 'podsplit.io/primary': primary });
+      return parsed.kind === 'invalid' ? (parsed.refusals[0]?.message ?? '') : '';
+    };
+    expect(message('cahce')).to.contain('Did you mean "cache"?');
+    expect(message('WEB1')).to.not.contain('Did you mean');
+    expect(message('x'.repeat(100_000))).to.have.length.below(200);
+  });
+
+  it('is not slow on long nonsense', () => {
+    const started = performance.now();
+    for (const text of [
+      '-'.repeat(200_000),
+      'a-'.repeat(100_000),
+      `web->${'a'.repeat(200_000)}`,
+      ' '.repeat(200_000),
+    ]) {
+      expect(parse({ 'podsplit.io/flows': text }).kind).to.equal('invalid');
+    }
+    expect(performance.now() - started).to.be.below(2000);
+  });
+
+  it('takes a container that is called as every object has a member', () => {
+    const parsed = parseIntent(
+      { 'podsplit.io/mode': 'split', 'podsplit.io/flows': 'constructor->valueof:1' },
+      ['constructor', 'valueof'],
+      base,
+    );
+    expect(parsed.kind).to.equal('intent');
+  });
+});

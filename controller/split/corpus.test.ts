@@ -1,0 +1,151 @@
+import { expect } from 'chai';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { formatFlow } from '../api/flow.ts';
+import { formatRefusal, refusalCodes } from '../api/refusal.ts';
+import { applyPatch } from './testdata/apply-patch.ts';
+import { type Case, corpus, corpusOptions, orphanedGoldens, writeGolden } from './testdata/corpus.ts';
+import { asAdmitted } from './admitted.ts';
+import { cutPatch, cutPod } from './cut.ts';
+import type { Decision } from './plan.ts';
+import { restore } from './removed.ts';
+import { siblingPod } from './sibling.ts';
+import { split } from './split.ts';
+
+const cases = corpus();
+
+/** As the API server would have named it. */
+function created(pod: IPod): IPod {
+  const name = pod.metadata?.name ?? `${pod.metadata?.generateName ?? ''}x7k2p`;
+  return { ...pod, metadata: { ...pod.metadata, name, uid: '7d5c1c2e-0f4b-4d55-9d5e-0a1b2c3d4e5f' } };
+}
+
+function outcome(pod: IPod, decision: Decision): unknown {
+  switch (decision.kind) {
+    case 'left-alone':
+      return { decision: 'left-alone', code: decision.code, message: decision.message };
+    case 'refused':
+      return { decision: 'refused', refusals: decision.refusals.map(formatRefusal) };
+    case 'split': {
+      const primary = created(cutPod(pod, decision, corpusOptions));
+      return {
+        decision: 'split',
+        network: decision.network,
+        flows: decision.flows.map(formatFlow),
+        facade: decision.facade.map((port) => `${port.container} ${port.port}/${port.protocol}`),
+        reasons: decision.reasons.map((reason) => `${reason.piece}: ${reason.code}: ${reason.path}: ${reason.message}`),
+        primary,
+        siblings: decision.siblings.map((piece) =>
+          siblingPod({
+            primary,
+            plan: decision,
+            piece,
+            workloadKey: 'a1b2c3d4e5f6',
+            wiring: undefined,
+            networks: undefined,
+            owner: true,
+            gated: true,
+            options: corpusOptions,
+          }),
+        ),
+      };
+    }
+  }
+}
+
+/** What JSON keeps. */
+function plain(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
+}
+
+describe('the corpus of Pods', () => {
+  for (const { name, pod, golden } of cases) {
+    it(name, () => {
+      const actual = plain(outcome(pod, split(pod, corpusOptions)));
+      if (process.env['UPDATE_GOLDEN'] === '1') writeGolden(name, actual);
+      else expect(actual).to.deep.equal(golden);
+    });
+  }
+
+  it('has no golden file that nothing produces', () => {
+    expect(orphanedGoldens()).to.deep.equal([]);
+  });
+
+  it('has at least 40 cases', () => {
+    expect(cases.length).to.be.at.least(40);
+  });
+
+  it('gives each reason to refuse at least once', () => {
+    const given = cases.flatMap(({ pod }) => {
+      const decision = split(pod, corpusOptions);
+      return decision.kind === 'refused' ? decision.refusals.map((refusal) => refusal.code) : [];
+    });
+    expect([...new Set(given)].sort()).to.deep.equal(Object.keys(refusalCodes).sort());
+  });
+});
+
+const splitCases = cases.flatMap((entry): (Case & { plan: Extract<Decision, { kind: 'split' }> })[] => {
+  const decision = split(entry.pod, corpusOptions);
+  return decision.kind === 'split' ? [{ ...entry, plan: decision }] : [];
+});
+
+describe('of each Pod of the corpus that is split', () => {
+  for (const { name, pod, plan } of splitCases) {
+    const cut = cutPod(pod, plan, corpusOptions);
+
+    it(`the patch gives what cutPod gives: ${name}`, () => {
+      const patch = cutPatch(pod, plan, corpusOptions);
+      expect(applyPatch(plain(pod), plain(patch))).to.deep.equal(plain(cut));
+    });
+
+    it(`cutting twice is cutting once: ${name}`, () => {
+      const again = split(cut, corpusOptions);
+      if (again.kind !== 'split') throw new Error(JSON.stringify(again));
+      expect(plain(cutPod(cut, again, corpusOptions))).to.deep.equal(plain(cut));
+      expect(cutPatch(cut, again, corpusOptions)).to.deep.equal([]);
+      expect({ ...again, reasons: [] }).to.deep.equal({ ...plan, reasons: [] });
+    });
+
+    it(`the running primary is judged as at admission: ${name}`, () => {
+      const running: IPod = {
+        ...cut,
+        metadata: {
+          ...cut.metadata,
+          uid: 'u',
+          labels: { ...cut.metadata?.labels, 'podsplit.io/split': 's', 'podsplit.io/workload': 'w' },
+          annotations: {
+            ...cut.metadata?.annotations,
+            'podsplit.io/wiring': '{}',
+            'k8s.v1.cni.cncf.io/networks': '[]',
+            'k8s.v1.cni.cncf.io/network-status': '[]',
+          },
+        },
+        spec: { ...cut.spec!, nodeName: 'node-1', schedulingGates: [] },
+      };
+      expect(split(running, corpusOptions).kind).to.equal('refused');
+      const again = split(asAdmitted(running), corpusOptions);
+      expect({ ...again, reasons: [] }).to.deep.equal({ ...plan, reasons: [] });
+    });
+
+    it(`the Pod is whole again: ${name}`, () => {
+      const before = restore(pod);
+      const after = restore(cut);
+      expect(before.kind).to.equal('whole');
+      expect(plain(normal(after))).to.deep.equal(plain(normal(before)));
+    });
+  }
+});
+
+/** Empty lists and maps are the same as none, and so is null. */
+function normal(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(normal);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).map(([key, member]) => [key, normal(member)] as const);
+  return Object.fromEntries(entries.filter(([, member]) => member !== null && !isEmptyList(member)));
+}
+
+function isEmptyList(value: unknown): boolean {
+  return (
+    (Array.isArray(value) && value.length === 0) ||
+    (typeof value === 'object' && value !== null && Object.keys(value).length === 0)
+  );
+}

@@ -1,0 +1,197 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { ownAnnotations } from '../api/names.ts';
+import { applyPatch } from './testdata/apply-patch.ts';
+import { splittablePod } from './testdata/arbitrary-pod.ts';
+import { cutPatch, cutPod } from './cut.ts';
+import type { Plan } from './plan.ts';
+import { specOf, volumeNamesOf } from './pod.ts';
+import { restore } from './removed.ts';
+import { siblingPod } from './sibling.ts';
+import { split } from './split.ts';
+
+const options = { image: 'podsplit:test', maxContainers: 14 };
+
+function planOf(pod: IPod): Plan {
+  const decision = split(pod, options);
+  if (decision.kind !== 'split') throw new Error(JSON.stringify(decision));
+  return decision;
+}
+
+function piecesOf(plan: Plan): Plan['siblings'] {
+  return [plan.primary, ...plan.siblings];
+}
+
+function forEveryPod(property: (pod: IPod, plan: Plan) => void): void {
+  fc.assert(
+    fc.property(splittablePod, (pod) => {
+      property(pod, planOf(pod));
+    }),
+  );
+}
+
+describe('of every Pod that can be split', () => {
+  it('each container is in one piece, whole', () => {
+    forEveryPod((pod, plan) => {
+      const containers = piecesOf(plan).map((piece) => piece.container);
+      expect(containers).to.have.deep.members(specOf(pod).containers);
+      expect(plan.primary.initContainers).to.deep.equal(specOf(pod).initContainers ?? []);
+    });
+  });
+
+  it('each volume is where it is mounted, and those that nobody mounts are in the primary', () => {
+    forEveryPod((pod, plan) => {
+      for (const volume of specOf(pod).volumes ?? []) {
+        const holders = piecesOf(plan).filter((piece) => piece.volumes.some(({ name }) => name === volume.name));
+        const users = piecesOf(plan).filter((piece) => volumeNamesOf(piece.container).has(volume.name));
+        expect(holders).to.deep.equal(users.length === 0 ? [plan.primary] : users);
+      }
+    });
+  });
+
+  it('the cut Pod and its siblings have each container once', () => {
+    forEveryPod((pod, plan) => {
+      const primary = cutPod(pod, plan, options);
+      const siblings = plan.siblings.map((piece) =>
+        siblingPod({
+          primary,
+          plan,
+          piece,
+          workloadKey: 'key',
+          wiring: undefined,
+          networks: undefined,
+          owner: false,
+          gated: false,
+          options,
+        }),
+      );
+      const names = [primary, ...siblings].flatMap((piece) => specOf(piece).containers.map(({ name }) => name));
+      expect(names.sort()).to.deep.equal(
+        specOf(pod)
+          .containers.map(({ name }) => name)
+          .sort(),
+      );
+      for (const sibling of siblings) {
+        expect(Object.keys(sibling.metadata?.labels ?? {})).to.satisfy((keys: string[]) =>
+          keys.every((key) => /(^|\.)podsplit\.io\//.test(key)),
+        );
+      }
+    });
+  });
+
+  it('the whole Pod comes back from the cut one', () => {
+    forEveryPod((pod, plan) => {
+      expect(restore(cutPod(pod, plan, options))).to.deep.equal({ kind: 'whole', pod });
+    });
+  });
+
+  it('cutting again changes nothing', () => {
+    forEveryPod((pod, plan) => {
+      const cut = cutPod(pod, plan, options);
+      expect(planOf(cut)).to.deep.equal(plan);
+      expect(cutPod(cut, plan, options)).to.deep.equal(cut);
+      expect(cutPatch(cut, plan, options)).to.deep.equal([]);
+    });
+  });
+
+  it('the patch gives the cut Pod', () => {
+    forEveryPod((pod, plan) => {
+      expect(applyPatch(pod, cutPatch(pod, plan, options))).to.deep.equal(cutPod(pod, plan, options));
+    });
+  });
+
+  it('a container that is added to the cut Pod becomes one more piece, and the others stay', () => {
+    forEveryPod((pod, plan) => {
+      const cut = cutPod(pod, plan, options);
+      const late = { name: 'late-sidecar', image: 'mesh' };
+      for (const containers of [
+        [...specOf(cut).containers, late],
+        [late, ...specOf(cut).containers],
+      ]) {
+        const again = planOf({ ...cut, spec: { ...specOf(cut), containers } });
+        expect(again.primary).to.deep.equal(plan.primary);
+        expect(again.siblings.slice(0, -1)).to.deep.equal(plan.siblings);
+        expect(again.siblings.at(-1)?.container).to.deep.equal(late);
+      }
+    });
+  });
+
+  it('no piece calls itself, and every call is between two of the pieces', () => {
+    forEveryPod((_pod, plan) => {
+      const names = piecesOf(plan).map((piece) => piece.name);
+      for (const flow of plan.flows) {
+        expect(names).to.include(flow.from).and.to.include(flow.to);
+        expect(flow.from).not.to.equal(flow.to);
+      }
+    });
+  });
+});
+
+describe('of every input', () => {
+  const garbage = fc.jsonValue({ maxDepth: 3 });
+
+  it('split decides, and does not throw: any JSON', () => {
+    fc.assert(
+      fc.property(garbage, (value) => {
+        expect(split(value as unknown as IPod, options).kind).to.equal('left-alone');
+      }),
+    );
+  });
+
+  it('split decides, and does not throw: a Pod with any field replaced', () => {
+    fc.assert(
+      fc.property(splittablePod, fc.nat(), garbage, (pod, at, value) => {
+        const decision = split(replaceAt(pod, at, value) as IPod, options);
+        expect(decision.kind).to.be.oneOf(['split', 'refused', 'left-alone']);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('split decides, and does not throw: a cut Pod with any part of what was removed replaced', () => {
+    fc.assert(
+      fc.property(splittablePod, fc.nat(), garbage, (pod, at, value) => {
+        const cut = cutPod(pod, planOf(pod), options);
+        const annotations = cut.metadata?.annotations ?? {};
+        const written: unknown = JSON.parse(annotations[ownAnnotations.removed]!);
+        const removed = replaceAt(written, at, value);
+        const forged = { ...annotations, [ownAnnotations.removed]: JSON.stringify(removed) };
+        const decision = split({ ...cut, metadata: { ...cut.metadata, annotations: forged } }, options);
+        expect(decision.kind).to.be.oneOf(['split', 'refused']);
+        if (decision.kind === 'split') expect(piecesOf(decision).length).to.be.at.least(2);
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
+  it('split refuses what is nested without end', () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    const pod = (annotations: Record<string, string>, more: object): IPod => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'p', annotations: { 'podsplit.io/mode': 'split', ...annotations } },
+      spec: { containers: [{ name: 'a', image: 'a' }], ...more },
+    });
+    expect(split(pod({ [ownAnnotations.removed]: deep }, {}), options).kind).to.equal('refused');
+    expect(split(pod({}, { tomorrow: JSON.parse(deep) as unknown }), options).kind).to.equal('refused');
+  });
+});
+
+/** A copy with the `at`th value of the document, counted as they come, replaced. */
+function replaceAt(document: unknown, at: number, value: unknown): unknown {
+  const count = countOf(document);
+  let left = at % count;
+  const visit = (node: unknown): unknown => {
+    if (left-- === 0) return value;
+    if (Array.isArray(node)) return node.map(visit);
+    if (typeof node !== 'object' || node === null) return node;
+    return Object.fromEntries(Object.entries(node).map(([key, member]) => [key, visit(member)]));
+  };
+  return visit(document);
+}
+
+function countOf(node: unknown): number {
+  if (typeof node !== 'object' || node === null) return 1;
+  return Object.values(node).reduce<number>((sum, member) => sum + countOf(member), 1);
+}

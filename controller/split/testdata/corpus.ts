@@ -1,0 +1,62 @@
+/* eslint-disable no-restricted-imports -- Tests read these files; the core does not import this one. */
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { formatManifest, parseManifests } from '../../cli/manifest-yaml.ts';
+import type { SplitOptions } from '../plan.ts';
+
+/**
+ * The corpus of golden cases: `NAME.yaml` is a Pod as a user or a workload's controller creates it, `NAME.golden.yaml` what
+ * becomes of it. Webhook, controller and CLI are all tested on it. `UPDATE_GOLDEN=1` writes the golden files anew.
+ */
+export interface Case {
+  readonly name: string;
+  readonly pod: IPod;
+  /** Undefined where nobody has written it yet. */
+  readonly golden: unknown;
+}
+
+export const corpusOptions: SplitOptions = {
+  image: 'podsplit:test',
+  maxContainers: 14,
+  readWriteOncePodClaims: new Set(['one-pod-only']),
+};
+
+const folder = new URL('.', import.meta.url);
+const goldenSuffix = '.golden.yaml';
+
+export function corpus(): readonly Case[] {
+  return names('.yaml').map((name) => ({ name, pod: readPod(name), golden: readGolden(name) }));
+}
+
+/** Names of golden files that no case produces. */
+export function orphanedGoldens(): readonly string[] {
+  const cases = new Set(names('.yaml'));
+  return names(goldenSuffix).filter((name) => !cases.has(name));
+}
+
+export function writeGolden(name: string, value: unknown): void {
+  writeFileSync(new URL(`${name}${goldenSuffix}`, folder), formatManifest(value));
+}
+
+function names(suffix: string): readonly string[] {
+  return readdirSync(folder)
+    .filter((file) => file.endsWith(suffix) && (suffix === goldenSuffix || !file.endsWith(goldenSuffix)))
+    .map((file) => file.slice(0, -suffix.length))
+    .sort();
+}
+
+function readPod(name: string): IPod {
+  // Some of the cases are no Pods: that is for `split` to find.
+  return readOne(new URL(`${name}.yaml`, folder)) as IPod;
+}
+
+function readGolden(name: string): unknown {
+  const exists = names(goldenSuffix).includes(name);
+  return exists ? readOne(new URL(`${name}${goldenSuffix}`, folder)) : undefined;
+}
+
+function readOne(file: URL): unknown {
+  const parsed = parseManifests(readFileSync(file, 'utf8'));
+  if (parsed.kind === 'invalid') throw new Error(`${file.pathname}:${parsed.line}: ${parsed.message}`);
+  return parsed.documents[0];
+}
