@@ -34,9 +34,9 @@ export function readControllerConfig(environment: Environment): ControllerConfig
     namespace: environment['POD_NAMESPACE'] ?? systemNamespace,
     instance: environment['POD_NAME'] ?? 'podsplit-outside',
     ports: {
-      webhook: whole(environment, 'PODSPLIT_WEBHOOK_PORT', 9443, problems),
-      metrics: whole(environment, 'PODSPLIT_METRICS_PORT', 8080, problems),
-      health: whole(environment, 'PODSPLIT_HEALTH_PORT', 8081, problems),
+      webhook: whole(environment, 'PODSPLIT_LISTEN_WEBHOOK', 9443, problems),
+      metrics: whole(environment, 'PODSPLIT_LISTEN_METRICS', 8080, problems),
+      health: whole(environment, 'PODSPLIT_LISTEN_HEALTH', 8081, problems),
     },
     workers: whole(environment, 'PODSPLIT_WORKERS', 8, problems),
     defaultNetwork: defaultNetwork(environment, problems),

@@ -175,7 +175,6 @@ function lead(
     log,
     onStarted: async (signal) => {
       metrics.leading.set(1);
-      log.info({ identity }, 'leading');
       const events = new EventRecorder({
         client,
         component: 'podsplit',

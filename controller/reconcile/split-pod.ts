@@ -6,7 +6,7 @@ import { done, type Outcome } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
 import { formatWiring, wiringHash } from '../rules/wiring-json.ts';
 import type { Plan } from '../split/plan.ts';
-import { split } from '../split/split.ts';
+import { planOf } from './plan-of.ts';
 import { buildWirings } from '../split/wire.ts';
 import { nextStep, outdated, released, type Observed, type Step } from './lifecycle.ts';
 import { isGated, podIPs, wiringText, type LivePod } from './piece-pod.ts';
@@ -47,7 +47,7 @@ export class SplitPodReconciler {
       return done;
     }
     const memory = this.remember(key, primary, siblings);
-    const plan = primary === undefined ? undefined : this.planOf(primary);
+    const plan = primary === undefined ? undefined : planOf(primary, this.deps.options);
     const wirings =
       primary === undefined || plan === undefined ? new Map<string, string>() : this.wirings(primary, siblings, plan);
     const seen: Observed = {
@@ -91,12 +91,6 @@ export class SplitPodReconciler {
     if (primary === undefined || !isGated(primary)) known.obstacle = undefined;
     this.memory.set(key, known);
     return known;
-  }
-
-  /** Of a Pod that runs, so it was planned before: what no longer plans is left as it is. */
-  private planOf(primary: LivePod): Plan | undefined {
-    const decision = split(primary.raw, this.deps.options);
-    return decision.kind === 'split' ? decision : undefined;
   }
 
   /** What each piece's wiring annotation should say now. Empty as long as some piece's addresses are not known. */

@@ -15,7 +15,7 @@ import { pieceMultiNetworkPolicies } from '../policies/multi-network-policy.ts';
 import { nadDifferences, networkAttachmentDefinition } from '../policies/nad.ts';
 import { pieceNetworkPolicies } from '../policies/network-policy.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
-import { split } from '../split/split.ts';
+import { planOf } from './plan-of.ts';
 import type { LivePod } from './piece-pod.ts';
 import { poolRanges, type Obstacle } from './wire.ts';
 import { ownerReference } from './workload-of.ts';
@@ -95,8 +95,8 @@ export class WorkloadObjects {
 
   private plansOf(key: WorkloadKey): readonly { readonly pod: LivePod; readonly plan: Plan }[] {
     return this.deps.world.primariesOf(key).flatMap((pod) => {
-      const plan = split(pod.raw, this.deps.options);
-      return plan.kind === 'split' ? [{ pod, plan }] : [];
+      const plan = planOf(pod, this.deps.options);
+      return plan === undefined ? [] : [{ pod, plan }];
     });
   }
 
