@@ -159,22 +159,25 @@ export type ReleaseResult =
 export async function release(
   store: BlockStore,
   pieces: PieceLookup,
-  request: { readonly network: string; readonly pod: PodRef },
+  request: { readonly network: string; readonly pod: Pick<PodRef, 'uid'> },
 ): Promise<ReleaseResult> {
-  const { network, pod } = request;
+  const { uid } = request.pod;
+  const blocks = (await store.list(request.network, 'live')).filter(({ spec }) => claimOf(spec, uid) !== undefined);
+  // The claim says what its Pod is called: a caller who is wrong about the name would find nobody there.
+  const [pod] = blocks.map(({ spec }) => claimOf(spec, uid)?.pod);
+  if (pod === undefined) return { kind: 'released' };
   // A UID never comes back, so this answer holds for ever; the latch is only set for Pods that have ended.
   if (await pieces.primaryExists(pod)) return { kind: 'alive' };
-  const blocks = (await store.list(network, 'live')).filter((block) => claimOf(block.spec, pod.uid) !== undefined);
   const marked: AddressBlock[] = [];
   for (const block of blocks) {
-    const latched = await writeUntilDone(store, block, pod.uid, markOnce);
+    const latched = await writeUntilDone(store, block, uid, markOnce);
     if (latched.kind === 'retry') return latched;
     if (latched.block !== undefined) marked.push(latched.block);
   }
   const siblings = await pieces.siblings(pod);
   if (siblings.length > 0) return { kind: 'siblings-left', siblings };
   for (const block of marked) {
-    const done = await writeUntilDone(store, block, pod.uid, finishOnce);
+    const done = await writeUntilDone(store, block, uid, finishOnce);
     if (done.kind === 'retry') return done;
   }
   return { kind: 'released' };
