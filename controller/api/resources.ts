@@ -99,7 +99,12 @@ export interface PodSplit {
   readonly metadata: ObjectMeta;
   readonly spec: {
     readonly pod: { readonly name: string; readonly uid: string };
-    readonly workload: { readonly apiVersion: string; readonly kind: string; readonly name: string; readonly uid: string };
+    readonly workload: {
+      readonly apiVersion: string;
+      readonly kind: string;
+      readonly name: string;
+      readonly uid: string;
+    };
     readonly network: string;
     readonly networkAttachmentDefinition: string;
     readonly flows: readonly string[];
@@ -110,6 +115,8 @@ export interface PodSplit {
 export interface PodSplitStatus {
   readonly phase: 'Pending' | 'Wiring' | 'Starting' | 'Running' | 'Ending' | 'Refused';
   readonly node?: string;
+  /** `3/3`. */
+  readonly readyPieces?: string;
   readonly pieces?: readonly PieceStatus[];
   readonly conditions?: readonly Condition[];
 }

@@ -57,6 +57,8 @@ export function podSplitOf(primary: LivePod, plan: Plan, workload: WorkloadRef, 
 export interface StatusInput {
   readonly primary: LivePod;
   readonly siblings: readonly LivePod[];
+  /** How many siblings there should be. */
+  readonly expected: number;
   readonly addresses: Readonly<Record<string, PieceAddresses>>;
   readonly readiness: Readiness;
   /** What stands in the way of wiring, if anything does. */
@@ -73,6 +75,7 @@ export function statusOf(input: StatusInput): PodSplitStatus {
   return {
     phase: phaseOf(input),
     ...(node === undefined ? {} : { node }),
+    readyPieces: `${pieces.filter((piece) => piece.ready).length}/${input.expected + 1}`,
     pieces,
     conditions: [ready(input)],
   };

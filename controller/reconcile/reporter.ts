@@ -96,6 +96,7 @@ export class Reporter {
     const status = statusOf({
       primary,
       siblings: seen.siblings,
+      expected: seen.expected.length,
       addresses,
       readiness: wanted,
       refused: obstacle,

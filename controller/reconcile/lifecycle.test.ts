@@ -1,0 +1,248 @@
+import { expect } from 'chai';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { splitId } from '../api/identity.ts';
+import { calmMs, nextStep, outdated, readiness, released, settleMs, type Observed, type Step } from './lifecycle.ts';
+import { readPod, type LivePod } from './piece-pod.ts';
+
+const now = Date.parse('2026-01-01T00:00:00Z');
+const uid = 'c0ffee00-0000-4000-8000-000000000001';
+
+interface PodFacts {
+  readonly gated?: boolean;
+  readonly node?: string;
+  readonly ips?: readonly string[];
+  readonly deletingAt?: string;
+  readonly phase?: 'Pending' | 'Running' | 'Succeeded' | 'Failed';
+  readonly ready?: boolean;
+  readonly initialized?: boolean;
+  readonly ownInit?: boolean;
+  readonly owned?: boolean;
+  readonly wiring?: string;
+  readonly loaded?: string;
+  readonly grace?: number;
+}
+
+function pod(role: 'primary' | 'sibling', container: string, facts: PodFacts = {}): LivePod {
+  const raw: IPod = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: role === 'primary' ? 'web' : `web-${container}`,
+      namespace: 'ns',
+      uid: role === 'primary' ? uid : `${uid}-${container}`,
+      labels: { 'podsplit.io/role': role, 'podsplit.io/container': container, 'podsplit.io/split': splitId(uid) },
+      annotations: facts.wiring === undefined ? {} : { 'podsplit.io/wiring': facts.wiring },
+      ...(facts.deletingAt === undefined ? {} : { deletionTimestamp: facts.deletingAt }),
+      ...(facts.owned === true
+        ? { ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web', uid: 'rs', controller: true }] }
+        : {}),
+    },
+    spec: {
+      containers: [{ name: container }],
+      initContainers: [{ name: 'podsplit-init' }, ...(facts.ownInit === true ? [{ name: 'migrate' }] : [])],
+      ...(facts.gated === true ? { schedulingGates: [{ name: 'podsplit.io/network' }] } : {}),
+      ...(facts.node === undefined ? {} : { nodeName: facts.node }),
+      ...(facts.grace === undefined ? {} : { terminationGracePeriodSeconds: facts.grace }),
+    },
+    status: {
+      phase: facts.phase ?? 'Pending',
+      podIPs: (facts.ips ?? []).map((ip) => ({ ip })),
+      conditions: [
+        { type: 'Ready', status: facts.ready === true ? 'True' : 'False' },
+        { type: 'Initialized', status: facts.initialized === true ? 'True' : 'False' },
+      ],
+      initContainerStatuses: [
+        {
+          name: 'podsplit-init',
+          image: '',
+          imageID: '',
+          ready: true,
+          restartCount: 0,
+          state: facts.loaded === undefined ? { running: {} } : { terminated: { exitCode: 0, message: facts.loaded } },
+        },
+      ],
+    },
+  };
+  const read = readPod(raw);
+  if (read === undefined) throw new Error('not a piece');
+  return read;
+}
+
+function seen(over: Partial<Observed>): Observed {
+  return {
+    primary: undefined,
+    siblings: [],
+    claimed: true,
+    expected: ['cache'],
+    told: true,
+    addressesSince: now - 60_000,
+    outdatedSince: undefined,
+    ...over,
+  };
+}
+
+const running: PodFacts = { node: 'a', ips: ['10.0.0.1'], wiring: '{"release":"go"}', loaded: 'h', owned: true };
+const sibling = pod('sibling', 'cache', { node: 'a', ips: ['10.0.0.2'] });
+
+/** Given these objects and this time, what is the next step? */
+const table: readonly { readonly given: string; readonly when: Observed; readonly then: Step['kind'] }[] = [
+  { given: 'nothing but a claim', when: seen({}), then: 'release' },
+  { given: 'nothing at all', when: seen({ claimed: false }), then: 'report' },
+  { given: 'siblings whose primary is gone', when: seen({ siblings: [sibling] }), then: 'end-siblings' },
+  {
+    given: 'siblings that are ending, and no primary',
+    when: seen({ siblings: [pod('sibling', 'cache', { deletingAt: '2026-01-01T00:00:05Z' })] }),
+    then: 'report',
+  },
+  { given: 'a gated primary', when: seen({ primary: pod('primary', 'web', { gated: true }) }), then: 'wire' },
+  {
+    given: 'a gated primary that is being deleted',
+    when: seen({
+      primary: pod('primary', 'web', { gated: true, deletingAt: '2026-01-01T00:00:00Z' }),
+      siblings: [pod('sibling', 'cache', { gated: true })],
+    }),
+    then: 'end-siblings',
+  },
+  {
+    given: 'a primary that waits for a node',
+    when: seen({ primary: pod('primary', 'web'), siblings: [pod('sibling', 'cache', { gated: true })] }),
+    then: 'report',
+  },
+  {
+    given: 'a bound primary and gated siblings',
+    when: seen({ primary: pod('primary', 'web', { node: 'a' }), siblings: [pod('sibling', 'cache', { gated: true })] }),
+    then: 'lift-siblings',
+  },
+  {
+    given: 'a completed primary',
+    when: seen({ primary: pod('primary', 'web', { ...running, phase: 'Succeeded' }), siblings: [sibling] }),
+    then: 'end-siblings',
+  },
+  {
+    given: 'Pod IPs that are not told yet',
+    when: seen({ primary: pod('primary', 'web', { node: 'a', ips: ['10.0.0.1'] }), siblings: [sibling], told: false }),
+    then: 'tell',
+  },
+  {
+    given: 'a sibling without Pod IP',
+    when: seen({
+      primary: pod('primary', 'web', { node: 'a', ips: ['10.0.0.1'] }),
+      siblings: [pod('sibling', 'cache', { node: 'a' })],
+      told: false,
+    }),
+    then: 'report',
+  },
+  {
+    given: 'addresses that changed a moment ago under running pieces',
+    when: seen({
+      primary: pod('primary', 'web', running),
+      siblings: [sibling],
+      told: false,
+      addressesSince: now - calmMs + 1,
+    }),
+    then: 'settle',
+  },
+  {
+    given: 'addresses that changed and are still now',
+    when: seen({
+      primary: pod('primary', 'web', running),
+      siblings: [sibling],
+      told: false,
+      addressesSince: now - calmMs,
+    }),
+    then: 'tell',
+  },
+  {
+    given: 'rules that are outdated for a moment',
+    when: seen({ primary: pod('primary', 'web', running), siblings: [sibling], outdatedSince: now - settleMs + 1 }),
+    then: 'settle',
+  },
+  {
+    given: 'rules that stay outdated',
+    when: seen({ primary: pod('primary', 'web', running), siblings: [sibling], outdatedSince: now - settleMs }),
+    then: 'replace',
+  },
+  {
+    given: 'rules that stay outdated in a Pod that nothing makes anew',
+    when: seen({
+      primary: pod('primary', 'web', { ...running, owned: false }),
+      siblings: [sibling],
+      outdatedSince: now - settleMs,
+    }),
+    then: 'stuck',
+  },
+  { given: 'a lost sibling', when: seen({ primary: pod('primary', 'web', running) }), then: 'replace' },
+  {
+    given: 'a sibling that is being deleted',
+    when: seen({
+      primary: pod('primary', 'web', running),
+      siblings: [pod('sibling', 'cache', { deletingAt: '2026-01-01T00:00:30Z' })],
+    }),
+    then: 'replace',
+  },
+  {
+    given: 'a lost sibling of a bare Pod',
+    when: seen({ primary: pod('primary', 'web', { ...running, owned: false }) }),
+    then: 'stuck',
+  },
+  {
+    given: 'all as it should be',
+    when: seen({ primary: pod('primary', 'web', running), siblings: [sibling] }),
+    then: 'report',
+  },
+];
+
+describe('nextStep', () => {
+  for (const { given, when, then } of table) {
+    it(`given ${given}: ${then}`, () => {
+      expect(nextStep(when, now).kind).to.equal(then);
+    });
+  }
+
+  it('gives siblings what is left of the primary’s grace, and at least a second', () => {
+    const ending = (deletingAt: string) =>
+      nextStep(seen({ primary: pod('primary', 'web', { ...running, deletingAt }), siblings: [sibling] }), now);
+    expect(ending('2026-01-01T00:00:17Z')).to.include({ graceSeconds: 17 });
+    expect(ending('2025-12-31T23:59:00Z')).to.include({ graceSeconds: 1 });
+  });
+});
+
+describe('readiness', () => {
+  it('is ready when every expected sibling is', () => {
+    const ready = pod('sibling', 'cache', { node: 'a', ready: true });
+    expect(readiness(seen({ siblings: [ready] }))).to.include({ ready: true, reason: 'PiecesReady' });
+  });
+
+  it('names the pieces it waits for, and those that nobody runs', () => {
+    expect(readiness(seen({ siblings: [sibling] })).message).to.contain('cache is');
+    expect(readiness(seen({ siblings: [] }))).to.include({ ready: false, reason: 'SiblingLost' });
+  });
+
+  it('does not count a ready sibling that is being deleted', () => {
+    const leaving = pod('sibling', 'cache', { ready: true, deletingAt: '2026-01-01T00:00:30Z' });
+    expect(readiness(seen({ siblings: [leaving] })).ready).to.equal(false);
+  });
+});
+
+describe('released', () => {
+  it('keeps siblings back until the Pod’s own init containers have run', () => {
+    const before = pod('primary', 'web', { ...running, ownInit: true });
+    const after = pod('primary', 'web', { ...running, ownInit: true, initialized: true });
+    expect(released(before, [sibling])).to.deep.equal([before]);
+    expect(released(after, [sibling])).to.deep.equal([after, sibling]);
+    expect(released(pod('primary', 'web', running), [sibling])).to.have.length(2);
+  });
+});
+
+describe('outdated', () => {
+  const hash = (text: string): string => `hash of ${text}`;
+
+  it('is a piece that loaded another wiring than it carries', () => {
+    expect(outdated([pod('primary', 'web', { wiring: 'new', loaded: 'hash of old' })], hash)).to.equal(true);
+  });
+
+  it('is not one that loaded its own, or is still waiting', () => {
+    expect(outdated([pod('primary', 'web', { wiring: 'new', loaded: 'hash of new' })], hash)).to.equal(false);
+    expect(outdated([pod('primary', 'web', { wiring: 'new' })], hash)).to.equal(false);
+  });
+});

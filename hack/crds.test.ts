@@ -1,0 +1,72 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { parse, parseAllDocuments } from 'yaml';
+import { ownAnnotations, ownLabels, schedulingGate, userAnnotations } from '../controller/api/names.ts';
+import { manifests } from './manifests.ts';
+
+interface Schema {
+  readonly type?: string;
+  readonly description?: string;
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly items?: Schema;
+  readonly additionalProperties?: Schema;
+}
+
+interface Crd {
+  readonly metadata: { readonly name: string };
+  readonly spec: {
+    readonly names: { readonly kind: string };
+    readonly versions: readonly { readonly schema: { readonly openAPIV3Schema: Schema } }[];
+  };
+}
+
+const root = join(import.meta.dirname, '..');
+const crds = readdirSync(join(root, 'crds')).map(
+  (file) => parse(readFileSync(join(root, 'crds', file), 'utf8')) as Crd,
+);
+const types = readFileSync(join(root, 'controller', 'api', 'resources.ts'), 'utf8');
+
+/** Names of all fields that a schema allows, at any depth. */
+function fieldsOf(schema: Schema | undefined): readonly string[] {
+  if (schema === undefined) return [];
+  const own = Object.entries(schema.properties ?? {}).flatMap(([name, inner]) => [name, ...fieldsOf(inner)]);
+  return [...own, ...fieldsOf(schema.items), ...fieldsOf(schema.additionalProperties)];
+}
+
+describe('custom resource definitions', () => {
+  for (const crd of crds) {
+    const { kind } = crd.spec.names;
+    const schema = crd.spec.versions[0]?.schema.openAPIV3Schema;
+
+    it(`${kind} has a description, and a field of its type for every field of its schema`, () => {
+      expect(schema?.description, kind).to.be.a('string');
+      for (const field of fieldsOf(schema)) expect(types, `${kind}: ${field}`).to.match(new RegExp(`\\b${field}\\??:`));
+    });
+  }
+});
+
+describe('manifests', () => {
+  const text = manifests({ image: 'example.test/podsplit:1', pullPolicy: 'Always' });
+
+  it('carries the image in both places and no other', () => {
+    expect(text.match(/example\.test\/podsplit:1/g)).to.have.length(2);
+    expect(text).not.to.contain('podsplit.local');
+  });
+
+  it('is YAML, each object named once', () => {
+    const objects = parseAllDocuments(text).map(
+      (document) => document.toJS() as { kind: string; metadata: { name: string; namespace?: string } },
+    );
+    const names = objects.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`);
+    expect(new Set(names).size).to.equal(names.length);
+    expect(names).to.include('MutatingWebhookConfiguration /podsplit');
+  });
+
+  it('guards the names that the code uses', () => {
+    for (const key of Object.values(userAnnotations)) expect(text, key).to.contain(`'${key}'`);
+    for (const key of [ownAnnotations.removed, ownLabels.role, ownLabels.container, schedulingGate]) {
+      expect(text, key).to.contain(`'${key}'`);
+    }
+  });
+});
