@@ -21,12 +21,13 @@ export function links(wiring: Wiring, local: Local): LinkBatches {
       ...facadeRouting(wiring, local, 'ipv4'),
     ],
     ipv6: [
-      // No link-local address: whoever has none cannot be reached by one. SLAAC's addresses and routes that came before
-      // accept_ra=0 did are taken away.
+      // No link-local address: whoever has none cannot be reached by one. Addresses and routes (on-link prefixes too, which
+      // look like the kernel's own) of an advertisement that came before accept_ra=0 did are taken away.
       'link set dev net1 addrgenmode none',
       'address flush dev net1 scope link',
       'address flush dev net1 dynamic',
-      'route flush dev net1 proto ra',
+      'route flush dev net1 table main',
+      ...(wiring.pool.ipv6 === undefined ? [] : [`route replace ${wiring.pool.ipv6} dev net1`]),
       `rule flush protocol ${ruleProtocol}`,
       ...(wiring.self.ipv6 === undefined ? [] : loopback6),
       ...neighbours(wiring, 'ipv6'),

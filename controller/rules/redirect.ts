@@ -32,7 +32,7 @@ export function redirectTable(model: Model, marker: string): Table {
     chains: [
       ...verdictChains(both),
       ...rawChains(both),
-      ...inChains(both),
+      ...inChains(both, model.role === 'primary'),
       ...natChains(both),
       ...(model.role === 'sibling' ? [replyChain] : []),
       ...outChains(both),
@@ -184,11 +184,15 @@ function rawChains(both: Both): readonly Chain[] {
     {
       name: 'raw_in',
       base: { type: 'filter', hook: 'prerouting', priority: priority.raw, policy: 'drop' },
-      comment: "strong host: the peer network's addresses live on net1 only",
+      comment: "strong host: the peer network's addresses live on net1 only; the other pieces never come by eth0",
       rules: [
         'iifname "lo" accept',
         'iifname "net1" goto net1_raw',
-        ...both(({ n, ip }) => [`${ip} daddr @pool${n} goto spoof`, `${ip} saddr @pool${n} goto spoof`]),
+        ...both(({ n, ip }) => [
+          `${ip} daddr @pool${n} goto spoof`,
+          `${ip} saddr @pool${n} goto spoof`,
+          `${ip} saddr @pods${n} goto deny_eth0`,
+        ]),
         'accept',
       ],
     },
@@ -210,7 +214,7 @@ function rawChains(both: Both): readonly Chain[] {
   ];
 }
 
-function inChains(both: Both): readonly Chain[] {
+function inChains(both: Both, primary: boolean): readonly Chain[] {
   return [
     {
       name: 'filter_in',
@@ -226,8 +230,8 @@ function inChains(both: Both): readonly Chain[] {
         `ct mark ${mark} goto facade_in`,
         'ct state related goto related_in',
         'ct state new meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn goto deny_in',
-        ...both(({ n, ip, primary }) => [
-          ...(primary ? [] : [facadeOpen(n, ip)].flat()),
+        ...both(({ n, ip }) => [
+          ...(primary ? [] : facadeOpen(n, ip)),
           `${ip} daddr != @self${n} goto deny_in`,
           `ct state new ${ip} saddr . meta l4proto . th dport @in${n} ` +
             `add @conns${n} { ${ip} saddr ct count over ${perPeer} } goto deny_in`,
@@ -252,7 +256,7 @@ function inChains(both: Both): readonly Chain[] {
       name: 'facade_in',
       comment: 'connections of the facade, on net1',
       rules: [
-        ...both(({ n, ip, primary, portUnreachable, unreachable }) =>
+        ...both(({ n, ip, portUnreachable, unreachable }) =>
           primary
             ? [
                 `ct direction reply ether saddr . ${ip} saddr @facade_peer${n} ` +
@@ -270,17 +274,12 @@ function inChains(both: Both): readonly Chain[] {
     },
     {
       name: 'eth0_in',
-      comment: 'the other pieces never by eth0; a sibling takes new connections from its node only',
+      comment: 'a sibling takes new connections from its node only: probes',
       rules: [
         `icmpv6 type { ${linkMessages.in.join(', ')} } accept`,
-        ...both(({ n, ip }) => [`ct state new ${ip} saddr @pods${n} goto deny_eth0`]),
-        ...both(({ n, ip, primary }) => (primary ? facadeEntry(n, ip) : [])),
+        ...both(({ n, ip }) => (primary ? facadeEntry(n, ip) : [])),
         'ct state established,related accept',
-        ...both(({ n, ip, primary }) => [
-          ...(primary ? [] : [`${ip} saddr @node${n} accept`]),
-          ...(primary ? [`${ip} saddr != @pods${n} accept`] : []),
-        ]),
-        'goto deny_eth0',
+        ...(primary ? ['accept'] : [...both(({ n, ip }) => [`${ip} saddr @node${n} accept`]), 'goto deny_eth0']),
       ],
     },
   ];

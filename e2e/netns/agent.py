@@ -1,0 +1,225 @@
+"""Sockets inside one network namespace, driven by JSON lines: Node cannot enter a namespace (no setns).
+
+Reads {"id", "op", ...} from stdin, writes {"id", "result"} or {"id", "error"}; ends with its stdin.
+Servers answer every connection and datagram with JSON: who served it and whom they saw.
+"""
+import ctypes
+import errno
+import hashlib
+import json
+import os
+import socket
+import sys
+import threading
+
+NAME = sys.argv[1]
+HELD = {}
+SEEN = {}
+SNIFFED = {}
+OUT = threading.Lock()
+IP_TRANSPARENT, IPV6_FREEBIND = 19, 78
+
+
+def family(host):
+    return socket.AF_INET6 if ":" in host else socket.AF_INET
+
+
+def plain(address):
+    return [address[0], address[1]]
+
+
+def serve_tcp(listener, port):
+    while True:
+        conn, peer = listener.accept()
+        threading.Thread(target=talk, args=(conn, peer, port), daemon=True).start()
+
+
+def talk(conn, peer, port):
+    SEEN.setdefault(port, []).append(plain(peer))
+    with conn:
+        try:
+            while True:
+                line = read_line(conn)
+                if not line:
+                    return
+                word = line.split()
+                if word[0] == b"send":  # so many bytes come, and go back as their digest
+                    conn.sendall(digest(conn, int(word[1])).encode() + b"\n")
+                elif word[0] == b"fetch":
+                    conn.sendall(payload(int(word[1])))
+                else:
+                    conn.sendall(answer(peer, conn.getsockname()) + b"\n")
+        except OSError:
+            return
+
+
+def answer(peer, local):
+    return json.dumps({"server": NAME, "peer": plain(peer), "local": plain(local)}).encode()
+
+
+def read_line(conn):
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = conn.recv(1)
+        if not byte:
+            return b""
+        line += byte
+    return line.strip()
+
+
+def payload(size):
+    block = hashlib.sha256(b"podsplit").digest() * 2048
+    return (block * (size // len(block) + 1))[:size]
+
+
+def digest(conn, size):
+    sha = hashlib.sha256()
+    while size > 0:
+        chunk = conn.recv(min(size, 1 << 20))
+        if not chunk:
+            break
+        sha.update(chunk)
+        size -= len(chunk)
+    return sha.hexdigest()
+
+
+def serve_udp(sock, port):
+    while True:
+        data, peer = sock.recvfrom(65535)
+        SEEN.setdefault(port, []).append(plain(peer))
+        reply = payload(int(data[5:])) if data.startswith(b"size ") else answer(peer, sock.getsockname())
+        try:
+            sock.sendto(reply, peer)
+        except OSError:
+            continue  # dropped on its way out: the client sees that nothing comes
+
+
+def listen(proto, host, port, dual=False):
+    """An unconnected UDP socket, as most servers have: its replies are matched by nothing but addresses."""
+    sock = socket.socket(family(host), socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family(host) == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
+    sock.bind((host, port))
+    if proto == "tcp":
+        sock.listen(64)
+    threading.Thread(target=serve_tcp if proto == "tcp" else serve_udp, args=(sock, port), daemon=True).start()
+
+
+def connect(proto, host, port, timeout=2.0, source=None, freebind=False, transparent=False, sport=0):
+    sock = socket.socket(family(host), socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
+    sock.settimeout(timeout)
+    if transparent:
+        sock.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
+    if freebind:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+    if source or sport:
+        sock.bind((source or ("::" if ":" in host else "0.0.0.0"), sport))
+    sock.connect((host, port))
+    return sock
+
+
+def exchange(sock, proto):
+    if proto == "tcp":
+        sock.sendall(b"hello\n")
+        line = read_line(sock)
+    else:
+        sock.send(b"hello")
+        line = sock.recv(65535)
+    if not line:
+        raise ConnectionResetError(errno.ECONNRESET, "closed")
+    return json.loads(line)
+
+
+def call(proto, **target):
+    with connect(proto, **target) as sock:
+        return exchange(sock, proto)
+
+
+def open_(key, proto, **target):
+    HELD[key] = (connect(proto, **target), proto)
+    return exchange(*HELD[key])
+
+
+def again(key, timeout=2.0):
+    HELD[key][0].settimeout(timeout)
+    return exchange(*HELD[key])
+
+
+def close(key):
+    HELD.pop(key)[0].close()
+
+
+def send_bytes(host, port, size):
+    with connect("tcp", host, port, timeout=30.0) as sock:
+        sock.sendall(b"send %d\n" % size)
+        sock.sendall(payload(size))
+        return {"theirs": read_line(sock).decode(), "ours": hashlib.sha256(payload(size)).hexdigest()}
+
+
+def fetch_bytes(host, port, size):
+    with connect("tcp", host, port, timeout=30.0) as sock:
+        sock.sendall(b"fetch %d\n" % size)
+        return {"theirs": digest(sock, size), "ours": hashlib.sha256(payload(size)).hexdigest()}
+
+
+def fetch_datagram(host, port, size):
+    with connect("udp", host, port) as sock:
+        sock.send(b"size %d" % size)
+        return sock.recv(65535) == payload(size)
+
+
+def seen(port):
+    return SEEN.get(port, [])
+
+
+def frame(interface, data):
+    """A whole Ethernet frame, as CAP_NET_RAW lets a container send it."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+        sock.bind((interface, 0))
+        sock.send(bytes.fromhex(data))
+
+
+def sniff(interface):
+    """From now on, keep what arrives at the interface."""
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
+    sock.bind((interface, 0))
+    frames = SNIFFED[interface] = []
+    threading.Thread(target=lambda: [frames.append(sock.recv(2048).hex()) for _ in iter(int, 1)], daemon=True).start()
+
+
+def sniffed(interface):
+    return SNIFFED[interface]
+
+
+OPS = {
+    "listen": listen,
+    "call": call,
+    "open": open_,
+    "again": again,
+    "close": close,
+    "sendBytes": send_bytes,
+    "fetchBytes": fetch_bytes,
+    "fetchDatagram": fetch_datagram,
+    "seen": seen,
+    "frame": frame,
+    "sniff": sniff,
+    "sniffed": sniffed,
+}
+
+
+def run(request):
+    try:
+        reply = {"result": OPS[request["op"]](**request["args"])}
+    except TimeoutError:
+        reply = {"error": "ETIMEDOUT"}
+    except OSError as error:
+        reply = {"error": errno.errorcode.get(error.errno, str(error))}
+    with OUT:
+        print(json.dumps({"id": request["id"], **reply}), flush=True)
+
+
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: never outlive the test run
+for text in sys.stdin:
+    threading.Thread(target=run, args=(json.loads(text),), daemon=True).start()
+os._exit(0)
