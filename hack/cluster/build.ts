@@ -13,7 +13,7 @@ import { writeDockerArchive } from '../images/archive.ts';
 import { goModules } from './modules.ts';
 import type { GoModule, ModuleName } from './modules.ts';
 import { cache, here } from './paths.ts';
-import { run } from './run.ts';
+import { main, run } from './run.ts';
 
 export interface Builds {
   /** Each module's folder of binaries. */
@@ -22,10 +22,13 @@ export interface Builds {
   readonly pause: string;
   /** Image archives that every node needs from its start. */
   readonly images: readonly string[];
+  /** The archive of probeImage, for the smoke test. */
+  readonly probe: string;
 }
 
 export const pauseImage = 'localhost/podsplit/pause:1';
 export const corednsImage = 'localhost/podsplit/coredns:1';
+export const probeImage = 'localhost/podsplit/probe:1';
 
 const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false'];
 
@@ -41,7 +44,8 @@ export async function build(): Promise<Builds> {
     buildImage(pauseImage, join(pause, 'pause'), { Entrypoint: ['/pause'], User: '65535:65535' }),
     buildImage(corednsImage, join(whole.coredns, 'coredns'), { Entrypoint: ['/coredns'] }),
   ]);
-  return { bin: whole, pause: join(pause, 'pause'), images };
+  const probe = await buildImage(probeImage, join(whole.probe, 'probe'), { Entrypoint: ['/probe'] });
+  return { bin: whole, pause: join(pause, 'pause'), images, probe };
 }
 
 async function buildModule(module: GoModule, goVersion: string): Promise<string> {
@@ -108,4 +112,4 @@ async function once(name: string, cold: string, fill: (out: string) => Promise<v
   return folder;
 }
 
-if (import.meta.main) await build();
+if (import.meta.main) await main(build);

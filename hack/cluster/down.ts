@@ -3,7 +3,10 @@
 //     node hack/cluster/down.ts
 
 import { withLock } from './lock.ts';
+import { main } from './run.ts';
 import { sweep } from './sweep.ts';
 
-const there = await withLock('down', sweep);
-console.log(there ? 'the cluster is gone' : 'no cluster ran');
+await main(async () => {
+  const there = await withLock('down', () => sweep());
+  console.log(there ? 'the cluster is gone' : 'no cluster ran');
+});

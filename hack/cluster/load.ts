@@ -13,7 +13,7 @@ import { pipeline } from 'node:stream/promises';
 import { withLock } from './lock.ts';
 import { enter } from './nodes.ts';
 import { nodeState } from './paths.ts';
-import { run } from './run.ts';
+import { main, run } from './run.ts';
 import { readRunning } from './status.ts';
 
 /** Imports the archives on the nodes that lack them; returns how many imports that took. */
@@ -41,7 +41,7 @@ async function sha256(file: string): Promise<string> {
   return hash.digest('hex');
 }
 
-if (import.meta.main) {
+async function load(): Promise<void> {
   const archives = process.argv.slice(2).map((path) => resolve(path));
   if (archives.length === 0) throw new Error('usage: load.ts IMAGE.tar…');
   const running = await readRunning();
@@ -49,3 +49,5 @@ if (import.meta.main) {
   const imports = await withLock('load', () => loadImages(archives, running.nodes));
   console.log(imports === 0 ? 'every node has these images' : `${imports} imports on ${running.nodes.length} nodes`);
 }
+
+if (import.meta.main) await main(load);

@@ -61,6 +61,7 @@ export const goModules = {
     cold: 'a minute',
   },
   coredns: { name: 'coredns', commands: { coredns: '.' }, cold: 'a minute' },
+  probe: { name: 'probe', commands: { probe: '.' }, cold: 'a few seconds' },
   'kube-router': { name: 'kube-router', commands: { 'kube-router': '.' }, cold: 'a minute' },
 } as const satisfies Record<string, GoModule>;
 

@@ -4,7 +4,7 @@
 // so the API server calls webhooks at their Pod's address, and tests may call any Pod directly. Nothing is
 // masqueraded and the machine need not forward: no packet of a Pod finds a way to the machine's own networks.
 
-import { bridge, network, node as nodeNames } from './names.ts';
+import { bridge, maxNodes, network, node as nodeNames } from './names.ts';
 import type { NodeNames } from './names.ts';
 import { attempt, run } from './run.ts';
 
@@ -23,7 +23,7 @@ export async function createBridge(count: number): Promise<void> {
 /** Deletes the bridge and with it all routes over it; the veth pairs end with their namespaces. */
 export async function removeBridge(): Promise<boolean> {
   const removed = await attempt(['ip', 'link', 'delete', bridge]);
-  for (let index = 1; index <= 9; index++) await attempt(['ip', 'link', 'delete', nodeNames(index).veth]);
+  for (let index = 1; index <= maxNodes; index++) await attempt(['ip', 'link', 'delete', nodeNames(index).veth]);
   await attempt(['ip', 'link', 'delete', outsideVeth]);
   return removed;
 }
@@ -71,6 +71,8 @@ export async function connectOutside(pid: number, count: number): Promise<void> 
 }
 
 async function plug(veth: string, pid: number): Promise<void> {
+  // A node that was stopped a moment ago may still have its pair: the kernel takes down namespaces at leisure.
+  await attempt(['ip', 'link', 'delete', veth]);
   await ip([`link add ${veth} type veth peer name eth0 netns ${pid}`, `link set ${veth} master ${bridge} up`]);
 }
 

@@ -76,6 +76,8 @@ export function multusConfig(node: NodeNames): string {
     cniVersion: '1.0.0',
     name: 'multus-cni-network',
     type: 'multus',
+    // What the runtime shall hand to Multus, for it to hand on: without it no hostPort opens.
+    capabilities: { portMappings: true },
     kubeconfig: '/etc/cni/net.d/multus.d/multus.kubeconfig',
     // A Pod joins networks of its own namespace only.
     namespaceIsolation: true,

@@ -2,11 +2,12 @@
 # The first process of a node, in new mount, pid, network and UTS namespaces: gives the node its own file system tree
 # with the standard paths, then becomes the node's init. When it is killed the kernel ends every process of the node.
 #
-#     node-init.sh NAME STATE PAUSE KUBERNETES KUBE_ROUTER
+#     node-init.sh NAME STATE LOGS PAUSE KUBERNETES KUBE_ROUTER
 #
-# STATE is the node's folder, with conf/ filled; PAUSE the binary to become; the last two are folders of binaries.
+# STATE is the node's folder, with conf/ filled; LOGS what it shall see as /var/log; PAUSE the binary to become; the
+# last two are folders of binaries.
 set -eu
-name=$1 state=$2 pause=$3 kubernetes=$4 kube_router=$5
+name=$1 state=$2 logs=$3 pause=$4 kubernetes=$5 kube_router=$6
 
 # /proc is still the machine's: this is our number as the machine sees it.
 read -r pid _ < /proc/self/stat
@@ -41,10 +42,10 @@ cp "$state"/conf/* "$run/node/conf/"
 cp "$pause" "$run/node/init"
 mount -n --bind "$kubernetes" "$run/node/kubernetes"
 mount -n --bind "$kube_router" "$run/node/kube-router"
-for folder in opt var/lib var/log; do
-  mkdir -p "$run/node/stage/$folder"
-  mount -n --bind "$state/$folder" "$run/node/stage/$folder"
-done
+mkdir -p "$run/node/stage/opt" "$run/node/stage/var/lib" "$run/node/stage/var/log"
+mount -n --bind "$state/opt" "$run/node/stage/opt"
+mount -n --bind "$state/var/lib" "$run/node/stage/var/lib"
+mount -n --bind "$logs" "$run/node/stage/var/log"
 
 # A layer over /etc rather than a folder in its place: the tools of the machine read theirs there.
 mount -n -t overlay overlay -o "lowerdir=/etc,upperdir=$state/etc,workdir=$state/etc.work" /etc

@@ -22,10 +22,9 @@ export async function prepareNode(node: NodeNames, builds: Builds, authority: Au
   const plugins = join(state, 'opt/cni/bin');
   const networks = join(state, 'etc/cni/net.d');
   const configuration = join(state, 'conf');
-  for (const folder of ['etc.work', 'var/lib', 'var/log', 'run']) {
-    await mkdir(join(state, folder), { recursive: true });
-  }
+  for (const folder of ['etc.work', 'var/lib', 'run']) await mkdir(join(state, folder), { recursive: true });
   for (const folder of [plugins, configuration, join(networks, 'multus.d')]) await mkdir(folder, { recursive: true });
+  await mkdir(join(logs, node.name), { recursive: true });
 
   await writeNodeCredentials(authority, node, configuration);
   await writeFile(join(configuration, 'kubelet.yaml'), kubeletConfig(node));
@@ -46,6 +45,7 @@ export async function startRuntime(node: NodeNames, builds: Builds, count: numbe
     join(here, 'node-init.sh'),
     node.name,
     nodeState(node.name),
+    join(logs, node.name),
     builds.pause,
     builds.bin.kubernetes,
     builds.bin['kube-router'],
@@ -68,7 +68,7 @@ export async function startKubelet(node: NodeNames): Promise<void> {
 export async function startNamespaces(name: string, init: readonly string[]): Promise<number> {
   const record = join(nodeState(name), 'pid');
   await rm(record, { force: true });
-  const log = join(logs, `${name}.log`);
+  const log = join(logs, `${name}-init.log`);
   const unshare = [
     'unshare',
     '--net',

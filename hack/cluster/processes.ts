@@ -72,7 +72,7 @@ export async function clusterProcesses(): Promise<ClusterProcess[]> {
   return found;
 }
 
-export async function pidNamespace(pid: number): Promise<string> {
+async function pidNamespace(pid: number): Promise<string> {
   return readlink(`/proc/${pid}/ns/pid`).catch(() => '');
 }
 

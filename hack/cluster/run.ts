@@ -63,6 +63,17 @@ export async function attempt(argv: readonly string[], options: RunOptions = {})
   }
 }
 
+/** Runs a command's work; what goes wrong is told in a line or two, not in a stack of calls. */
+export async function main(work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (process.env['DEBUG'] !== undefined) throw error;
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+  }
+}
+
 /** Asks `ready` again and again until it says true; throws with `what` when `seconds` have passed. */
 export async function until(what: string, seconds: number, ready: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + seconds * 1000;

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { kubectl } from './control-plane.ts';
 import { nodeDaemonNames } from './node-config.ts';
 import { nodeState, running } from './paths.ts';
-import { clusterProcesses, isAlive, pidNamespace } from './processes.ts';
-import type { ProcessRecord } from './processes.ts';
+import { clusterProcesses, isAlive } from './processes.ts';
+import type { ClusterProcess, ProcessRecord } from './processes.ts';
 import { CommandFailed, run } from './run.ts';
 
 /** Written at the end of a boot. */
@@ -30,21 +30,33 @@ export async function readRunning(): Promise<Running | undefined> {
   }
 }
 
-/** Everything that is wrong with the recorded cluster; nothing, if it is healthy. */
-export async function ailments(cluster: Running): Promise<string[]> {
+/** What has ended and will not come back by itself: a part of the control plane, or a whole node. */
+export async function broken(cluster: Running): Promise<string[]> {
+  const dead: string[] = [];
+  for (const [name, process] of Object.entries(cluster.controlPlane)) if (!(await isAlive(process))) dead.push(name);
+  for (const name of cluster.nodes) if (!(await initOf(name))) dead.push(name);
+  const all = Object.keys(cluster.controlPlane).length + cluster.nodes.length;
+  if (dead.length === all) return ['all of it has ended'];
+  return dead.map((name) => `${name} has ended`);
+}
+
+/** What is amiss on the nodes, and may pass. */
+export async function ailing(cluster: Running): Promise<string[]> {
   const found: string[] = [];
-  for (const [name, process] of Object.entries(cluster.controlPlane)) {
-    if (!(await isAlive(process))) found.push(`${name} does not run`);
-  }
   const processes = await clusterProcesses();
   for (const name of cluster.nodes) {
-    const pid = Number(await readFile(join(nodeState(name), 'pid'), 'utf8').catch(() => '0'));
-    const namespace = await pidNamespace(pid);
-    const commands = new Set(processes.filter((p) => p.pidNamespace === namespace).map((p) => p.command));
+    const init = await initOf(name);
+    const inside = processes.filter((process) => process.pidNamespace === init?.pidNamespace);
+    const commands = new Set(inside.map((process) => process.command));
     for (const daemon of nodeDaemonNames) if (!commands.has(daemon)) found.push(`${daemon} of ${name} does not run`);
   }
-  // With a process missing, the API server may be the one that would not answer for a long time.
   return found.length > 0 ? found : notReady(cluster.nodes);
+}
+
+/** The init of a node, if the node is on. The number on file alone may be another process's by now. */
+export async function initOf(node: string): Promise<ClusterProcess | undefined> {
+  const pid = Number(await readFile(join(nodeState(node), 'pid'), 'utf8').catch(() => '0'));
+  return (await clusterProcesses()).find((process) => process.pid === pid);
 }
 
 /** The nodes that are not Ready, as far as the API server knows. */

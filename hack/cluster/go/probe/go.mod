@@ -1,0 +1,3 @@
+module podsplit.io/hack/cluster/probe
+
+go 1.26
