@@ -15,7 +15,8 @@ const actors = ['a', 'b', 'c'] as const;
 const largestWorld = { workloads: 2, podsOfEach: 3 };
 
 describe('the allocator protocol, against crashes, lost answers, late writes, old caches and two leaders', () => {
-  it('never gives an address to two live pieces, and leaks none', async () => {
+  it('never gives an address to two live pieces, and leaks none', async function () {
+    this.timeout(120_000);
     const seen = new Map<string, number>();
     await fc.assert(
       fc.asyncProperty(tape(), async (choices) => {
