@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { userAnnotations } from '../controller/api/names.ts';
 import { neededFlows, stages, trials, type Stage } from '../examples/web/trials.ts';
 import { embedded, kubectl, runNode, startKubectl } from './demo/command.ts';
+import { formatDenial, readDenials } from './demo/denied.ts';
 import { Narrator, type Cell } from './demo/narrator.ts';
 import { webPods } from './demo/pods.ts';
 import { steadyTraffic, type Traffic } from './demo/traffic.ts';
@@ -22,6 +23,9 @@ import { images, imageReference } from './images/recipes.ts';
 const namespace = 'podsplit-demo';
 const example = join(import.meta.dirname, '../examples/web');
 const tell = new Narrator();
+/** Tries statsd's management port by every address it has. */
+const attacker = 'exporter';
+const managementPort = 8126;
 
 interface StageStory {
   readonly title: string;
@@ -61,9 +65,10 @@ async function main(): Promise<number> {
   const last = stages.findIndex((stage) => stage === values.until);
   if (last < 0) throw new Error(`--until ${values.until}: one of ${stages.join(', ')} is needed`);
 
+  const samplesImage = values['samples-image'] ?? imageReference('samples');
   await prepareCluster(last === 0 ? ['samples'] : ['podsplit', 'samples']);
   if (last > 0) await installPodsplit(values.image);
-  await deployExample(values['samples-image'] ?? imageReference('samples'));
+  await deployExample(samplesImage);
 
   const seen = new Map<Stage, readonly Verdict[]>();
   const surprises: string[] = [];
@@ -76,6 +81,7 @@ async function main(): Promise<number> {
     await show(stage);
     const verdicts = await tryAll(stage);
     seen.set(stage, verdicts);
+    if (stage !== 'whole') surprises.push(...(await showDenials(stage, samplesImage)));
     const wrong = verdicts.filter(({ succeeded, expected }) => succeeded !== expected);
     surprises.push(
       ...wrong.map(({ trial, succeeded }) => `${stage}: ${trial.what}: ${succeeded ? 'succeeded' : 'failed'}`),
@@ -154,10 +160,10 @@ async function show(stage: Stage): Promise<void> {
   await kube(['-n', namespace, 'get', 'pods', '-o', 'wide']);
   if (stage === 'whole') return;
   await kube(['-n', namespace, 'get', 'podsplits,network-attachment-definitions']);
-  for (const pod of (await webPods(namespace)).slice(0, 1)) {
-    for (const [container, { addresses, pod: piece }] of pod.containers) {
-      tell.say(`  ${container}: Pod ${piece}, ${addresses.filter((a) => a !== '::1' && a !== '127.0.0.1').join(', ')}`);
-    }
+  for (const pod of await webPods(namespace)) {
+    tell.say(`The pieces of ${pod.name}, and the addresses of each:`);
+    for (const [container, { pod: piece, own }] of pod.containers)
+      tell.say(`  ${container}: ${piece}: ${own.join(', ')}`);
   }
 }
 
@@ -171,10 +177,26 @@ async function tryAll(stage: Stage): Promise<readonly Verdict[]> {
       tell.command(['kubectl', ...args]);
     });
     tell.output(verdict.output);
-    tell.say(`=> ${word(verdict)}`, tone(verdict));
+    tell.say(`=> ${word(verdict)}${verdict.seen === undefined ? '' : `: ${verdict.seen}`}`, tone(verdict));
     verdicts.push(verdict);
   }
   return verdicts;
+}
+
+/**
+ * What left the attacker's piece without leave was dropped and counted there. A loopback port without a flow is not among
+ * it: nothing redirects it, so the call ends in the attacker's own namespace.
+ */
+async function showDenials(stage: Stage, image: string): Promise<readonly string[]> {
+  const [pod] = await webPods(namespace);
+  const piece = pod?.containers.get(attacker)?.pod ?? '';
+  tell.say(`\nWhat the table in ${attacker}'s piece has dropped, as an administrator reads it:`);
+  const denials = await readDenials(namespace, piece, image, (args) => {
+    tell.command(['kubectl', ...args]);
+  });
+  tell.output(denials.map(formatDenial).join('\n'));
+  const counted = denials.some(({ port }) => port === managementPort);
+  return counted ? [] : [`${stage}: nothing on port ${managementPort} was counted in ${attacker}'s piece`];
 }
 
 function word({ trial, succeeded }: Verdict): string {

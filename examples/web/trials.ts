@@ -51,9 +51,9 @@ const statsdCounters = 'exec 3<>/dev/tcp/$0/8126 && echo counters >&3 && sed -n 
 
 const readCounters: Command = { from: 'statsd', argv: ['timeout', '3', 'bash', '-c', statsdCounters, '127.0.0.1'] };
 
-const readCountersAnywhere = `for address; do
-  if timeout 1 bash -c '${statsdCounters}' "$address" 2>/dev/null; then echo "open at $address"; fi
-done; true`;
+/** All addresses at once: a dropped packet is not answered, so each that is closed costs the whole second. */
+const readCountersAnywhere = `try() { timeout 1 bash -c '${statsdCounters}' "$1" > /dev/null 2>&1 && echo "open at $1"; }
+for address; do try "$address" & done; wait`;
 
 /** A FastCGI request (https://fastcgi-archives.github.io/FastCGI_Specification.html) for a script that nginx never asks for. */
 const fastcgiRequest = `

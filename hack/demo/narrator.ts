@@ -29,7 +29,8 @@ export class Narrator {
   }
 
   output(text: string): void {
-    const lines = text.trimEnd().split('\n');
+    const printable = text.replace(/[^\P{Cc}\n]/gu, '').trimEnd();
+    const lines = (printable === '' ? '(no output)' : printable).split('\n');
     for (const line of lines.slice(0, longestOutput)) print(`  ${line}`);
     if (lines.length > longestOutput) print(colors.dim(`  … ${lines.length - longestOutput} more lines`));
   }

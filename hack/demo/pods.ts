@@ -14,7 +14,9 @@ export interface WebPod {
 export interface Location {
   readonly pod: string;
   readonly container: string;
-  /** All addresses at which somebody may try it. */
+  /** The addresses of the Pod it runs in, on eth0 and on the peer network. */
+  readonly own: readonly string[];
+  /** All addresses at which somebody may try it: loopback and the primary's Pod IPs as well. */
   readonly addresses: readonly string[];
 }
 
@@ -53,9 +55,10 @@ export function findWebPods(pods: readonly PodJson[]): readonly WebPod[] {
 function webPod(primary: PodJson, siblings: readonly PodJson[]): WebPod {
   const shared = podIPs(primary);
   const containers = [primary, ...siblings].flatMap((pod) => {
-    const addresses = [...new Set([...loopback, ...shared, ...podIPs(pod), ...peerAddresses(pod)])];
+    const own = [...podIPs(pod), ...peerAddresses(pod)];
+    const addresses = [...new Set([...loopback, ...shared, ...own])];
     return pod.spec.containers.map(
-      ({ name }) => [name, { pod: pod.metadata.name, container: name, addresses }] as const,
+      ({ name }) => [name, { pod: pod.metadata.name, container: name, own, addresses }] as const,
     );
   });
   return { name: primary.metadata.name, podIPs: shared, containers: new Map(containers) };

@@ -9,6 +9,8 @@ export interface Verdict {
   readonly succeeded: boolean;
   readonly expected: boolean;
   readonly output: string;
+  /** The proof, as it stood in the output. */
+  readonly seen: string | undefined;
 }
 
 /** Called with the arguments of each kubectl before it starts. */
@@ -33,7 +35,8 @@ export async function runTrial(
   }
   const ended = reached(await running.ended);
   const { output } = trial.lookAt ? reached(await start(trial.lookAt).ended) : ended;
-  return { trial, succeeded: trial.proof.test(output), expected: trial.succeeds[stage], output };
+  const seen = trial.proof.exec(output)?.[0];
+  return { trial, succeeded: seen !== undefined, expected: trial.succeeds[stage], output, seen };
 }
 
 /** An attack has failed only if it was made: `kubectl exec` that never got into the container proves nothing. */
