@@ -1,0 +1,19 @@
+/**
+ * `make bench`: figures of one run on one machine. Those that compare are ratios of pairs measured in turns; a single
+ * figure says little about another machine.
+ */
+import { benchAdmission } from './bench/admission.ts';
+import { benchCore } from './bench/core.ts';
+import { printFigures, type Figure } from './bench/figures.ts';
+import { benchLoopback } from './bench/loopback.ts';
+import { tryKubectl } from './kubectl.ts';
+
+const figures: Figure[] = [...benchCore(), ...(await benchAdmission())];
+if (tryKubectl(['get', 'mutatingwebhookconfiguration', 'podsplit']) === undefined) {
+  console.log(
+    'No cluster with podsplit: the loopback is not measured. Run `make cluster load install` first, or `make demo`.',
+  );
+} else {
+  figures.push(...benchLoopback());
+}
+printFigures(figures);
