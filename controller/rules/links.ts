@@ -43,6 +43,9 @@ export function links(wiring: Wiring, local: Local): LinkBatches {
 const loopback6: readonly string[] = [
   `route replace local ::1/128 dev net1 table ${loopbackRoutes}`,
   `rule add pref ${rulePreference} iif net1 to ::1/128 lookup ${loopbackRoutes} protocol ${ruleProtocol}`,
+  // The reset of a port where nobody listens is sent by the interface of the SYN (tcp_v6_send_response): without a route
+  // there a client would wait for a timeout where in one Pod its connection is refused.
+  `rule add pref ${rulePreference} oif net1 to ::1/128 lookup ${loopbackRoutes} protocol ${ruleProtocol}`,
 ];
 
 function neighbours(wiring: Wiring, family: Family): readonly string[] {
