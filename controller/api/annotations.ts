@@ -122,17 +122,19 @@ function parsePrimary(at: Context): Parsed<Intent['primary']> {
   return { value: { container: at.containers[0] ?? '', chosenBy: 'first' } };
 }
 
+/** As in the SplitNetwork's schema: its name is part of its blocks' names and labels. */
+const maxNetworkName = 40;
+
 function parseNetwork(at: Context): Parsed<string> {
   const name = at.values.get(userAnnotations.network) ?? defaultSplitNetwork;
-  // An AddressBlock is called NETWORK-INDEX: some room must be left for the index.
-  if (isDnsSubdomain(name, 240)) return { value: name };
+  if (isDnsSubdomain(name, maxNetworkName)) return { value: name };
   return {
     refusals: [
       refusal(
         'InvalidNetwork',
         at.path(userAnnotations.network),
         `${quote(name)} cannot name a SplitNetwork.`,
-        'Use lower case letters, digits, "-" and ".", at most 240 characters.',
+        `Use lower case letters, digits, "-" and ".", at most ${maxNetworkName} characters.`,
       ),
     ],
   };

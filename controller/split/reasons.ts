@@ -3,7 +3,7 @@ import type { Intent } from '../api/annotations.ts';
 import { defaultContainerAnnotation, userAnnotations } from '../api/names.ts';
 import type { Division } from './divide.ts';
 import { itemsOf } from './downward-api.ts';
-import type { Piece, Reason } from './plan.ts';
+import type { Piece, Plan, Reason } from './plan.ts';
 import { specOf, volumeNamesOf } from './pod.ts';
 
 /** Why the pieces look as they do, in the order in which a reader of the Pod meets it. */
@@ -14,6 +14,14 @@ export function reasonsFor(pod: IPod, intent: Intent, division: Division): reado
     ...primaryReasons(pod, division),
     ...division.siblings.flatMap((piece) => siblingReasons(pod, piece)),
   ];
+}
+
+/** Of all reasons those that a user should hear of without asking: where a split Pod behaves otherwise than a whole one. */
+export function noteworthy({ reasons, flows }: Pick<Plan, 'reasons' | 'flows'>): readonly Reason[] {
+  const codes = ['PrimaryDecidesCompletion', 'SeesRemovedContainers'];
+  // Declared ports are the default; a Pod that declares none is most likely not meant to fall silent.
+  if (flows.length === 0) codes.push('FlowsDeclared');
+  return reasons.filter(({ code }) => codes.includes(code));
 }
 
 const chosenBy: Readonly<Record<Intent['primary']['chosenBy'], Pick<Reason, 'code' | 'path' | 'message'>>> = {

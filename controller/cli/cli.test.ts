@@ -1,0 +1,275 @@
+import { execFile, execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { expect } from 'chai';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { withoutNulls } from '../api/json.ts';
+import { corpus } from '../split/testdata/corpus.ts';
+import { formatManifest, parseManifests } from './manifest-yaml.ts';
+import { run } from './run.ts';
+
+const testdata = join(import.meta.dirname, 'testdata');
+
+interface Ran {
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function kubectlPodsplit(args: readonly string[], stdin?: string | Uint8Array): Promise<Ran> {
+  let stdout = '';
+  let stderr = '';
+  const exitCode = await run(args, {
+    readFile: (path) => readFile(resolve(testdata, path)),
+    readStdin: () => Promise.resolve(Buffer.from(stdin ?? '')),
+    stdinIsTerminal: stdin === undefined,
+    stdout: (text) => (stdout += text),
+    stderr: (text) => (stderr += text),
+  });
+  return { exitCode, stdout, stderr };
+}
+
+/** Rules are another folder's, with golden files of their own: here they may change. */
+function withoutRules(stdout: string): string {
+  return stdout.replaceAll(/^# Rules of the piece that runs .*:\n(#.*\n)+/gm, '# Rules.\n');
+}
+
+function expectGolden(name: string, actual: string): void {
+  const file = join(testdata, name);
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, actual);
+  expect(actual).to.equal(readFileSync(file, 'utf8'));
+}
+
+interface PrintedList {
+  readonly items: readonly { kind: string; metadata: { name: string } }[];
+  readonly rules: Readonly<Record<string, string>>;
+}
+
+function pods(stdout: string): IPod[] {
+  const { items } = JSON.parse(stdout) as { items: (IPod | { kind: 'Other' })[] };
+  return items.filter((item) => item.kind === 'Pod');
+}
+
+describe('kubectl podsplit split', () => {
+  const goldens: readonly [string, readonly string[], number][] = [
+    ['workloads', ['-f', 'workloads.yaml'], 0],
+    ['workloads-explained', ['-f', 'workloads.yaml', '--explain', '-n', 'shop', '--image', 'other:1'], 0],
+    ['workloads-all', ['-f', 'workloads.yaml', '--mode', 'split', '--multi-network-policy'], 0],
+    ['refused', ['-f', 'refused.yaml'], 1],
+  ];
+  for (const [name, args, exitCode] of goldens) {
+    it(`prints pieces and a report: ${name}`, async () => {
+      const ran = await kubectlPodsplit(['split', ...args]);
+      if (!args.includes('--explain')) expectGolden(`${name}.stdout`, withoutRules(ran.stdout));
+      expectGolden(`${name}.stderr`, ran.stderr);
+      expect(ran.exitCode).to.equal(exitCode);
+    });
+  }
+
+  it('prints the rules of each piece, in YAML as comments and in JSON by the name of the Pod', async () => {
+    const yaml = await kubectlPodsplit(['split', '-f', 'workloads.yaml']);
+    const json = await kubectlPodsplit(['split', '-f', 'workloads.yaml', '-o', 'json']);
+    const { items, rules } = JSON.parse(json.stdout) as PrintedList;
+    const names = items.filter(({ kind }) => kind === 'Pod').map(({ metadata }) => metadata.name);
+    expect(Object.keys(rules)).to.have.members(names);
+    for (const text of Object.values(rules)) {
+      expect(text).to.match(/^table inet podsplit/);
+      for (const line of text.trimEnd().split('\n')) expect(yaml.stdout).to.contain(`#   ${line}`.trimEnd());
+    }
+  });
+
+  it('prints the same objects as YAML and as JSON', async () => {
+    const yaml = parseManifests((await kubectlPodsplit(['split', '-f', 'workloads.yaml'])).stdout);
+    const json = JSON.parse(
+      (await kubectlPodsplit(['split', '-f', 'workloads.yaml', '-o', 'json'])).stdout,
+    ) as PrintedList;
+    expect(yaml).to.deep.equal({ kind: 'documents', documents: json.items });
+  });
+
+  it('reads what it prints, and passes it on', async () => {
+    const first = await kubectlPodsplit(['split', '-f', 'refused.yaml', '--mode', 'split']);
+    const again = await kubectlPodsplit(['split', '-f', '-', '-o', 'json'], first.stdout);
+    expect(again.stderr).to.contain('pod/fine: refused');
+    expect(again.stderr).to.contain('ReservedLabel');
+    expect(again.exitCode).to.equal(1);
+  });
+
+  it('reads JSON, typed lists and stdin', async () => {
+    const pod = { metadata: { name: 'p' }, spec: { containers: [{ name: 'a' }, { name: 'b' }] } };
+    const input = JSON.stringify({ apiVersion: 'v1', kind: 'PodList', items: [pod] });
+    const ran = await kubectlPodsplit(['split', '-f', '-', '--mode', 'split', '-o', 'json'], input);
+    expect(pods(ran.stdout)).to.have.length(2);
+    expect(ran.exitCode).to.equal(0);
+  });
+
+  it('reads several files', async () => {
+    const ran = await kubectlPodsplit(['split', '-f', 'refused.yaml', '-f', 'workloads.yaml']);
+    expect(ran.stderr).to.contain('deployment/host').and.to.contain('deployment/web');
+  });
+
+  it('takes addresses from the SplitNetwork of a file', async () => {
+    const annotations = { 'podsplit.io/mode': 'split', 'podsplit.io/network': 'team-a' };
+    const pod = JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'p', annotations },
+      spec: { containers: [{ name: 'a' }, { name: 'b' }] },
+    });
+    const ran = await kubectlPodsplit(['split', '-f', '-', '-o', 'json', '--network-file', 'network.yaml'], pod);
+    for (const piece of pods(ran.stdout)) {
+      const [network] = JSON.parse(piece.metadata?.annotations?.['k8s.v1.cni.cncf.io/networks'] ?? '') as {
+        ips: string[];
+      }[];
+      expect(network?.ips).to.have.length(1);
+      expect(network?.ips[0]).to.match(/^fd00:7ea::.*\/64$/);
+    }
+    const without = await kubectlPodsplit(['split', '-f', '-'], pod);
+    expect(without.stderr).to.contain('SplitNetwork team-a').and.to.contain('--network-file');
+    expect(without.exitCode).to.equal(2);
+  });
+
+  const deep = `${'['.repeat(5000)}${']'.repeat(5000)}`;
+  const laughs = [
+    'a: &a [x,x,x,x,x,x,x,x,x]',
+    ...'bcdefgh'.split('').map((letter, index) => {
+      const before = 'abcdefg'[index]!;
+      return `${letter}: &${letter} [${Array.from({ length: 9 }, () => `*${before}`).join(',')}]`;
+    }),
+  ].join('\n');
+  const unreadable: readonly [string, string | Uint8Array, RegExp][] = [
+    ['nothing', '', /^error: stdin has no object in it\. Give a manifest/],
+    ['comments only', '# nothing\n---\n---\n', /^error: stdin has no object/],
+    ['no YAML', 'a: b: c\n', /^error: stdin:1: .*Correct the YAML/],
+    ['no YAML further down', 'kind: A\napiVersion: v1\n---\n{', /^error: stdin:4: /],
+    ['a tab', 'kind: A\n\tapiVersion: v1', /^error: stdin:\d: /],
+    ['text', 'hello', /^error: stdin, object 1: is not a Kubernetes object, but the text "hello"/],
+    ['a number', '7', /^error: stdin, object 1: is not a Kubernetes object, but a number/],
+    ['a list', '[1]', /^error: stdin, object 1: is not a Kubernetes object, but a list/],
+    ['no kind', 'apiVersion: v1', /^error: stdin, object 1: has no kind/],
+    ['no apiVersion', 'kind: Pod', /^error: stdin, object 1: has no apiVersion/],
+    ['a list of nonsense', 'kind: List\napiVersion: v1\nitems: [1]', /^error: stdin, object 1, item 1: is not/],
+    ['a picture', Buffer.from('89504e470d0a1a0a', 'hex'), /^error: stdin is not text/],
+    ['NUL', 'kind: \0', /^error: stdin is not text/],
+    ['a billion laughs', laughs, /^error: stdin:\d+: .*alias/i],
+    ['depth without end', `kind: Pod\napiVersion: v1\nx: ${deep}`, /^error: stdin/],
+    ['too much', Buffer.alloc(64 * 1024 * 1024 + 1, ' '), /^error: stdin has 67108865 bytes, more than/],
+  ];
+  for (const [title, input, message] of unreadable) {
+    it(`says what is wrong with its input: ${title}`, async () => {
+      const ran = await kubectlPodsplit(['split', '-f', '-'], input);
+      expect(ran.stderr).to.match(message);
+      expect(ran.stderr.trimEnd()).to.have.length.below(400);
+      expect(ran.stdout).to.equal('');
+      expect(ran.exitCode).to.equal(2);
+    });
+  }
+
+  const wrongCalls: readonly [readonly string[], RegExp][] = [
+    [['split'], /required option.*--filename.*\n.*--help/],
+    [['split', '-f', 'absent.yaml'], /Cannot read absent\.yaml: there is no such file/],
+    [['split', '-f', '.'], /Cannot read \.: it is a directory/],
+    [['split', '-f', '-'], /Nothing is piped into stdin/],
+    [['split', '-f', 'workloads.yaml', '-o', 'toml'], /Allowed choices are yaml, json/],
+    [['split', '-f', 'workloads.yaml', '--mode', 'isolate'], /Allowed choices are split/],
+    [['split', '-f', 'workloads.yaml', '--network-file', 'refused.yaml'], /refused\.yaml has 3 objects/],
+    [['slpit'], /unknown command 'slpit'.*\n.*split/],
+    [['split', '-f', 'workloads.yaml', '--frob'], /unknown option '--frob'/],
+  ];
+  for (const [args, message] of wrongCalls) {
+    it(`exits with 2: ${args.join(' ')}`, async () => {
+      const ran = await kubectlPodsplit(args);
+      expect(ran.stderr).to.match(message);
+      expect(ran.exitCode).to.equal(2);
+    });
+  }
+
+  it('has help with examples, and a version', async () => {
+    const help = await kubectlPodsplit(['--help']);
+    expect(help.stdout).to.contain('kubectl podsplit split -f web.yaml');
+    expect(help.exitCode).to.equal(0);
+    expect((await kubectlPodsplit(['version'])).stdout).to.equal('dev\n');
+  });
+});
+
+describe('the CLI decides as admission does', () => {
+  /** Those that hang on options which differ: a claim that only a cluster knows, and the size of blocks. */
+  const elsewhere = ['refused-shared-rwop-claim', 'refused-too-many-containers'];
+  /** What depends on the UID, which nobody knows offline. */
+  const comparable = (pod: IPod): unknown => {
+    const { affinity: _affinity, schedulingGates: _gates, readinessGates: _readiness, ...spec } = pod.spec!;
+    const text = JSON.stringify(withoutNulls(spec), (key, value: unknown) =>
+      key === 'image' && value === 'podsplit:test' ? '' : value,
+    );
+    return JSON.parse(
+      text
+        .replaceAll(/\{"name":"UID",[^}]*\}+/g, '{}')
+        .replaceAll(/"(metadata\.uid|metadata\.annotations\['podsplit\.io\/pod-uid'\])"/g, '""'),
+    );
+  };
+
+  for (const { name, pod, golden } of corpus().filter((entry) => !elsewhere.includes(entry.name))) {
+    it(name, async () => {
+      // As the golden file has it, and as the API server would have named it.
+      const generated = pod.metadata?.generateName;
+      const named =
+        generated === undefined ? pod : { ...pod, metadata: { ...pod.metadata, name: `${generated}x7k2p` } };
+      const args = ['split', '-f', '-', '-o', 'json', '--image', 'podsplit:test'];
+      const ran = await kubectlPodsplit([...args, ...networkOf(pod)], formatManifest(named));
+      const expected = golden as { decision: string; refusals?: string[]; primary?: IPod; siblings?: IPod[] };
+      switch (expected.decision) {
+        case 'refused':
+          for (const refusal of expected.refusals ?? []) expect(ran.stderr).to.contain(refusal);
+          expect(ran.exitCode).to.equal(1);
+          break;
+        case 'left-alone':
+          expect(ran.stderr).to.match(/left alone|not annotated/);
+          break;
+        default: {
+          const [primary, ...siblings] = pods(ran.stdout).map(comparable);
+          expect(primary).to.deep.equal(comparable(expected.primary!));
+          expect(siblings).to.deep.equal(expected.siblings!.map(comparable));
+        }
+      }
+    });
+  }
+
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'podsplit-cli-'));
+  });
+  after(() => {
+    rmSync(folder, { recursive: true });
+  });
+
+  function networkOf(pod: IPod): string[] {
+    const name = pod.metadata?.annotations?.['podsplit.io/network'];
+    if (name === undefined || name === 'Team A') return [];
+    const file = join(folder, 'network.yaml');
+    writeFileSync(
+      file,
+      formatManifest({ apiVersion: 'v1', kind: 'SplitNetwork', metadata: { name }, spec: { ipv4: '198.18.0.0/15' } }),
+    );
+    return ['--network-file', file];
+  }
+});
+
+describe('bin/kubectl-podsplit', () => {
+  const launcher = join(import.meta.dirname, '../../bin/kubectl-podsplit');
+
+  it('is found by kubectl through a link, and passes the exit code on', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'podsplit-bin-'));
+    try {
+      const link = join(folder, 'kubectl-podsplit');
+      symlinkSync(launcher, link);
+      const input = join(testdata, 'refused.yaml');
+      const failure: unknown = await promisify(execFile)(link, ['split', '-f', input]).catch((error: unknown) => error);
+      expect(failure).to.include({ code: 1 });
+      expect(execFileSync(link, ['version'], { encoding: 'utf8' })).to.match(/^\S+\n$/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});

@@ -1,0 +1,17 @@
+import { readFile } from 'node:fs/promises';
+import { buffer } from 'node:stream/consumers';
+import { run } from './run.ts';
+
+// `… | head` closes the pipe: nobody wants the rest.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+process.exitCode = await run(process.argv.slice(2), {
+  readFile: (path) => readFile(path),
+  readStdin: () => buffer(process.stdin),
+  stdinIsTerminal: process.stdin.isTTY,
+  stdout: (text) => process.stdout.write(text),
+  stderr: (text) => process.stderr.write(text),
+});

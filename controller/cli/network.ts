@@ -1,0 +1,55 @@
+import { formatPoolError, maxContainers, type Pool, poolOf } from '../addresses/pool.ts';
+import { defaultNetworkSpec } from '../api/default-network.ts';
+import { isRecord } from '../api/json.ts';
+import { defaultSplitNetwork } from '../api/names.ts';
+import type { SplitNetworkSpec } from '../api/resources.ts';
+import { CliError } from './cli-error.ts';
+import { type Io, readManifest } from './input.ts';
+
+/** The SplitNetwork that addresses are taken from. */
+export interface Network {
+  readonly name: string;
+  readonly spec: SplitNetworkSpec;
+  readonly pool: Pool;
+  /** The largest Pod that fits into a block. */
+  readonly maxContainers: number;
+}
+
+/** From a file with a SplitNetwork, or what the controller makes where there is none. */
+export async function readNetwork(file: string | undefined, io: Io): Promise<Network> {
+  if (file === undefined) return networkOf(defaultSplitNetwork, defaultNetworkSpec, 'the default SplitNetwork');
+  const { kind, name, object } = await readManifest(file, io);
+  if (kind !== 'SplitNetwork') throw new CliError(`${file} has a ${kind}, and should have a SplitNetwork.`);
+  return networkOf(name, specOf(object['spec'], file), file);
+}
+
+function networkOf(name: string, spec: SplitNetworkSpec, source: string): Network {
+  const parsed = poolOf(spec);
+  if (parsed.kind === 'invalid') throw new CliError(`${source}: ${parsed.errors.map(formatPoolError).join('\n')}`);
+  // The same for every namespace and workload: admission promises it without asking anybody.
+  return { name, spec, pool: parsed.pool, maxContainers: Math.min(maxContainers(parsed.pool), spec.blockSize - 2) };
+}
+
+function specOf(value: unknown, source: string): SplitNetworkSpec {
+  if (!isRecord(value)) throw new CliError(`${source}: spec: is missing.`);
+  const { ipv4, ipv6, blockSize = defaultNetworkSpec.blockSize, mtu, macSpoofCheck } = value;
+  const wrong = [
+    ...(isOptional(ipv4, 'string') ? [] : ['ipv4']),
+    ...(isOptional(ipv6, 'string') ? [] : ['ipv6']),
+    ...(isOptional(mtu, 'number') ? [] : ['mtu']),
+    ...(isOptional(macSpoofCheck, 'boolean') ? [] : ['macSpoofCheck']),
+    ...(typeof blockSize === 'number' ? [] : ['blockSize']),
+  ];
+  if (wrong.length > 0) throw new CliError(`${source}: spec.${wrong.join(', spec.')}: is of the wrong type.`);
+  return {
+    blockSize: Number(blockSize),
+    ...(typeof ipv4 === 'string' ? { ipv4 } : {}),
+    ...(typeof ipv6 === 'string' ? { ipv6 } : {}),
+    ...(typeof mtu === 'number' ? { mtu } : {}),
+    ...(typeof macSpoofCheck === 'boolean' ? { macSpoofCheck } : {}),
+  };
+}
+
+function isOptional(value: unknown, type: 'string' | 'number' | 'boolean'): boolean {
+  return value === undefined || typeof value === type;
+}

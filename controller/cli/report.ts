@@ -1,0 +1,79 @@
+import { formatFlow } from '../api/flow.ts';
+import { userAnnotations } from '../api/names.ts';
+import { formatRefusal } from '../api/refusal.ts';
+import type { Plan } from '../split/plan.ts';
+import { noteworthy } from '../split/reasons.ts';
+import { type Result, nameOf } from './split-command.ts';
+
+/** What became of each object of the input, and a line that sums it up. */
+export function formatReport(results: readonly Result[], explain: boolean): string {
+  return [...results.flatMap((result) => linesOf(result, explain)), summary(results), ''].join('\n');
+}
+
+function linesOf(result: Result, explain: boolean): readonly string[] {
+  const name = nameOf(result.manifest);
+  switch (result.kind) {
+    case 'split':
+      return [
+        `${name}: split into ${result.plan.siblings.length + 1} Pods`,
+        ...result.rendered.pieces.map(({ container, pod }, index) => {
+          const role = index === 0 ? 'the primary' : 'a sibling';
+          return `  ${pod.metadata?.name ?? ''}: ${container}, ${role}`;
+        }),
+        ...flowLines(result.plan),
+        ...reasonLines(result.plan, explain),
+        ...offlineNotes(result.plan).map((note) => `  note: ${note}`),
+      ];
+    case 'refused':
+      return [`${name}: refused`, ...result.refusals.map((refusal) => `  ${formatRefusal(refusal)}`)];
+    case 'left-alone':
+      return [`${name}: left alone: ${result.message} (${result.code})`];
+    case 'not-annotated':
+      return notAnnotated(name, result.ignored);
+    case 'no-workload':
+      return [`${name}: passed on: not a workload`];
+  }
+}
+
+function notAnnotated(name: string, ignored: readonly string[]): readonly string[] {
+  const { mode } = userAnnotations;
+  return [
+    `${name}: passed on: not annotated. Annotate it with ${mode}=split, or try it with --mode split.`,
+    ...ignored.map((key) => `  note: ${key} has no effect without ${mode}.`),
+  ];
+}
+
+function flowLines({ flows }: Plan): readonly string[] {
+  return [`  flows: ${flows.length === 0 ? 'none' : flows.map(formatFlow).join(', ')}`];
+}
+
+function reasonLines(plan: Plan, explain: boolean): readonly string[] {
+  if (explain) return plan.reasons.map(({ piece, path, message, code }) => `  ${piece}: ${path}: ${message} (${code})`);
+  return noteworthy(plan).map(({ path, message, code }) => `  note: ${path}: ${message} (${code})`);
+}
+
+/** What the controller does and a manifest cannot. */
+function offlineNotes(plan: Plan): readonly string[] {
+  const readsAddress = plan.siblings.some((piece) =>
+    piece.container.env?.some(
+      (variable) => variable.valueFrom?.fieldRef?.fieldPath.startsWith('status.podIP') === true,
+    ),
+  );
+  const completes = plan.reasons.some(({ code }) => code === 'PrimaryDecidesCompletion');
+  return [
+    ...(completes ? ['Without the controller, siblings go on when the primary has completed: delete them.'] : []),
+    ...(readsAddress ? ['Without the controller, siblings read an empty status.podIP.'] : []),
+    ...(plan.primary.initContainers.length > 0
+      ? ['Without the controller, siblings do not wait for the init containers.']
+      : []),
+  ];
+}
+
+function summary(results: readonly Result[]): string {
+  const count = (...kinds: readonly Result['kind'][]): number =>
+    results.filter((result) => kinds.includes(result.kind)).length;
+  return (
+    `${count('split')} split, ${count('refused')} refused, ${count('left-alone')} left alone, ` +
+    `${count('not-annotated', 'no-workload')} passed on`
+  );
+}

@@ -1,0 +1,109 @@
+import { Command, CommanderError, Option } from 'commander';
+import { version } from '../version.ts';
+import { CliError } from './cli-error.ts';
+import type { Io } from './input.ts';
+import { runSplit, type SplitCommand } from './split-command.ts';
+
+export const exitCodes = { ok: 0, refused: 1, usage: 2 } as const;
+
+const examples = `
+Examples:
+  # What would the cluster run?
+  kubectl podsplit split -f web.yaml
+
+  # Why does each piece look as it does?
+  kubectl podsplit split -f web.yaml --explain >/dev/null
+
+  # Try it on a workload that runs, without annotating it.
+  kubectl get deployment web -o yaml | kubectl podsplit split -f - --mode split
+
+  # Run one split replica on a cluster that has Multus and no podsplit.
+  kubectl podsplit split -f web.yaml --image registry.example/podsplit:1 | kubectl apply -f -
+
+Exit code: 0, 1 if a workload was refused, 2 if the command or its input could not be read.
+`;
+
+/** Runs `kubectl podsplit ARGS` and returns its exit code. */
+export async function run(args: readonly string[], io: Io): Promise<number> {
+  let exitCode: number = exitCodes.ok;
+  const program = new Command('kubectl-podsplit')
+    .usage('[command]')
+    .description('One Pod, network namespace and policy per container.')
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => {
+        io.stdout(text);
+      },
+      writeErr: (text) => {
+        io.stderr(text);
+      },
+    })
+    .showHelpAfterError('Run it with --help for examples.')
+    .addHelpText('after', examples);
+  program.addCommand(
+    splitCommand(program, async (command) => {
+      exitCode = await runSplit(command, io);
+    }),
+  );
+  program
+    .command('version')
+    .description('print the version')
+    .action(() => {
+      io.stdout(`${version}\n`);
+    });
+
+  try {
+    await program.parseAsync(args, { from: 'user' });
+    return exitCode;
+  } catch (error) {
+    if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    if (!(error instanceof CliError)) throw error;
+    io.stderr(`error: ${error.message}\n`);
+    return exitCodes.usage;
+  }
+}
+
+function splitCommand(program: Command, action: (command: SplitCommand) => Promise<void>): Command {
+  return new Command('split')
+    .copyInheritedSettings(program)
+    .description(
+      'print what the cluster would run for one replica of each annotated workload; the report goes to stderr',
+    )
+    .requiredOption('-f, --filename <file>', 'manifest to read, - for stdin; may be repeated', collect)
+    .addOption(new Option('-o, --output <format>', 'format of the output').choices(['yaml', 'json']).default('yaml'))
+    .option('-n, --namespace <name>', 'namespace of objects that name none')
+    .option('--explain', 'say why each piece looks as it does', false)
+    .addOption(new Option('--mode <mode>', 'split workloads without the annotation as well').choices(['split']))
+    .option('--image <image>', 'image of the init container', `podsplit.local/podsplit:${version}`)
+    .option('--network-file <file>', 'SplitNetwork that addresses are taken from')
+    .option('--multi-network-policy', 'print MultiNetworkPolicies too; their CRD must be installed', false)
+    .addHelpText('after', examples)
+    .action(async (options: SplitOptionValues) => {
+      await action({
+        files: options.filename,
+        output: options.output,
+        explain: options.explain,
+        image: options.image,
+        namespace: options.namespace,
+        networkFile: options.networkFile,
+        mode: options.mode,
+        multiNetworkPolicies: options.multiNetworkPolicy,
+      });
+    });
+}
+
+/** As commander gives them: the options above, in camel case. */
+interface SplitOptionValues {
+  readonly filename: readonly string[];
+  readonly output: 'yaml' | 'json';
+  readonly namespace?: string;
+  readonly explain: boolean;
+  readonly mode?: 'split';
+  readonly image: string;
+  readonly networkFile?: string;
+  readonly multiNetworkPolicy: boolean;
+}
+
+function collect(value: string, previous: readonly string[] | undefined): readonly string[] {
+  return [...(previous ?? []), value];
+}

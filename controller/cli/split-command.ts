@@ -1,0 +1,186 @@
+import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import type { WorkloadRef } from '../api/identity.ts';
+import { isRecord } from '../api/json.ts';
+import { userAnnotations } from '../api/names.ts';
+import type { Refusal } from '../api/refusal.ts';
+import type { Plan, SplitOptions } from '../split/plan.ts';
+import { restore } from '../split/removed.ts';
+import { shapeOf } from '../split/shape.ts';
+import { split } from '../split/split.ts';
+import { CliError } from './cli-error.ts';
+import { type Io, type Manifest, readManifests } from './input.ts';
+import { isNetworkPolicy } from './network-policy.ts';
+import { type Network, readNetwork } from './network.ts';
+import { printJson, printYaml } from './output.ts';
+import { type Rendered, render } from './render.ts';
+import { formatReport } from './report.ts';
+import { type Replica, pathInManifest, replicaOf } from './workloads.ts';
+
+export interface SplitCommand {
+  readonly files: readonly string[];
+  readonly output: 'yaml' | 'json';
+  readonly explain: boolean;
+  readonly image: string;
+  /** For objects that name none. */
+  readonly namespace: string | undefined;
+  readonly networkFile: string | undefined;
+  /** For workloads that have no mode annotation. */
+  readonly mode: 'split' | undefined;
+  readonly multiNetworkPolicies: boolean;
+}
+
+/** What became of one object of the input. */
+export type Result = { readonly manifest: Manifest } & (
+  | { readonly kind: 'split'; readonly plan: Plan; readonly rendered: Rendered; readonly claims: readonly object[] }
+  | { readonly kind: 'refused'; readonly refusals: readonly Refusal[] }
+  | { readonly kind: 'left-alone'; readonly message: string; readonly code: string }
+  | { readonly kind: 'not-annotated'; readonly ignored: readonly string[] }
+  | { readonly kind: 'no-workload' }
+);
+
+/**
+ * `kubectl podsplit split`: prints the input with each annotated workload replaced by what the cluster would run for one
+ * replica. Returns the exit code: 0, or 1 where a workload was refused.
+ */
+export async function runSplit(command: SplitCommand, io: Io): Promise<number> {
+  const network = await readNetwork(command.networkFile, io);
+  const manifests = await readManifests(command.files, io);
+  const context: Context = { command, network, policies: policiesIn(manifests), names: new Set() };
+  const results = manifests.map((manifest) => resultOf(manifest, context));
+  io.stdout(command.output === 'json' ? printJson(results) : printYaml(results));
+  io.stderr(formatReport(results, command.explain));
+  return results.some((result) => result.kind === 'refused') ? 1 : 0;
+}
+
+interface Context {
+  readonly command: SplitCommand;
+  readonly network: Network;
+  readonly policies: readonly UserPolicy[];
+  /** Of the primaries so far. */
+  readonly names: Set<string>;
+}
+
+function resultOf(manifest: Manifest, context: Context): Result {
+  const { command, network } = context;
+  const replica = replicaOf(manifest);
+  if (replica === undefined) return { manifest, kind: 'no-workload' };
+  const candidate = command.mode === undefined ? replica.pod : withMode(replica.pod, command.mode);
+  if (!hasMode(candidate)) return { manifest, kind: 'not-annotated', ignored: ourAnnotations(candidate) };
+
+  const refused = (refusals: readonly Refusal[]): Result => ({
+    manifest,
+    kind: 'refused',
+    refusals: refusals.map((refusal) => ({ ...refusal, path: pathInManifest(replica, refusal.path) })),
+  });
+  if (manifest.name === '') return refused([nameMissing]);
+  const shape = shapeOf(candidate);
+  if (shape.kind === 'invalid') return refused(shape.refusals);
+  const restored = restore(shape.pod);
+  if (restored.kind === 'refused') return refused(restored.refusals);
+  const pod = named(restored.pod, replica, context);
+
+  const options: SplitOptions = { image: command.image, maxContainers: network.maxContainers };
+  const plan = split(pod, options);
+  if (plan.kind === 'refused') return refused(plan.refusals);
+  if (plan.kind === 'left-alone') return { manifest, kind: 'left-alone', message: plan.message, code: plan.code };
+  if (plan.network !== network.name) {
+    throw new CliError(
+      `${nameOf(manifest)} takes its addresses from SplitNetwork ${plan.network}. Give its manifest: --network-file FILE.`,
+    );
+  }
+  const workload = workloadOf(manifest, pod, command);
+  const rendered = render({
+    pod,
+    plan,
+    workload,
+    network,
+    options,
+    userPolicies: context.policies
+      .filter(({ namespace }) => (namespace ?? command.namespace) === (manifest.namespace ?? command.namespace))
+      .map(({ policy }) => policy),
+    multiNetworkPolicies: command.multiNetworkPolicies,
+  });
+  return { manifest, kind: 'split', plan, claims: replica.claims, rendered: inNamespace(rendered, manifest, command) };
+}
+
+const nameMissing: Refusal = {
+  code: 'InvalidPod',
+  path: 'metadata.name',
+  message: 'Is missing.',
+  action: 'Give the workload a name.',
+};
+
+/** `deployment/web`, as kubectl prints it. */
+export function nameOf({ kind, name }: Manifest): string {
+  return `${kind.toLowerCase()}/${name}`;
+}
+
+/** Two workloads of one name and different kinds have Pods of different names in a cluster. */
+function named(pod: IPod, replica: Replica, { names, command }: Context): IPod {
+  const { name = '', generateName = '' } = pod.metadata ?? {};
+  const wanted = name === '' ? `${generateName.replace(/-$/, '')}-0` : name;
+  const namespace = replica.manifest.namespace ?? command.namespace ?? '';
+  const taken = names.has(`${namespace}/${wanted}`);
+  const unique = taken ? `${wanted.slice(0, 200)}-${replica.manifest.kind.toLowerCase()}` : wanted;
+  names.add(`${namespace}/${unique}`);
+  return { ...pod, metadata: { ...pod.metadata, name: unique, ...(namespace === '' ? {} : { namespace }) } };
+}
+
+function workloadOf(manifest: Manifest, pod: IPod, { namespace }: SplitCommand): WorkloadRef {
+  const metadata = isRecord(manifest.object['metadata']) ? manifest.object['metadata'] : {};
+  const { uid } = metadata;
+  return {
+    apiVersion: manifest.apiVersion,
+    kind: manifest.kind,
+    namespace: manifest.namespace ?? namespace ?? 'default',
+    name: manifest.kind === 'Pod' ? (pod.metadata?.name ?? '') : manifest.name,
+    uid: typeof uid === 'string' ? uid : '',
+  };
+}
+
+/** Objects that name no namespace go where `kubectl apply -n` sends them, and what is generated goes along. */
+function inNamespace(rendered: Rendered, manifest: Manifest, { namespace }: SplitCommand): Rendered {
+  if (manifest.namespace !== undefined || namespace !== undefined) return rendered;
+  return { ...rendered, objects: rendered.objects.map(withoutNamespace) };
+}
+
+function withoutNamespace(object: object): object {
+  if (!('metadata' in object) || !isRecord(object.metadata)) return object;
+  const { namespace: _namespace, ...metadata } = object.metadata;
+  return { ...object, metadata };
+}
+
+interface UserPolicy {
+  readonly namespace: string | undefined;
+  readonly policy: INetworkPolicy;
+}
+
+/** They select Pods of the same input: what they keep a Pod from, its pieces are kept from. */
+function policiesIn(manifests: readonly Manifest[]): readonly UserPolicy[] {
+  return manifests
+    .filter(({ kind, apiVersion }) => kind === 'NetworkPolicy' && apiVersion === 'networking.k8s.io/v1')
+    .map((manifest) => ({ namespace: manifest.namespace, policy: networkPolicyOf(manifest) }));
+}
+
+function networkPolicyOf(manifest: Manifest): INetworkPolicy {
+  if (isNetworkPolicy(manifest.object)) return manifest.object;
+  throw new CliError(`${nameOf(manifest)}: is not a NetworkPolicy that an API server would take. Correct its spec.`);
+}
+
+function withMode(pod: Readonly<Record<string, unknown>>, mode: string): Readonly<Record<string, unknown>> {
+  if (hasMode(pod)) return pod;
+  const metadata = isRecord(pod['metadata']) ? pod['metadata'] : {};
+  const annotations = isRecord(metadata['annotations']) ? metadata['annotations'] : {};
+  return { ...pod, metadata: { ...metadata, annotations: { ...annotations, [userAnnotations.mode]: mode } } };
+}
+
+function hasMode(pod: unknown): boolean {
+  return ourAnnotations(pod).includes(userAnnotations.mode);
+}
+
+function ourAnnotations(pod: unknown): readonly string[] {
+  const metadata = isRecord(pod) ? pod['metadata'] : undefined;
+  const annotations = isRecord(metadata) ? metadata['annotations'] : undefined;
+  return isRecord(annotations) ? Object.keys(annotations).filter((key) => key.startsWith('podsplit.io/')) : [];
+}
