@@ -38,7 +38,7 @@ const refusalsIntroduction = `# Refusals
 
 <!-- Made by hack/docs.ts from controller/api/refusal.ts and controller/split/testdata. Do not edit. -->
 
-A Pod that cannot be split is refused; nothing is ignored silently. All reasons are given at once, each with the field,
+A Pod that cannot be split is refused; nothing is ignored silently. The reasons are given together, each with the field,
 what was read, what to do, and a code in parentheses. The codes are stable: metrics use them as labels, scripts may.
 
 The same check runs in three places, with the same code:
