@@ -38,9 +38,9 @@ if [ -n "$missing" ]; then
     printf '#!/bin/sh\nexit 101\n' > $policy
     chmod 755 $policy
   fi
-  apt-get update -qq
+  apt-get -o DPkg::Lock::Timeout=300 update -qq
   # shellcheck disable=SC2086 # a list of words
-  apt-get install -y -qq --no-install-recommends $missing > /dev/null
+  apt-get -o DPkg::Lock::Timeout=300 install -y -qq --no-install-recommends $missing > /dev/null
   if [ -d /run/systemd/system ]; then
     systemctl disable --now containerd > /dev/null 2>&1 || true
   fi

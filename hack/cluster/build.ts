@@ -7,9 +7,10 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { writeDockerArchive } from '../images/archive.ts';
+import { withLock } from './lock.ts';
 import { goModules } from './modules.ts';
 import type { GoModule, ModuleName } from './modules.ts';
 import { cache, here } from './paths.ts';
@@ -32,7 +33,7 @@ export const probeImage = 'localhost/podsplit/probe:1';
 
 const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false'];
 
-/** Builds what is missing; says what it does. */
+/** Builds what is missing; says what it does. To be called under the lock. */
 export async function build(): Promise<Builds> {
   const version = (await run(['go', 'env', 'GOVERSION', 'GOARCH'])).trim();
   const bin: Partial<Record<ModuleName, string>> = {};
@@ -94,22 +95,18 @@ async function buildImage(
   return join(folder, name);
 }
 
-/** Fills the cache's folder `name`, unless it is there. Two runs at once both build; the second result is dropped. */
+/** Fills the cache's folder `name`, unless it is there. What a build left that was cut off goes first. */
 async function once(name: string, cold: string, fill: (out: string) => Promise<void>): Promise<string> {
   const folder = join(cache, 'cluster', name);
   if (existsSync(folder)) return folder;
   await mkdir(dirname(folder), { recursive: true });
   console.log(`building ${name} (about ${cold} when nothing is cached)`);
-  const scratch = await mkdtemp(`${folder}.partial-`);
-  try {
-    await fill(scratch);
-    await rename(scratch, folder);
-  } catch (error) {
-    if (!existsSync(folder)) throw error;
-  } finally {
-    await rm(scratch, { recursive: true, force: true });
-  }
+  const scratch = `${folder}.partial`;
+  await rm(scratch, { recursive: true, force: true });
+  await mkdir(scratch);
+  await fill(scratch);
+  await rename(scratch, folder);
   return folder;
 }
 
-if (import.meta.main) await main(build);
+if (import.meta.main) await main(() => withLock('build', build));

@@ -16,8 +16,8 @@ await main(async () => {
   if (!running || !node || !running.nodes.includes(name) || !['stop', 'start', 'restart'].includes(command)) {
     throw new Error(`usage: node.ts stop|start|restart ${running?.nodes.join('|') ?? 'NODE'}`);
   }
-  const builds = await build();
   await withLock(`${command} ${name}`, async () => {
+    const builds = await build();
     if (command !== 'start') await stop(name);
     if (command !== 'stop' && !(await initOf(name))) {
       await startRuntime(node, builds, running.nodes.length);

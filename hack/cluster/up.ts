@@ -20,6 +20,7 @@ import { sweep } from './sweep.ts';
 const patience = 30;
 
 await main(async () => {
+  if (process.getuid?.() !== 0) throw new Error('the cluster needs root: it makes namespaces, mounts and cgroups');
   const wanted = readCount(process.argv[2] ?? process.env['NODES']);
   if ((await ailment(wanted, 0)) !== undefined) await withLock('up', () => bringUp(wanted));
   console.log(`the cluster is up: export KUBECONFIG=${kubeconfig}`);
