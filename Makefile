@@ -18,7 +18,7 @@ build: setup ## Bundle the controller and the CLI into dist/
 
 lint: setup ## Types, eslint (with the pure-core rule), formatting, CRDs and manifests
 	tsc --noEmit
-	eslint .
+	eslint --cache --cache-location node_modules/.cache/eslint/ .
 	prettier --check --log-level warn .
 	@node hack/manifests.ts > /dev/null
 

@@ -47,7 +47,9 @@ export default tseslint.config(
       '@typescript-eslint/no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_' }],
     },
   },
-  { files: ['eslint.config.js'], rules: { 'no-restricted-exports': 'off' }, ...tseslint.configs.disableTypeChecked },
+  { files: ['eslint.config.js'], ...tseslint.configs.disableTypeChecked },
+  // ESLint reads its configuration from a default export.
+  { files: ['eslint.config.js'], rules: { 'no-restricted-exports': 'off' } },
   {
     files: ['**/*.test.ts', 'e2e/**/*.ts'],
     rules: {

@@ -18,7 +18,7 @@ interface Step {
 
 const lint: readonly Step[] = [
   { name: 'types', command: ['tsc', '--noEmit'] },
-  { name: 'eslint', command: ['eslint', '.'] },
+  { name: 'eslint', command: ['eslint', '--cache', '--cache-location', 'node_modules/.cache/eslint/', '.'] },
   { name: 'formatting', command: ['prettier', '--check', '--log-level', 'warn', '.'] },
   { name: 'reference docs', command: ['node', 'hack/docs.ts', '--check'] },
 ];
