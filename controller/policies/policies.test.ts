@@ -157,7 +157,7 @@ describe('multi network policies', () => {
 const primaryLabels = { [ownLabels.role]: 'primary', [ownLabels.workload]: workloadKey(workload) };
 
 function siblingOf(container: string, primary: Labels): Labels {
-  const kept = Object.entries(primary).map(([key, value]) => [originalLabelKey(key), value]);
+  const kept = Object.entries(primary).map(([key, value]): [string, string] => [originalLabelKey(key), value]);
   return {
     ...Object.fromEntries(kept),
     [ownLabels.role]: 'sibling',
@@ -177,9 +177,8 @@ function rulesFor(
     return types.includes(type) && selects(one?.podSelector, set);
   });
   if (about.length === 0) return 'open';
-  return about
-    .flatMap(({ spec: one }): readonly object[] => (type === 'Ingress' ? one?.ingress : one?.egress) ?? [])
-    .sort((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1));
+  const rules = about.flatMap((one): readonly object[] => one.spec?.[type === 'Ingress' ? 'ingress' : 'egress'] ?? []);
+  return rules.toSorted((one, other) => (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1));
 }
 
 function policy(name: string, one: NonNullable<INetworkPolicy['spec']>): INetworkPolicy {
