@@ -407,7 +407,7 @@ function cutStream(error: unknown, path: string, signal: AbortSignal | undefined
   if (error instanceof ApiError) return error;
   return new ApiError({
     code: signal?.aborted === true ? 'Aborted' : 'Unreachable',
-    message: error instanceof Error ? error.message : String(error),
+    message: `the connection was cut: ${error instanceof Error ? error.message : String(error)}`,
     path: `WATCH ${path}`,
     status: 0,
     maybeHappened: false,

@@ -87,7 +87,8 @@ export class EventRecorder {
   ): Promise<void> {
     const { hooks, log } = this.options;
     try {
-      hooks?.recorded?.(await this.write(`${object}/${event.type}/${event.reason}/${event.message}`, target, event));
+      const result = await this.write(`${object}/${event.type}/${event.reason}/${event.message}`, target, event);
+      hooks?.recorded?.(result);
     } catch (error) {
       hooks?.recorded?.('failed');
       log.warn({ err: error, object, reason: event.reason }, 'an Event could not be written');
