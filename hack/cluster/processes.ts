@@ -4,6 +4,7 @@
 import { spawn } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { dirname } from 'node:path';
 import { inCgroup, joinCgroup } from './cgroups.ts';
 import { ownerVariable } from './names.ts';
@@ -13,7 +14,7 @@ import { until } from './run.ts';
 /** What daemons get of the environment: the tools' folders and the mark of this clone, nothing of the caller's. */
 export const daemonEnvironment = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-  HOME: '/root',
+  HOME: homedir(),
   [ownerVariable]: clone,
 };
 
