@@ -1,6 +1,3 @@
-import { runController } from './run-controller.ts';
-import { rulesText, runInitCommand } from './init/command.ts';
-import { host } from './init/host.ts';
 import { version } from './version.ts';
 
 const usage = `podsplit ${version}
@@ -14,16 +11,19 @@ Usage:
 Users' commands are those of kubectl podsplit.
 `;
 
-/** Exit codes: 0 well, 1 failed, 2 called wrongly. */
+/**
+ * Exit codes: 0 well, 1 failed, 2 called wrongly. Commands are imported when they are called: every piece waits for `init`,
+ * which needs nothing of the controller's.
+ */
 async function main(args: readonly string[]): Promise<number> {
   const [command, ...rest] = args;
   switch (command) {
     case 'controller':
-      return runController(process.env);
+      return (await import('./run-controller.ts')).runController(process.env);
     case 'init':
-      return runInitCommand(rest, process.env);
+      return (await import('./init/command.ts')).runInitCommand(rest, process.env);
     case 'rules':
-      process.stdout.write(await rulesText(rest, host));
+      process.stdout.write(await printRules(rest));
       return 0;
     case 'version':
       process.stdout.write(`${version}\n`);
@@ -36,6 +36,11 @@ async function main(args: readonly string[]): Promise<number> {
       process.stderr.write(command === undefined ? usage : `podsplit: no command ${command}\n\n${usage}`);
       return 2;
   }
+}
+
+async function printRules(args: readonly string[]): Promise<string> {
+  const [{ rulesText }, { host }] = await Promise.all([import('./init/command.ts'), import('./init/host.ts')]);
+  return rulesText(args, host);
 }
 
 process.exitCode = await main(process.argv.slice(2));

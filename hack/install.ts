@@ -26,11 +26,16 @@ const requirements: readonly Requirement[] = [
     mend: 'Install Multus CNI with namespaceIsolation, and the CNI plugins bridge, static and tuning on every node.',
   },
   {
-    what: 'Kubernetes 1.30 or newer (ValidatingAdmissionPolicy, matchConditions, schedulingGates)',
-    met: () => (tryKubectl(['api-versions']) ?? '').includes('admissionregistration.k8s.io/v1'),
+    what: 'Kubernetes 1.31 or newer (ValidatingAdmissionPolicy, matchConditions, CEL of IP ranges)',
+    met: () => minorVersion() >= 31,
     mend: 'Upgrade the cluster.',
   },
 ];
+
+function minorVersion(): number {
+  const { minor = '' } = JSON.parse(tryKubectl(['get', '--raw', '/version']) ?? '{}') as { readonly minor?: string };
+  return Number.parseInt(minor, 10);
+}
 
 export function install(image?: string): void {
   for (const requirement of requirements) {

@@ -51,7 +51,7 @@ export class Controller {
   }
 
   async start(): Promise<void> {
-    const { client, clock, log, events, split, workers = 8 } = this.options;
+    const { client, clock, log, metrics, events, split, workers = 8 } = this.options;
     const { world } = this;
     await world.start();
     const objects = new WorkloadObjects({ client, world, events, clock, log, options: split });
@@ -66,6 +66,9 @@ export class Controller {
       reporter,
       clock,
       log,
+      released: (seconds) => {
+        metrics.wiringDuration.observe(seconds);
+      },
     });
     const splitNetworks = new SplitNetworkReconciler({ client, world, clock });
     this.running = [

@@ -12,6 +12,8 @@ interface PodFacts {
   readonly node?: string;
   readonly ips?: readonly string[];
   readonly deletingAt?: string;
+  readonly reason?: string;
+  readonly restartPolicy?: 'Always' | 'Never';
   readonly phase?: 'Pending' | 'Running' | 'Succeeded' | 'Failed';
   readonly ready?: boolean;
   readonly initialized?: boolean;
@@ -39,6 +41,7 @@ function pod(role: 'primary' | 'sibling', container: string, facts: PodFacts = {
     },
     spec: {
       containers: [{ name: container }],
+      restartPolicy: facts.restartPolicy ?? 'Always',
       initContainers: [{ name: 'podsplit-init' }, ...(facts.ownInit === true ? [{ name: 'migrate' }] : [])],
       ...(facts.gated === true ? { schedulingGates: [{ name: 'podsplit.io/network' }] } : {}),
       ...(facts.node === undefined ? {} : { nodeName: facts.node }),
@@ -46,6 +49,7 @@ function pod(role: 'primary' | 'sibling', container: string, facts: PodFacts = {
     },
     status: {
       phase: facts.phase ?? 'Pending',
+      ...(facts.reason === undefined ? {} : { reason: facts.reason }),
       podIPs: (facts.ips ?? []).map((ip) => ({ ip })),
       conditions: [
         { type: 'Ready', status: facts.ready === true ? 'True' : 'False' },
@@ -179,6 +183,22 @@ const table: readonly { readonly given: string; readonly when: Observed; readonl
       siblings: [pod('sibling', 'cache', { deletingAt: '2026-01-01T00:00:30Z' })],
     }),
     then: 'replace',
+  },
+  {
+    given: 'a sibling that was evicted',
+    when: seen({
+      primary: pod('primary', 'web', running),
+      siblings: [pod('sibling', 'cache', { node: 'a', phase: 'Failed', reason: 'Evicted', restartPolicy: 'Never' })],
+    }),
+    then: 'replace',
+  },
+  {
+    given: 'a sibling of a Job that has done its work',
+    when: seen({
+      primary: pod('primary', 'web', { ...running, restartPolicy: 'Never' }),
+      siblings: [pod('sibling', 'cache', { node: 'a', ips: ['10.0.0.2'], phase: 'Succeeded', restartPolicy: 'Never' })],
+    }),
+    then: 'report',
   },
   {
     given: 'a lost sibling of a bare Pod',

@@ -6,6 +6,7 @@ import {
   isEnded,
   isGated,
   isInitialized,
+  isLost,
   isReady,
   loadedRules,
   nodeOf,
@@ -81,16 +82,16 @@ function remainingGrace(primary: LivePod, now: number): number {
   return Number.isNaN(deadline) ? 1 : Math.max(1, Math.ceil((deadline - now) / 1000));
 }
 
-/** A sibling that is gone, or going, takes the Pod along: a container cannot be deleted out of a Pod either. */
+/** A sibling that is gone, going or evicted takes the Pod along: a container cannot be taken out of a Pod either. */
 function lost({ primary, siblings, expected }: Observed): Step | undefined {
   if (primary === undefined) return undefined;
-  const living = new Set(siblings.filter((sibling) => !isDeleting(sibling)).map((sibling) => sibling.container));
+  const living = new Set(siblings.filter((sibling) => !isLost(sibling)).map((sibling) => sibling.container));
   const missing = expected.filter((container) => !living.has(container));
   if (missing.length === 0) return undefined;
   return anew(
     primary,
     'SiblingLost',
-    `The piece of ${missing.join(', ')} was deleted; the pieces of a Pod share one life.`,
+    `The piece of ${missing.join(', ')} was deleted or evicted; the pieces of a Pod share one life.`,
   );
 }
 
@@ -158,7 +159,7 @@ export interface Readiness {
 
 /** What the readiness gate `podsplit.io/pieces-ready` says: are all siblings ready? */
 export function readiness(seen: Observed): Readiness {
-  const living = seen.siblings.filter((sibling) => !isDeleting(sibling));
+  const living = seen.siblings.filter((sibling) => !isLost(sibling));
   const missing = seen.expected.filter((container) => !living.some((sibling) => sibling.container === container));
   if (missing.length > 0)
     return { ready: false, reason: 'SiblingLost', message: `No piece runs ${missing.join(', ')}.` };

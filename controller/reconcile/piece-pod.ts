@@ -47,6 +47,16 @@ export function isEnded(pod: LivePod): boolean {
   return pod.raw.status?.phase === 'Succeeded' || pod.raw.status?.phase === 'Failed';
 }
 
+/**
+ * Can this piece never run again? It is being deleted; or it has ended although its containers restart for ever, or by
+ * somebody else's will (evicted, preempted, its node shut down: the kubelet then gives a reason). A container of a Job
+ * that has ended by itself is not lost.
+ */
+export function isLost(pod: LivePod): boolean {
+  if (isDeleting(pod)) return true;
+  return isEnded(pod) && (pod.raw.spec?.restartPolicy === 'Always' || pod.raw.status?.reason !== undefined);
+}
+
 export function isDeleting(pod: LivePod): boolean {
   return pod.raw.metadata?.deletionTimestamp !== undefined;
 }

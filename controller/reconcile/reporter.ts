@@ -8,7 +8,7 @@ import type { EventRecorder, EventType } from '../kube/events.ts';
 import { resources } from '../kube/resources.ts';
 import type { PieceAddresses } from '../split/wire.ts';
 import { readiness, saysSo, type Observed, type Readiness, type Step } from './lifecycle.ts';
-import { isDeleting, isEnded, piecesCondition, type LivePod } from './piece-pod.ts';
+import { isDeleting, isEnded, isGated, piecesCondition, type LivePod } from './piece-pod.ts';
 import { statusOf } from './podsplit-status.ts';
 import type { Obstacle } from './wire.ts';
 import type { World } from './world.ts';
@@ -39,7 +39,7 @@ export class Reporter {
   async report(report: Report): Promise<void> {
     const { primary, obstacle, seen, step } = report;
     const wanted = verdict(seen, step, obstacle);
-    await this.condition(primary, wanted);
+    await this.condition(primary, wanted, step.kind);
     await this.status(report, wanted);
   }
 
@@ -64,10 +64,11 @@ export class Reporter {
     );
   }
 
-  private async condition(primary: LivePod, wanted: Readiness): Promise<void> {
+  private async condition(primary: LivePod, wanted: Readiness, step: Step['kind']): Promise<void> {
     if (isEnded(primary) || saysSo(primary, wanted)) return;
     const before = piecesCondition(primary);
-    if (!wanted.ready && before?.reason !== wanted.reason && isTrouble(wanted.reason)) {
+    // Of a Pod that is being replaced its replacement's Event has told already.
+    if (!wanted.ready && before?.reason !== wanted.reason && isTrouble(wanted.reason) && step !== 'replace') {
       this.event(primary, 'Warning', wanted.reason, wanted.message);
     }
     const status = wanted.ready ? 'True' : 'False';
@@ -125,12 +126,16 @@ function verdict(seen: Observed, step: Step, obstacle: Obstacle | undefined): Re
   if (step.kind === 'settle') return { ready: false, reason: 'AddressesChanging', message: step.message };
   if (seen.primary !== undefined && isDeleting(seen.primary))
     return { ready: false, reason: 'Ending', message: 'The Pod is being deleted.' };
+  if (seen.primary !== undefined && isGated(seen.primary)) {
+    return { ready: false, reason: 'Wiring', message: 'The pieces are being made and get their addresses.' };
+  }
   return readiness(seen);
 }
 
 /** What passes by itself is shown in the condition, and is no Event. */
 function isTrouble(reason: string): boolean {
   return ![
+    'Wiring',
     'PiecesNotReady',
     'AddressesChanging',
     'Ending',

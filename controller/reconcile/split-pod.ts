@@ -9,7 +9,7 @@ import type { Plan } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
 import { buildWirings } from '../split/wire.ts';
 import { nextStep, outdated, released, type Observed, type Step } from './lifecycle.ts';
-import { isGated, podIPs, wiringText, type LivePod } from './piece-pod.ts';
+import { isGated, loadedRules, podIPs, wiringText, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
 import { poolRanges, wire, type Obstacle, type WiringDependencies } from './wire.ts';
 import type { SplitKey } from './world.ts';
@@ -18,7 +18,8 @@ export interface SplitPodDependencies extends WiringDependencies {
   readonly reporter: Reporter;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly wired?: (seconds: number) => void;
+  /** Seconds from the Pod's creation until its pieces may start. */
+  readonly released?: (seconds: number) => void;
 }
 
 /** What is remembered of a split Pod between two looks. All of it is harmless to lose: times start anew. */
@@ -205,6 +206,7 @@ export class SplitPodReconciler {
     wirings: ReadonlyMap<string, string>,
   ): Promise<void> {
     if (primary === undefined) return;
+    const wasHeld = loadedRules(primary) === undefined;
     const [podIP = ''] = podIPs(primary);
     for (const piece of [primary, ...siblings]) {
       const text = wirings.get(piece.container);
@@ -216,6 +218,8 @@ export class SplitPodReconciler {
       const body = { metadata: { uid: piece.uid, annotations: { [ownAnnotations.wiring]: text, ...facade } } };
       await this.deps.client.patch(resources.pods, piece, { type: 'merge', body });
     }
+    const created = Date.parse(primary.raw.metadata?.creationTimestamp ?? '');
+    if (wasHeld && !Number.isNaN(created)) this.deps.released?.((this.deps.clock.now() - created) / 1000);
   }
 
   private async replace(primary: LivePod, reason: string, message: string): Promise<void> {
