@@ -66,8 +66,10 @@ async function main(): Promise<number> {
   if (last < 0) throw new Error(`--until ${values.until}: one of ${stages.join(', ')} is needed`);
 
   const samplesImage = values['samples-image'] ?? imageReference('samples');
-  await prepareCluster(last === 0 ? ['samples'] : ['podsplit', 'samples']);
-  if (last > 0) await installPodsplit(values.image);
+  const podsplitImage = values.image ?? imageReference('podsplit');
+  if (last === 0) await prepareCluster(['samples'], [samplesImage]);
+  else await prepareCluster(['podsplit', 'samples'], [podsplitImage, samplesImage]);
+  if (last > 0) await installPodsplit(podsplitImage);
   await deployExample(samplesImage);
 
   const seen = new Map<Stage, readonly Verdict[]>();
@@ -91,12 +93,14 @@ async function main(): Promise<number> {
   return summarise(seen, surprises);
 }
 
-async function prepareCluster(needed: readonly string[]): Promise<void> {
+async function prepareCluster(needed: readonly string[], references: readonly string[]): Promise<void> {
   tell.chapter('The cluster and the images');
   if (!embedded) {
     const context = await kubectl(['config', 'current-context']);
-    tell.say(`KUBECONFIG names a cluster: ${context.trim()}. It needs Multus, and the images`);
-    tell.say(`${needed.map(imageReference).join(' and ')} on its nodes (\`make image\` writes them as archives).`);
+    tell.say(
+      `KUBECONFIG names a cluster: ${context.trim()}. It needs Multus, and nodes that have these images or can pull`,
+    );
+    tell.say(`them: ${references.join(', ')}. \`make image\` writes them as archives.`);
     return;
   }
   await step(['hack/cluster/up.ts']);
@@ -109,9 +113,9 @@ async function prepareCluster(needed: readonly string[]): Promise<void> {
   await step(['hack/cluster/load.ts', ...built]);
 }
 
-async function installPodsplit(image: string | undefined): Promise<void> {
+async function installPodsplit(image: string): Promise<void> {
   tell.chapter('podsplit, once per cluster');
-  await step(['hack/install.ts', ...(image === undefined ? [] : ['--image', image])]);
+  await step(['hack/install.ts', '--image', image]);
 }
 
 /** One of the project's own programs, shown and run. */
@@ -135,7 +139,7 @@ async function deployExample(image: string): Promise<void> {
       text.replaceAll(imageReference('samples'), image),
     );
   }
-  await kube(['-n', namespace, 'wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']);
+  await settle(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']);
 }
 
 /** Brings the Deployment to the stage; requests go on all the while where it ran before. */
@@ -148,7 +152,7 @@ async function enter(stage: Stage): Promise<Traffic | undefined> {
   };
   const traffic = stage === 'whole' ? undefined : steadyTraffic(namespace);
   await kube(['-n', namespace, 'annotate', '--overwrite', 'deployment/web', ...annotations[stage]]);
-  await kube(['-n', namespace, 'rollout', 'status', 'deployment/web', '--timeout=120s']);
+  await settle(['rollout', 'status', 'deployment/web', '--timeout=120s']);
   if (traffic === undefined) return undefined;
   const sent = await traffic.stop();
   const tone = sent.failed === 0 ? 'good' : 'bad';
@@ -220,6 +224,17 @@ function summarise(seen: ReadonlyMap<Stage, readonly Verdict[]>, surprises: read
   for (const surprise of surprises) tell.say(`NOT AS EXPECTED: ${surprise}`, 'bad');
   tell.say(`\nIt stays up: kubectl -n ${namespace} get pods. \`make uninstall\` makes every Pod whole again.`);
   return surprises.length === 0 ? 0 : 1;
+}
+
+/** Waits as kubectl does; where that fails, the Pods and their warnings say why: an image that no node has, for one. */
+async function settle(args: readonly string[]): Promise<void> {
+  try {
+    await kube(['-n', namespace, ...args]);
+  } catch (error) {
+    await kube(['-n', namespace, 'get', 'pods', '-o', 'wide']);
+    await kube(['-n', namespace, 'events', '--types=Warning']);
+    throw error;
+  }
 }
 
 /** Shows a kubectl command, runs it, shows its output; its failure ends the demo. */
