@@ -83,16 +83,17 @@ function checkMode(at: Context, mode: string): Refusal[] {
 const notAvailable: readonly string[] = [userAnnotations.egressVia, userAnnotations.token];
 const known: readonly string[] = Object.values(userAnnotations);
 const own: readonly string[] = Object.values(ownAnnotations);
+// What was removed is read, and judged anew, when the Pod is restored: see split/removed.ts.
+const usable: readonly string[] = [...known.filter((key) => !notAvailable.includes(key)), ownAnnotations.removed];
 
 /** What podsplit does not honour it refuses: a guard that is ignored in silence is worse than none. */
 function checkKeys(at: Context): Refusal[] {
-  return [...at.values.keys()].filter(isReservedKey).flatMap((key) => {
+  const reserved = [...at.values.keys()].filter((key) => isReservedKey(key) && !usable.includes(key));
+  return reserved.slice(0, maxRefusals).flatMap((key) => {
     const path = at.path(key);
     if (notAvailable.includes(key)) {
       return [refusal('AnnotationNotAvailable', path, `${key} is not part of this version.`, 'Remove the annotation.')];
     }
-    // What was removed is read, and judged anew, when the Pod is restored: see split/removed.ts.
-    if (known.includes(key) || key === ownAnnotations.removed) return [];
     if (own.includes(key)) {
       return [refusal('ForgedAnnotation', path, `Only podsplit writes ${key}.`, 'Remove the annotation.')];
     }
@@ -140,16 +141,34 @@ function parseNetwork(at: Context): Parsed<string> {
   };
 }
 
+/** More than fit into the annotations of a Pod. */
+export const maxFlows = 4000;
+
+/** Of one annotation: nobody reads more, and whoever sends thousands shall not keep admission busy. */
+const maxRefusals = 20;
+
 const grammar = 'FROM->TO:PORT or FROM->TO:PORT/udp, separated by commas; or "none"';
 
 function parseFlows(at: Context): Parsed<IntendedFlows> {
   const text = at.values.get(userAnnotations.flows);
   if (text === undefined) return { value: { kind: 'declared' } };
   if (text.trim() === 'none') return { value: { kind: 'listed', flows: [] } };
-  const parsed = text.split(',').map((entry) => parseFlow(at, entry.trim()));
-  const refusals = parsed.flatMap((part) => ('refusals' in part ? part.refusals : []));
-  if (refusals.length > 0) return { refusals };
-  return { value: { kind: 'listed', flows: parsed.flatMap((part) => ('value' in part ? [part.value] : [])) } };
+  const entries = text.split(',');
+  if (entries.length > maxFlows) return { refusals: [tooManyFlows(at, entries.length)] };
+  const flows: Flow[] = [];
+  const refusals: Refusal[] = [];
+  for (const entry of entries) {
+    const parsed = parseFlow(at, entry.trim());
+    if ('value' in parsed) flows.push(parsed.value);
+    else refusals.push(...parsed.refusals);
+    if (refusals.length >= maxRefusals) break;
+  }
+  return refusals.length > 0 ? { refusals } : { value: { kind: 'listed', flows } };
+}
+
+function tooManyFlows(at: Context, count: number): Refusal {
+  const path = at.path(userAnnotations.flows);
+  return refusal('InvalidFlow', path, `There are ${count} flows.`, `List at most ${maxFlows}.`);
 }
 
 const flowPattern = /^(?<from>[^\s>:]+?)\s*->\s*(?<to>[^\s>:]+):(?<port>[^/]*)(?:\/(?<protocol>.*))?$/;

@@ -178,6 +178,92 @@ describe('of every input', () => {
   });
 });
 
+describe('of a Pod as large as an API server takes one', () => {
+  const name = (index: number): string => `c${index}`;
+  const many = <T>(count: number, make: (index: number) => T): T[] =>
+    Array.from({ length: count }, (_, index) => make(index));
+  const container = (index: number): object => ({ name: name(index), image: 'i' });
+  const removed = (containers: readonly object[], order: readonly string[]): string =>
+    JSON.stringify({
+      version: 1,
+      order: { containers: order, volumes: order, resourceClaims: [] },
+      containers,
+      volumes: containers,
+      resourceClaims: [],
+      annotations: {},
+    });
+  const large: readonly [string, Record<string, string>, object][] = [
+    ['containers', {}, { containers: many(60_000, container) }],
+    [
+      'ports',
+      {},
+      {
+        containers: many(14, (i) => ({
+          ...container(i),
+          ports: many(4_000, (p) => ({ containerPort: i * 4_000 + p + 1 })),
+        })),
+      },
+    ],
+    [
+      'volumes',
+      {},
+      {
+        containers: many(14, (i) => ({
+          ...container(i),
+          volumeMounts: many(3_000, (v) => ({ name: name(v), mountPath: `/${v}` })),
+        })),
+        volumes: many(3_000, (v) => ({ name: name(v), emptyDir: {} })),
+      },
+    ],
+    [
+      'flows',
+      { 'podsplit.io/flows': many(4_000, (i) => `c0->c1:${i + 1}`).join() },
+      { containers: many(2, container) },
+    ],
+    [
+      'wrong flows',
+      { 'podsplit.io/flows': 'c'.repeat(60).concat('->c1:1,').repeat(40_000) },
+      { containers: many(9, container) },
+    ],
+    [
+      'unknown annotations',
+      Object.fromEntries(many(60_000, (i) => [`podsplit.io/flow-${i}`, ''])),
+      { containers: many(2, container) },
+    ],
+    [
+      'removed containers',
+      { 'podsplit.io/removed': removed(many(20_000, container), many(40_000, name)) },
+      { containers: many(40_000, (i) => container(i + 20_000)), volumes: many(20_000, (i) => ({ name: name(i) })) },
+    ],
+    [
+      'removed nonsense',
+      {
+        'podsplit.io/removed': removed(
+          many(200_000, () => ({})),
+          [],
+        ),
+      },
+      { containers: many(2, container) },
+    ],
+  ];
+  for (const [title, annotations, spec] of large) {
+    it(`split answers in short time and with few words: ${title}`, () => {
+      const pod = {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'p', annotations: { 'podsplit.io/mode': 'split', ...annotations } },
+        spec,
+      } as unknown as IPod;
+      const started = performance.now();
+      const decision = split(pod, options);
+      // What is quadratic takes minutes; a busy machine takes some seconds for all that is not.
+      expect(performance.now() - started).to.be.below(10_000);
+      if (decision.kind === 'refused') expect(decision.refusals.length).to.be.within(1, 50);
+      else expect(title).to.equal('flows');
+    });
+  }
+});
+
 /** A copy with the `at`th value of the document, counted as they come, replaced. */
 function replaceAt(document: unknown, at: number, value: unknown): unknown {
   const count = countOf(document);

@@ -16,7 +16,15 @@ import type { Refusal } from '../api/refusal.ts';
 import { appArmorContainer } from './app-armor.ts';
 import type { Order, Plan } from './plan.ts';
 import { annotationsOf, declaredPortsOf, labelsOf, mergeAll, pickEntries, specOf, without } from './pod.ts';
-import { type Fault, containerFaults, maxDepth, resourceClaimFaults, tooDeep, volumeFaults } from './shape.ts';
+import {
+  type Fault,
+  containerFaults,
+  maxDepth,
+  maxFaults,
+  resourceClaimFaults,
+  tooDeep,
+  volumeFaults,
+} from './shape.ts';
 
 /**
  * What admission took out of a Pod, kept in the annotation `podsplit.io/removed` until the controller makes siblings of
@@ -70,9 +78,10 @@ export function restore(pod: IPod): Restored {
   if ('faults' in parsed) return { kind: 'refused', refusals: parsed.faults.map(forged) };
   const { removed } = parsed;
 
+  const present = new Map((specOf(pod).volumes ?? []).map((volume) => [volume.name, volume]));
   const clash = removed.volumes.find((volume) => {
-    const present = specOf(pod).volumes?.find((other) => other.name === volume.name);
-    return present !== undefined && !isDeepStrictEqual(present, volume);
+    const other = present.get(volume.name);
+    return other !== undefined && !isDeepStrictEqual(other, volume);
   });
   if (clash !== undefined) return { kind: 'refused', refusals: [volumeTwice(clash.name)] };
   return { kind: 'whole', pod: putTogether(pod, removed) };
@@ -81,8 +90,9 @@ export function restore(pod: IPod): Restored {
 function putTogether(pod: IPod, removed: Removed): IPod {
   const spec = specOf(pod);
   const addedPorts = new Set(removed.containers.flatMap(declaredPortsOf).map(portKey));
+  const original = new Set(removed.order.containers);
   const left = spec.containers.map((container) =>
-    removed.order.containers.includes(container.name) ? withoutPorts(container, addedPorts) : container,
+    original.has(container.name) ? withoutPorts(container, addedPorts) : container,
   );
   const volumes = (spec.volumes ?? []).filter((volume) => volume.name !== wiringVolumeName);
   const lists = {
@@ -180,7 +190,7 @@ function parseRemoved(text: string, present: readonly IContainer[]): ParsedRemov
   }
   if (isDeeperThan(maxDepth, value)) return { faults: [tooDeep(annotationPath)] };
   const removed = withoutNulls(value);
-  if (!isRemoved(removed)) return { faults: fieldFaults(removed) };
+  if (!isRemoved(removed)) return { faults: fieldFaults(removed).slice(0, maxFaults) };
   const faults = nameFaults(removed, present);
   return faults.length === 0 ? { removed } : { faults };
 }
@@ -216,7 +226,13 @@ function listFaults(
   itemFaults: (item: unknown, path: string) => readonly Fault[],
 ): readonly Fault[] {
   if (!Array.isArray(value)) return [{ path, message: 'must be a list' }];
-  return value.flatMap((item: unknown, index) => itemFaults(item, `${path}[${index}]`));
+  const items: readonly unknown[] = value;
+  const faults: Fault[] = [];
+  for (const [index, item] of items.entries()) {
+    faults.push(...itemFaults(item, `${path}[${index}]`));
+    if (faults.length >= maxFaults) break;
+  }
+  return faults;
 }
 
 function namesFaults(value: unknown, path: string): readonly Fault[] {
@@ -228,8 +244,9 @@ function namesFaults(value: unknown, path: string): readonly Fault[] {
 /** Exactly one container of the original Pod is left in it, all others were removed, and none is in both. */
 function nameFaults(removed: Removed, present: readonly IContainer[]): Fault[] {
   const names = removed.containers.map((container) => container.name);
-  const left = removed.order.containers.filter((name) => present.some((container) => container.name === name));
-  const gone = removed.order.containers.filter((name) => !left.includes(name));
+  const inPod = new Set(present.map((container) => container.name));
+  const left = removed.order.containers.filter((name) => inPod.has(name));
+  const gone = removed.order.containers.filter((name) => !inPod.has(name));
   const faults: Fault[] = [];
   if (left.length !== 1) {
     faults.push({

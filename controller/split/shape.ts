@@ -61,7 +61,7 @@ function invalidPod(fault: Fault): Refusal {
 }
 
 /** A Pod may hold some thousand wrong entries; nobody reads more than these. */
-const maxFaults = 20;
+export const maxFaults = 20;
 
 function fault(faults: Fault[], path: string, message: string): void {
   if (faults.length < maxFaults) faults.push({ path: path === '' ? 'pod' : path, message });

@@ -4,7 +4,7 @@ import { isRecord } from '../api/json.ts';
 import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import { checkSize } from './annotation-size.ts';
-import { checkDivision, checkPod } from './checks/checks.ts';
+import { checkDivision, checkLimits, checkPod } from './checks/checks.ts';
 import { divide } from './divide.ts';
 import type { Decision, LeftAlone, Plan, SplitOptions } from './plan.ts';
 import { annotationsOf, specOf } from './pod.ts';
@@ -38,6 +38,9 @@ function decide(pod: IPod, options: SplitOptions): Decision {
     names.length === 1 && !spec.initContainers?.some((container) => container.restartPolicy === 'Always');
   if (isSingle) return leftAlone('SingleContainer', 'The Pod has one container: there is nothing to split.');
 
+  const tooMuch = checkLimits({ pod, options });
+  if (tooMuch.length > 0) return refused(tooMuch);
+
   const division = divide(pod, intent);
   const refusals = [...checkPod({ pod, options }), ...checkDivision({ pod, options }, division)];
   if (refusals.length > 0) return refused(refusals);
@@ -69,6 +72,9 @@ function leftAlone(code: LeftAlone['code'], message: string): LeftAlone {
   return { kind: 'left-alone', code, message };
 }
 
+/** A Pod of a few MiB could be wrong in thousands of places; nobody reads more than these. */
+const maxRefusals = 50;
+
 function refused(refusals: readonly Refusal[]): Decision {
-  return { kind: 'refused', refusals };
+  return { kind: 'refused', refusals: refusals.slice(0, maxRefusals) };
 }

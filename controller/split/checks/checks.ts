@@ -16,13 +16,19 @@ import {
   tooManyContainers,
   windows,
 } from './pod-fields.ts';
-import { flowPortConflicts, portNamesTwice, portsDeclaredTwice, unsupportedProtocols } from './ports.ts';
+import { flowPortConflicts, portNamesTwice, portsDeclaredTwice, tooManyFlows, unsupportedProtocols } from './ports.ts';
 import { foreignProbes } from './probes.ts';
 import { sharedEmptyDirs, sharedEphemeralVolumes, sharedReadWriteOncePod, sharedResourceClaims } from './sharing.ts';
 import type { DividedSubject, Finding, Subject } from './subject.ts';
 
 type PodCheck = readonly [RefusalCode, (subject: Subject) => readonly Finding[]];
 type DivisionCheck = readonly [RefusalCode, (subject: DividedSubject) => readonly Finding[]];
+
+/** What makes a Pod too large to be divided at all: asked first. */
+const limitChecks: readonly PodCheck[] = [
+  ['TooManyContainers', tooManyContainers],
+  ['AnnotationsTooLarge', tooManyFlows],
+];
 
 /** What no Pod may have, whichever way it is divided. */
 const podChecks: readonly PodCheck[] = [
@@ -41,7 +47,6 @@ const podChecks: readonly PodCheck[] = [
   ['PortNameTwice', portNamesTwice],
   ['ResourceFieldOfOtherContainer', foreignResourceFields],
   ['NodeNameSet', nodeName],
-  ['TooManyContainers', tooManyContainers],
   ['InvalidPod', missingVolumes],
 ];
 
@@ -54,6 +59,10 @@ const divisionChecks: readonly DivisionCheck[] = [
   ['SharedResourceClaim', sharedResourceClaims],
   ['ProbeOfOtherContainer', foreignProbes],
 ];
+
+export function checkLimits(subject: Subject): readonly Refusal[] {
+  return limitChecks.flatMap(([code, check]) => check(subject).map((finding) => ({ code, ...finding })));
+}
 
 export function checkPod(subject: Subject): readonly Refusal[] {
   return podChecks.flatMap(([code, check]) => check(subject).map((finding) => ({ code, ...finding })));

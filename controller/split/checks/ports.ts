@@ -1,5 +1,6 @@
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { formatFlow } from '../../api/flow.ts';
+import { maxFlows } from '../../api/annotations.ts';
+import { type Flow, formatFlow } from '../../api/flow.ts';
 import { userAnnotations } from '../../api/names.ts';
 import { annotationsOf, specOf } from '../pod.ts';
 import { type DividedSubject, type Finding, type Subject, indexed } from './subject.ts';
@@ -61,17 +62,32 @@ function repeated(ports: readonly Port[], key: (port: Port) => string): { first:
   });
 }
 
+/** Where every declared port is open to every other container, ports times containers. */
+export function tooManyFlows({ pod }: Subject): Finding[] {
+  if (Object.hasOwn(annotationsOf(pod), userAnnotations.flows)) return [];
+  const count = ports(pod).length * (specOf(pod).containers.length - 1);
+  if (count <= maxFlows) return [];
+  return [
+    {
+      path: 'spec.containers',
+      message: `The declared ports, each open to every other container, make ${count} flows; ${maxFlows} fit into the annotations.`,
+      action: `List those that are needed in ${userAnnotations.flows}.`,
+    },
+  ];
+}
+
 /** Among declared ports there are none: `portsDeclaredTwice` sees to that. */
 export function flowPortConflicts({ pod, division }: DividedSubject): Finding[] {
   if (!Object.hasOwn(annotationsOf(pod), userAnnotations.flows)) return [];
   const path = `metadata.annotations[${userAnnotations.flows}]`;
-  const pieces = [division.primary, ...division.siblings];
-  return division.flows.flatMap((flow, index): Finding[] => {
-    const same = (other: { readonly port: number; readonly protocol: string }): boolean =>
-      other.port === flow.port && other.protocol === flow.protocol;
-    const earlier = division.flows
-      .slice(0, index)
-      .find((other) => other.from === flow.from && other.to !== flow.to && same(other));
+  const served = new Set(
+    [division.primary, ...division.siblings].flatMap((piece) => piece.ports.map((port) => loopback(piece.name, port))),
+  );
+  const taken = new Map<string, Flow>();
+  return division.flows.flatMap((flow): Finding[] => {
+    const key = loopback(flow.from, flow);
+    const earlier = taken.get(key);
+    taken.set(key, flow);
     if (earlier !== undefined) {
       return [
         {
@@ -81,8 +97,7 @@ export function flowPortConflicts({ pod, division }: DividedSubject): Finding[] 
         },
       ];
     }
-    const own = pieces.find((piece) => piece.name === flow.from)?.ports.find(same);
-    if (own === undefined) return [];
+    if (!served.has(key)) return [];
     return [
       {
         path,
@@ -91,4 +106,8 @@ export function flowPortConflicts({ pod, division }: DividedSubject): Finding[] 
       },
     ];
   });
+}
+
+function loopback(container: string, { port, protocol }: Pick<Flow, 'port' | 'protocol'>): string {
+  return `${container}:${port}/${protocol}`;
 }

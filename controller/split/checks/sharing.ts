@@ -12,8 +12,9 @@ interface SharedVolume {
 }
 
 function sharedVolumes(pod: IPod, division: Division): readonly SharedVolume[] {
+  const pieces = [division.primary, ...division.siblings].map((piece) => ({ piece, volumes: new Set(piece.volumes) }));
   return indexed(specOf(pod).volumes, 'spec.volumes').flatMap(({ item: volume, path }) => {
-    const users = [division.primary, ...division.siblings].filter((piece) => piece.volumes.includes(volume));
+    const users = pieces.filter(({ volumes }) => volumes.has(volume)).map(({ piece }) => piece);
     return users.length < 2 ? [] : [{ volume, path, users: usersOf(volume, users) }];
   });
 }
