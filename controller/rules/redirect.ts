@@ -138,17 +138,22 @@ function recordSets(n: string, addr: string): readonly NamedSet[] {
     },
     {
       name: `conns${n}`,
-      type: addr,
+      type: `${addr} . mark`,
       kind: 'dynamic',
-      properties: 'size 512; flags dynamic;',
+      properties: 'size 65536; flags dynamic;',
       elements: [],
-      comment: 'open connections per peer: bounds the conntrack table',
+      comment: 'open connections per peer and bucket: bounds the conntrack table',
     },
   ];
 }
 
-const perPeer = 4096;
-const perFacade = 32768;
+/**
+ * nf_conncount walks a list for each new connection, so a peer's connections are counted in buckets by their source port:
+ * what it costs stays small, and what a peer can hold is about 16,000 (clients of the facade together: 65,000).
+ */
+const buckets = 256;
+const perPeer = 64;
+const perFacade = 256;
 const mark = `0x${facadeMark.toString(16)}`;
 
 /** Where addresses and neighbours are fixed nobody needs NDP, MLD and IGMP, but kernels and bridges send them. */
@@ -229,16 +234,28 @@ function inChains(both: Both, primary: boolean): readonly Chain[] {
         'ct state invalid goto deny_in',
         `ct mark ${mark} goto facade_in`,
         'ct state related goto related_in',
-        'ct state new meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn goto deny_in',
+        // A one-way UDP flow stays "new" as long as it sends: only its first packet is not yet confirmed.
+        'ct state new ct status & confirmed == 0 jump new_in',
         ...both(({ n, ip }) => [
-          ...(primary ? [] : facadeOpen(n, ip)),
           `${ip} daddr != @self${n} goto deny_in`,
-          `ct state new ${ip} saddr . meta l4proto . th dport @in${n} ` +
-            `add @conns${n} { ${ip} saddr ct count over ${perPeer} } goto deny_in`,
           `ct direction original ${ip} saddr . meta l4proto . th dport @in${n} accept`,
           `ct direction reply ${ip} saddr . meta l4proto . th sport @out${n} accept`,
         ]),
         'goto deny_in',
+      ],
+    },
+    {
+      name: 'new_in',
+      comment: 'the first packet of a connection',
+      rules: [
+        'meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn goto deny_in',
+        `meta mark set jhash th sport mod ${buckets}`,
+        ...both(({ n, ip }) => [
+          `${ip} saddr . meta l4proto . th dport @in${n} ` +
+            `add @conns${n} { ${ip} saddr . meta mark ct count over ${perPeer} } goto deny_in`,
+          ...(primary ? [] : facadeOpen(n, ip)),
+        ]),
+        'meta mark set 0',
       ],
     },
     {
@@ -286,10 +303,10 @@ function inChains(both: Both, primary: boolean): readonly Chain[] {
 }
 
 function facadeOpen(n: string, ip: string): readonly string[] {
-  const client = `ct state new ether saddr @facade_from ${ip} saddr != @never${n} meta l4proto . th dport @facade${n}`;
+  const client = `ether saddr @facade_from ${ip} saddr != @never${n} meta l4proto . th dport @facade${n}`;
   return [
-    `${client} add @conns${n} { ${ip} daddr ct count over ${perFacade} } goto deny_in`,
-    `${client} ct mark set ${mark} accept`,
+    `${client} add @conns${n} { ${ip} daddr . meta mark ct count over ${perFacade} } goto deny_in`,
+    `${client} ct mark set ${mark} meta mark set 0 accept`,
   ];
 }
 

@@ -15,7 +15,6 @@ import threading
 NAME = sys.argv[1]
 HELD = {}
 SEEN = {}
-SNIFFED = {}
 OUT = threading.Lock()
 IP_TRANSPARENT, IPV6_FREEBIND = 19, 78
 
@@ -173,23 +172,12 @@ def seen(port):
     return SEEN.get(port, [])
 
 
-def frame(interface, data):
-    """A whole Ethernet frame, as CAP_NET_RAW lets a container send it."""
+def frames(interface, data):
+    """Whole Ethernet frames, as CAP_NET_RAW lets a container send them."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
         sock.bind((interface, 0))
-        sock.send(bytes.fromhex(data))
-
-
-def sniff(interface):
-    """From now on, keep what arrives at the interface."""
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
-    sock.bind((interface, 0))
-    frames = SNIFFED[interface] = []
-    threading.Thread(target=lambda: [frames.append(sock.recv(2048).hex()) for _ in iter(int, 1)], daemon=True).start()
-
-
-def sniffed(interface):
-    return SNIFFED[interface]
+        for each in data:
+            sock.send(bytes.fromhex(each))
 
 
 OPS = {
@@ -202,9 +190,7 @@ OPS = {
     "fetchBytes": fetch_bytes,
     "fetchDatagram": fetch_datagram,
     "seen": seen,
-    "frame": frame,
-    "sniff": sniff,
-    "sniffed": sniffed,
+    "frames": frames,
 }
 
 

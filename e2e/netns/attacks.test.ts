@@ -13,6 +13,7 @@ async function listenEverywhere(lab: Lab): Promise<void> {
     [lab.cache, 6301],
     [lab.cache, 7000],
     [lab.statsd, 9000],
+    [lab.statsd, 8125],
     [lab.whole, 9000],
   ];
   for (const [namespace, port] of servers) {

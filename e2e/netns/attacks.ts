@@ -1,4 +1,4 @@
-import { arpReply, routerAdvertisement, tcpSyn4, udp4 } from './frames.ts';
+import { arpReply, portUnreachable4, routerAdvertisement, tcpSyn4, udp4 } from './frames.ts';
 import { outside, sites, type Lab, type PieceName } from './lab.ts';
 import type { Namespace } from './namespace.ts';
 
@@ -63,8 +63,11 @@ function datagram(
 }
 
 function frame(from: Namespace, data: string, device = 'net1'): Promise<unknown> {
-  return from.must('frame', { interface: device, data });
+  return from.must('frames', { interface: device, data: [data] });
 }
+
+/** The source port up to which the kernel knows connections of an earlier flood. */
+let flooded = 10_000 - 25_000;
 
 const statsdToWeb = { from: statsd.mac, to: web.mac };
 const cacheToWeb = { from: cache.ipv4, to: web.ipv4 };
@@ -142,15 +145,41 @@ const forged: readonly Attack[] = [
     },
   },
   {
+    name: 'statsd tells web that cache is unreachable (a forged RELATED)',
+    run: async (lab, patience) => {
+      const flow = { proto: 'udp', host: cache.ipv4, port: 6301, sport: 5000 } as const;
+      await lab.web.open('related', flow);
+      const quoted = { from: web.ipv4, to: cache.ipv4 };
+      await frame(lab.statsd, portUnreachable4(statsdToWeb, { from: statsd.ipv4, to: web.ipv4 }, quoted, 6301, 5000));
+      const broken = await appears(patience, async () => 'error' in (await lab.web.again('related', patience)));
+      await lab.web.must('close', { key: 'related' });
+      return broken;
+    },
+    counted: { piece: 'web', counter: 'denied_in' },
+  },
+  {
     name: 'spoofed SYNs fill the connection table',
     run: async (lab, patience) => {
-      const before = connections(lab);
-      for (let sport = 1025; sport < 1055; sport++) {
-        await frame(lab.statsd, tcpSyn4(statsdToWeb, cacheToWeb, 9000, sport));
-      }
-      return appears(patience, () => Promise.resolve(connections(lab) >= before + 30));
+      const before = connections(lab.web);
+      const syns = range(1025, 30).map((sport) => tcpSyn4(statsdToWeb, cacheToWeb, 9000, sport));
+      await lab.statsd.must('frames', { interface: 'net1', data: syns });
+      return appears(patience, () => Promise.resolve(connections(lab.web) >= before + 30));
     },
     counted: { piece: 'web', counter: 'spoofed' },
+  },
+  {
+    name: 'an allowed flow fills the connection table',
+    run: async (lab, patience) => {
+      const before = connections(lab.statsd);
+      const mac = { from: web.mac, to: statsd.mac };
+      flooded += 25_000;
+      const datagrams = range(flooded, 25_000).map((sport) =>
+        udp4(mac, { from: web.ipv4, to: statsd.ipv4 }, 8125, sport),
+      );
+      await lab.web.must('frames', { interface: 'net1', data: datagrams });
+      return appears(patience, () => Promise.resolve(connections(lab.statsd) >= before + 20_000));
+    },
+    counted: { piece: 'statsd', counter: 'denied_in' },
   },
 ];
 
@@ -167,8 +196,12 @@ export const routerAttack: Attack = {
 
 export const attacks: readonly Attack[] = [...undeclared, ...forged];
 
-function connections(lab: Lab): number {
-  return Number(lab.web.run(['conntrack', '-C']).trim());
+function connections(namespace: Namespace): number {
+  return Number(namespace.run(['conntrack', '-C']).trim());
+}
+
+function range(first: number, count: number): readonly number[] {
+  return [...Array(count).keys()].map((n) => first + n);
 }
 
 /** Whether it becomes true while the attack may still be on its way. */

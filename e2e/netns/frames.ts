@@ -5,13 +5,29 @@ export interface Addresses {
   readonly to: string;
 }
 
-export function udp4(mac: Addresses, ip: Addresses, port: number, payload = 'spoofed'): string {
-  const data = Buffer.from(payload);
-  const udp = Buffer.alloc(8);
-  udp.writeUInt16BE(40_000, 0);
+export function udp4(mac: Addresses, ip: Addresses, port: number, sport = 40_000): string {
+  return Buffer.concat([ethernet(mac, 0x0800), udpPacket(ip, port, sport)]).toString('hex');
+}
+
+/** "Port unreachable" (RFC 792) about a datagram that `quoted.from` sent. */
+export function portUnreachable4(
+  mac: Addresses,
+  ip: Addresses,
+  quoted: Addresses,
+  port: number,
+  sport: number,
+): string {
+  const icmp = Buffer.concat([Buffer.from([3, 3, 0, 0, 0, 0, 0, 0]), udpPacket(quoted, port, sport)]);
+  icmp.writeUInt16BE(checksum(icmp), 2);
+  return Buffer.concat([ethernet(mac, 0x0800), ipv4(ip, 1, icmp.length), icmp]).toString('hex');
+}
+
+function udpPacket(ip: Addresses, port: number, sport: number): Buffer {
+  const udp = Buffer.alloc(16);
+  udp.writeUInt16BE(sport, 0);
   udp.writeUInt16BE(port, 2);
-  udp.writeUInt16BE(8 + data.length, 4);
-  return Buffer.concat([ethernet(mac, 0x0800), ipv4(ip, 17, udp.length + data.length), udp, data]).toString('hex');
+  udp.writeUInt16BE(udp.length, 4);
+  return Buffer.concat([ipv4(ip, 17, udp.length), udp]);
 }
 
 export function tcpSyn4(mac: Addresses, ip: Addresses, port: number, sport: number): string {
