@@ -7,6 +7,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { cgroup } from './names.ts';
+import { until } from './run.ts';
 
 const mount = '/sys/fs/cgroup';
 
@@ -38,7 +39,19 @@ export async function createCgroups(nodes: readonly string[]): Promise<void> {
 export async function removeCgroups(): Promise<void> {
   for (const hierarchy of await hierarchies()) {
     const top = join(hierarchy, cgroup);
-    if (existsSync(top)) await removeTree(top);
+    // A process that was killed a moment ago keeps its cgroup busy until the kernel is through with it.
+    await until(`the end of ${top}`, 10, () => isRemoved(top));
+  }
+}
+
+async function isRemoved(path: string): Promise<boolean> {
+  if (!existsSync(path)) return true;
+  try {
+    await removeTree(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EBUSY') return false;
+    throw error;
   }
 }
 
