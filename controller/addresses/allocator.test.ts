@@ -32,7 +32,10 @@ describe('the allocator protocol, against crashes, lost answers, late writes, ol
     }
   });
 
-  /** Each drops one part of the protocol. The property above is worth something only if it misses them. */
+  /**
+   * Each drops one part of the protocol: the property above is worth something only if it fails for all of them. The seed
+   * is fixed, so that a walk that finds it stays found.
+   */
   const mutants: Readonly<Record<string, Protocol>> = {
     'a release in one phase': { ...soundProtocol, release: releaseInOnePhase },
     'a gate lifted without reading the claim': { ...soundProtocol, mayLift: () => Promise.resolve(true) },
@@ -53,7 +56,7 @@ describe('the allocator protocol, against crashes, lost answers, late writes, ol
         await world.play(choices);
         await world.settle();
       });
-      const { failed } = await fc.check(property, { numRuns: 5000, endOnFailure: true });
+      const { failed } = await fc.check(property, { numRuns: 5000, endOnFailure: true, seed: 5 });
       expect(failed, 'the mutant was caught').to.equal(true);
     });
   }
