@@ -1,0 +1,144 @@
+import { linkMessages } from './link-messages.ts';
+import { priority, type Chain } from './nft.ts';
+import { chatter, mark, type Both } from './redirect-names.ts';
+
+/**
+ * nf_conncount walks a list for each new connection, so a peer's connections are counted in buckets by their source port:
+ * what it costs stays small, and what a peer can hold is about 16,000 (clients of the facade together: 65,000).
+ */
+const buckets = 256;
+const perPeer = 64;
+const perFacade = 256;
+
+/** Before conntrack, so that nobody can fill its table: only a frame from a peer, as itself, to this piece. */
+export function rawChains(both: Both): readonly Chain[] {
+  return [
+    {
+      name: 'raw_in',
+      base: { type: 'filter', hook: 'prerouting', priority: priority.raw, policy: 'drop' },
+      comment: "strong host: the peer network's addresses live on net1 only; the other pieces never come by eth0",
+      rules: [
+        'iifname "lo" accept',
+        'iifname "net1" goto net1_raw',
+        ...both(({ n, ip }) => [
+          `${ip} daddr @pool${n} goto spoof`,
+          `${ip} saddr @pool${n} goto spoof`,
+          `${ip} saddr @pods${n} goto deny_eth0`,
+        ]),
+        'accept',
+      ],
+    },
+    {
+      name: 'net1_raw',
+      comment: '127/8, ::1, link-local, multicast, router advertisements, own address as source: all fall to the end',
+      rules: [
+        ...chatter,
+        'meta pkttype != host goto spoof',
+        ...both(({ n, ip, primary }) => [
+          `${ip} daddr @self${n} ether saddr . ${ip} saddr @peer${n} accept`,
+          primary
+            ? `ether saddr . ${ip} saddr @facade_peer${n} ${ip} daddr != @never${n} accept comment "a sibling answers a client"`
+            : `ether saddr @facade_from ${ip} daddr @self${n} ${ip} saddr != @never${n} accept comment "a client, forwarded"`,
+        ]),
+        'goto spoof',
+      ],
+    },
+  ];
+}
+
+export function inChains(both: Both, primary: boolean): readonly Chain[] {
+  return [
+    {
+      name: 'filter_in',
+      base: { type: 'filter', hook: 'prerouting', priority: priority.mangle, policy: 'drop' },
+      comment: 'after conntrack, before DNAT and routing: what is delivered here and what is forwarded',
+      rules: ['iifname "lo" accept', 'iifname "net1" goto net1_in', 'goto eth0_in'],
+    },
+    {
+      name: 'net1_in',
+      comment: 'every packet, established ones too, belongs to a connection that the sets allow now',
+      rules: [
+        'ct state invalid goto deny_in',
+        `ct mark ${mark} goto facade_in`,
+        'ct state related goto related_in',
+        // A one-way UDP flow stays "new" as long as it sends: only its first packet is not yet confirmed.
+        'ct state new ct status & confirmed == 0 jump new_in',
+        ...both(({ n, ip }) => [
+          `${ip} daddr != @self${n} goto deny_in`,
+          `ct direction original ${ip} saddr . meta l4proto . th dport @in${n} accept`,
+          `ct direction reply ${ip} saddr . meta l4proto . th sport @out${n} accept`,
+        ]),
+        'goto deny_in',
+      ],
+    },
+    {
+      name: 'new_in',
+      comment: 'the first packet of a connection',
+      rules: [
+        'meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn goto deny_in',
+        `meta mark set jhash th sport mod ${buckets}`,
+        ...both(({ n, ip }) => [
+          `${ip} saddr . meta l4proto . th dport @in${n} ` +
+            `add @conns${n} { ${ip} saddr . meta mark ct count over ${perPeer} } goto deny_in`,
+          ...(primary ? [] : facadeOpen(n, ip)),
+        ]),
+        'meta mark set 0',
+      ],
+    },
+    {
+      name: 'related_in',
+      comment: 'only "port unreachable", and only from the peer whose connection it quotes',
+      rules: [
+        ...both(({ n, ip, portUnreachable }) => [
+          `${portUnreachable} ${ip} saddr . ct reply ${ip} saddr @same${n} accept`,
+          `${portUnreachable} ${ip} saddr . ct original ${ip} saddr @same${n} accept`,
+        ]),
+        'goto deny_in',
+      ],
+    },
+    {
+      name: 'facade_in',
+      comment: 'connections of the facade, on net1',
+      rules: [
+        ...both(({ n, ip, portUnreachable, unreachable }) =>
+          primary
+            ? [
+                `ct direction reply ether saddr . ${ip} saddr @facade_peer${n} ` +
+                  `${ip} saddr . meta l4proto . th sport @facade_out${n} accept`,
+                `ct state related ${portUnreachable} ${ip} saddr . ct reply ${ip} saddr @same${n} accept`,
+              ]
+            : [
+                `ct direction original ether saddr @facade_from ${ip} saddr != @never${n} ` +
+                  `meta l4proto . th dport @facade${n} accept`,
+                `ct state related ether saddr @facade_from ${unreachable} accept`,
+              ],
+        ),
+        'goto deny_in',
+      ],
+    },
+    {
+      name: 'eth0_in',
+      comment: 'a sibling takes new connections from its node only: probes',
+      rules: [
+        `icmpv6 type { ${linkMessages.in.join(', ')} } accept`,
+        ...both(({ n, ip }) => (primary ? facadeEntry(n, ip) : [])),
+        'ct state established,related accept',
+        ...(primary ? ['accept'] : [...both(({ n, ip }) => [`${ip} saddr @node${n} accept`]), 'goto deny_eth0']),
+      ],
+    },
+  ];
+}
+
+function facadeOpen(n: string, ip: string): readonly string[] {
+  const client = `ether saddr @facade_from ${ip} saddr != @never${n} meta l4proto . th dport @facade${n}`;
+  return [
+    `${client} add @conns${n} { ${ip} daddr . meta mark ct count over ${perFacade} } goto deny_in`,
+    `${client} ct mark set ${mark} meta mark set 0 accept`,
+  ];
+}
+
+/** An invalid packet would not be DNATed: the primary's own stack would answer it with a reset and end the connection. */
+function facadeEntry(n: string, ip: string): readonly string[] {
+  const entry = `${ip} daddr @own${n} meta l4proto . th dport @facade${n}`;
+  return [`ct state invalid ${entry} goto deny_eth0`, `ct state new ${entry} ct mark set ${mark} accept`];
+}
