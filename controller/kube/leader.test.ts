@@ -221,6 +221,28 @@ describe('LeaderElector', () => {
     expect(replicas.flatMap((replica) => replica.log).filter((entry) => entry.startsWith('started'))).length.above(3);
   });
 
+  it('gives up the lease when its work fails', async () => {
+    const clock = new FakeClock();
+    const lost: string[] = [];
+    const elector = new LeaderElector({
+      client: new LeaseStore().link().client(),
+      namespace: 'podsplit-system',
+      name: 'podsplit',
+      identity: 'a',
+      clock,
+      log: silentLogger,
+      onStarted: () => {
+        throw new Error('no CRDs');
+      },
+      onLost: (reason) => lost.push(reason),
+    });
+    elector.start();
+    await clock.advance(100);
+    expect(elector.isLeading()).to.equal(false);
+    expect(lost).to.deep.equal(['the work failed']);
+    await elector.stop();
+  });
+
   it('waits for the work to end before it releases the lease', async () => {
     const clock = new FakeClock();
     const store = new LeaseStore();

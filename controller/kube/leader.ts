@@ -17,7 +17,10 @@ export interface LeaderOptions {
   /** 0 to 1. */
   readonly random?: () => number;
   readonly timing?: LeaderTiming;
-  /** The leader's work; the signal fires when it must end. Its promise is awaited before the lease is released. */
+  /**
+   * The leader's work; the signal fires when it must end. Its promise is awaited before the lease is released; if it
+   * rejects, the lease counts as lost.
+   */
   readonly onStarted: (signal: AbortSignal) => void | Promise<void>;
   /** The lease is lost, not released: another may lead from now on. The process does best to exit. */
   readonly onLost: (reason: string) => void;
@@ -210,10 +213,20 @@ export class LeaderElector {
     if (this.leadership !== undefined || this.stopping.signal.aborted || this.remainingMs() <= 0) return;
     this.options.log.info({ lease: this.options.name, identity: this.options.identity }, 'leading');
     const abort = new AbortController();
-    const work = Promise.resolve(this.options.onStarted(abort.signal)).catch((error: unknown) => {
-      this.options.log.error({ err: error }, "the leader's work failed");
-    });
+    const work = this.lead(abort.signal);
     this.leadership = { abort, work };
+  }
+
+  /** A leader whose work has failed must not go on holding the lease: nobody would do the work. */
+  private async lead(signal: AbortSignal): Promise<void> {
+    // The leadership is on record before its work can fail.
+    await Promise.resolve();
+    try {
+      await this.options.onStarted(signal);
+    } catch (error) {
+      this.options.log.error({ err: error }, "the leader's work failed");
+      if (!signal.aborted) this.lose('the work failed');
+    }
   }
 
   private lose(reason: string): void {
