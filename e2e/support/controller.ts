@@ -1,0 +1,36 @@
+import { eventually } from './eventually.ts';
+import { kubectl, listAll } from './namespace.ts';
+import type { Pod } from './objects.ts';
+
+const here = ['-n', 'podsplit-system'];
+
+export function controllerPods(): Promise<readonly Pod[]> {
+  return listAll<Pod>([...here, 'pods', '-l', 'app.kubernetes.io/component=controller']);
+}
+
+/** Waits until none is left: a controller that still runs would answer what nobody shall answer. */
+export async function stopController(): Promise<void> {
+  await kubectl([...here, 'scale', 'deployment/podsplit', '--replicas=0']);
+  await eventually('the controller is gone', async () => {
+    const left = await controllerPods();
+    if (left.length > 0) throw new Error(left.map((pod) => pod.metadata.name).join(', '));
+  });
+}
+
+export async function startController(): Promise<void> {
+  await kubectl([...here, 'scale', 'deployment/podsplit', '--replicas=2']);
+  await controllerIsUp();
+}
+
+export async function controllerIsUp(): Promise<void> {
+  await kubectl([...here, 'rollout', 'status', 'deployment/podsplit', '--timeout=120s']);
+}
+
+interface Lease {
+  readonly spec: { readonly holderIdentity?: string };
+}
+
+export async function leader(): Promise<string> {
+  const lease = JSON.parse(await kubectl([...here, 'get', 'lease', 'podsplit', '-o', 'json'])) as Lease;
+  return lease.spec.holderIdentity ?? '';
+}

@@ -1,0 +1,83 @@
+import { randomBytes } from 'node:crypto';
+import { startKubectl, type Ended } from '../../hack/demo/command.ts';
+
+/** The init container adds NET_ADMIN, which the baseline Pod Security Standard does not allow. */
+const privileged = { 'pod-security.kubernetes.io/enforce': 'privileged' };
+
+export async function kubectl(args: readonly string[], input?: string): Promise<string> {
+  const { status, stdout, output } = await startKubectl(args, input).ended;
+  if (status !== 0) throw new Error(`kubectl ${args.join(' ')}: ${output.trim()}`);
+  return stdout;
+}
+
+export async function listAll<T>(args: readonly string[]): Promise<readonly T[]> {
+  const { items } = JSON.parse(await kubectl(['get', ...args, '-o', 'json'])) as { readonly items: readonly T[] };
+  return items;
+}
+
+/** A namespace of the suite's own, and kubectl in it. */
+export class TestNamespace {
+  readonly name: string;
+
+  private constructor(name: string) {
+    this.name = name;
+  }
+
+  static async create(purpose: string, labels: Readonly<Record<string, string>> = privileged): Promise<TestNamespace> {
+    // A name that was just deleted stays taken for a while.
+    const name = `e2e-${purpose}-${randomBytes(3).toString('hex')}`;
+    const manifest = {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name, labels: { e2e: 'podsplit', ...labels } },
+    };
+    await kubectl(['create', '-f', '-'], JSON.stringify(manifest));
+    const namespace = new TestNamespace(name);
+    // Pods are refused as long as it is not there.
+    await namespace.kubectl(['wait', '--for=create', 'serviceaccount/default', '--timeout=30s']);
+    return namespace;
+  }
+
+  kubectl(args: readonly string[], input?: string): Promise<string> {
+    return kubectl(['-n', this.name, ...args], input);
+  }
+
+  /** For commands whose failure is looked at. */
+  try(args: readonly string[], input?: string): Promise<Ended> {
+    return startKubectl(['-n', this.name, ...args], input).ended;
+  }
+
+  async apply(...objects: readonly object[]): Promise<void> {
+    await this.kubectl(['apply', '-f', '-'], listOf(objects));
+  }
+
+  async applyFile(path: string): Promise<void> {
+    await this.kubectl(['apply', '-f', path]);
+  }
+
+  /** What the API server says of an object, without keeping it. */
+  dryRun(object: object, ...more: readonly string[]): Promise<Ended> {
+    return this.try(['create', '--dry-run=server', ...more, '-f', '-'], JSON.stringify(object));
+  }
+
+  async list<T>(kind: string, ...more: readonly string[]): Promise<readonly T[]> {
+    return listAll<T>(['-n', this.name, kind, ...more]);
+  }
+
+  async get<T>(kind: string, name: string): Promise<T> {
+    return JSON.parse(await this.kubectl(['get', kind, name, '-o', 'json'])) as T;
+  }
+
+  exec(pod: string, container: string, argv: readonly string[]): Promise<Ended> {
+    return this.try(['exec', pod, '-c', container, '--', ...argv]);
+  }
+
+  /** Does not wait: the suite that comes next has work to do meanwhile. */
+  async delete(): Promise<void> {
+    await kubectl(['delete', 'namespace', this.name, '--wait=false', '--ignore-not-found']);
+  }
+}
+
+export function listOf(objects: readonly object[]): string {
+  return JSON.stringify({ apiVersion: 'v1', kind: 'List', items: objects });
+}

@@ -1,0 +1,37 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { parseDenials, type Denial } from '../../hack/demo/denied.ts';
+import type { Pod } from './objects.ts';
+
+const run = promisify(execFile);
+const enterScript = join(import.meta.dirname, '../../hack/cluster/enter.sh');
+
+/** Runs a command on a node of the embedded cluster, and returns what it printed. */
+export async function onNode(node: string, command: readonly string[]): Promise<string> {
+  const { stdout } = await run(enterScript, [node, ...command], { maxBuffer: 64 * 1024 * 1024 });
+  return stdout;
+}
+
+/** Runs a command of the node in the Pod's network namespace: its containers have no right to look at the rules. */
+export async function inNetns(pod: Pod, command: readonly string[]): Promise<string> {
+  const { nodeName = '' } = pod.spec;
+  const pid = await sandboxPid(nodeName, pod.metadata.uid);
+  return onNode(nodeName, ['nsenter', `--net=/proc/${pid}/ns/net`, '--', ...command]);
+}
+
+async function sandboxPid(node: string, uid: string): Promise<string> {
+  const filter = `labels."io.kubernetes.pod.uid"==${uid},labels."io.cri-containerd.kind"==sandbox`;
+  const ids = (await onNode(node, ['ctr', '-n', 'k8s.io', 'containers', 'list', '-q', filter])).trim().split('\n');
+  const tasks = (await onNode(node, ['ctr', '-n', 'k8s.io', 'tasks', 'list']))
+    .split('\n')
+    .map((line) => line.split(/\s+/));
+  const pid = tasks.find(([id = '', , status]) => ids.includes(id) && status === 'RUNNING')?.[1];
+  if (pid === undefined) throw new Error(`no sandbox of Pod ${uid} runs on ${node}`);
+  return pid;
+}
+
+/** What the piece's own table has dropped so far. */
+export async function denials(pod: Pod): Promise<readonly Denial[]> {
+  return parseDenials(await inNetns(pod, ['nft', '-j', 'list', 'table', 'inet', 'podsplit']));
+}
