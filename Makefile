@@ -1,7 +1,7 @@
 # Every target is safe to run again. `make help` lists them.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-NODES ?= 2
+NODES ?=
 IMAGE ?=
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 

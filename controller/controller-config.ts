@@ -1,4 +1,4 @@
-import { formatPoolError, poolOf } from './addresses/pool.ts';
+import { formatPoolError, maxContainers, poolOf } from './addresses/pool.ts';
 import { defaultNetworkSpec } from './api/default-network.ts';
 import { systemNamespace } from './api/names.ts';
 import type { SplitNetworkSpec } from './api/resources.ts';
@@ -15,6 +15,8 @@ export interface ControllerConfig {
   readonly workers: number;
   /** What the SplitNetwork `default` is made with where there is none. */
   readonly defaultNetwork: SplitNetworkSpec;
+  /** What fits into any of its blocks: admission promises no more, and asks nobody. */
+  readonly maxContainers: number;
 }
 
 export class ConfigError extends Error {
@@ -39,14 +41,17 @@ export function readControllerConfig(environment: Environment): ControllerConfig
       health: whole(environment, 'PODSPLIT_LISTEN_HEALTH', 8081, problems),
     },
     workers: whole(environment, 'PODSPLIT_WORKERS', 8, problems),
-    defaultNetwork: defaultNetwork(environment, problems),
+    ...defaultNetwork(environment, problems),
   };
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return config;
 }
 
 /** A variable that is empty leaves its family out. */
-function defaultNetwork(environment: Environment, problems: string[]): SplitNetworkSpec {
+function defaultNetwork(
+  environment: Environment,
+  problems: string[],
+): Pick<ControllerConfig, 'defaultNetwork' | 'maxContainers'> {
   const range = (name: string, otherwise: string | undefined) => {
     const text = environment[name] ?? otherwise ?? '';
     return text === '' ? undefined : text;
@@ -61,8 +66,9 @@ function defaultNetwork(environment: Environment, problems: string[]): SplitNetw
   const parsed = poolOf(spec);
   if (parsed.kind === 'invalid') {
     problems.push(`PODSPLIT_DEFAULT_IPV4, PODSPLIT_DEFAULT_IPV6: ${parsed.errors.map(formatPoolError).join(' ')}`);
+    return { defaultNetwork: spec, maxContainers: 0 };
   }
-  return spec;
+  return { defaultNetwork: spec, maxContainers: maxContainers(parsed.pool) };
 }
 
 const pullPolicies = ['Always', 'IfNotPresent', 'Never'] as const;

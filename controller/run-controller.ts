@@ -9,7 +9,7 @@ import { apiVersion, defaultSplitNetwork } from './api/names.ts';
 import type { SplitNetworkSpec } from './api/resources.ts';
 import { ConfigError, readControllerConfig, type ControllerConfig } from './controller-config.ts';
 import { connect, type KubeClient } from './kube/client.ts';
-import { systemClock } from './kube/clock.ts';
+import { sleep, systemClock } from './kube/clock.ts';
 import { isApiError } from './kube/errors.ts';
 import { EventRecorder } from './kube/events.ts';
 import { LeaderElector } from './kube/leader.ts';
@@ -23,8 +23,7 @@ import { version } from './version.ts';
 
 /** A watch that hears nothing for this long, not even bookmarks, is not alive any more (the API server sends one a minute). */
 const silentMs = 15 * 60_000;
-/** A block of the default SplitNetwork: the least that admission can promise without asking anybody. */
-const maxContainers = 30;
+const flushMs = 3_000;
 
 /**
  * Every replica answers admission; the one that holds the lease reconciles. Returns the exit code once it was told to stop,
@@ -44,7 +43,8 @@ export async function runController(environment: NodeJS.ProcessEnv): Promise<num
 async function run(config: ControllerConfig, log: Logger): Promise<number> {
   const client = connect({ version });
   const metrics = createMetrics();
-  const split: SplitOptions = { image: config.image, imagePullPolicy: config.imagePullPolicy, maxContainers };
+  const { image, imagePullPolicy, maxContainers } = config;
+  const split: SplitOptions = { image, imagePullPolicy, maxContainers };
   const stopped = new AbortController();
   log.info({ version, image: config.image, server: client.server }, 'starting');
 
@@ -60,8 +60,8 @@ async function run(config: ControllerConfig, log: Logger): Promise<number> {
   leadership.elector.start();
 
   const exitCode = await untilStopped(stopped, log);
-  await leadership.elector.stop();
-  await admission.stop();
+  // Side by side, within the Pod's grace period: the webhook drains while the leader ends what it is doing.
+  await Promise.all([leadership.elector.stop(), admission.stop()]);
   await Promise.all([health.close(), metricsServer.close()]);
   client.close();
   log.info({ exitCode }, 'stopped');
@@ -188,7 +188,8 @@ function lead(
       await controller.start();
       if (!signal.aborted) await once(signal, 'abort');
       await controller.stop();
-      await events.flush();
+      // An API server that does not answer must not keep the lease from being released.
+      await Promise.race([events.flush(), sleep(systemClock, flushMs)]);
       metrics.leading.set(0);
     },
     onLost: (reason) => {

@@ -4,7 +4,10 @@
  *
  *   node hack/install.ts [--image IMAGE]
  */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { imagesDir } from './images/cache.ts';
 import { kubeconfig, kubectl, tryKubectl } from './kubectl.ts';
 import { manifests } from './manifests.ts';
 
@@ -42,12 +45,18 @@ export function install(image?: string): void {
     if (requirement.met()) continue;
     throw new Error(`missing: ${requirement.what}. ${requirement.mend}`);
   }
-  const text = manifests(image === undefined ? {} : { image });
+  const text = manifests(image === undefined ? imageKey() : { image });
   kubectl(['apply', '--server-side', '--force-conflicts', '--field-manager=podsplit-install', '-f', '-'], {
     input: text,
   });
   kubectl(['-n', 'podsplit-system', 'rollout', 'status', 'deployment/podsplit', '--timeout=120s'], { show: true });
   waitForAdmission();
+}
+
+/** Of the image that was built here, if it was: its tag stays `dev` whatever is in it. */
+function imageKey(): { readonly imageKey?: string } {
+  const file = join(imagesDir(), 'podsplit.key');
+  return existsSync(file) ? { imageKey: readFileSync(file, 'utf8').trim() } : {};
 }
 
 /**

@@ -14,6 +14,8 @@ export const defaultImage = 'podsplit.local/podsplit:dev';
 export interface ManifestOptions {
   readonly image?: string;
   readonly pullPolicy?: string;
+  /** Changes with the image's content where its tag does not: the Deployment then rolls out. */
+  readonly imageKey?: string;
 }
 
 /** CRDs first, so that one `kubectl apply -f` finds them established when it comes to the SplitNetwork. */
@@ -28,6 +30,9 @@ export function manifests(options: ManifestOptions = {}): string {
   if (options.image !== undefined) text = text.replaceAll(defaultImage, options.image);
   if (options.pullPolicy !== undefined) {
     text = text.replaceAll('imagePullPolicy: IfNotPresent', `imagePullPolicy: ${options.pullPolicy}`);
+  }
+  if (options.imageKey !== undefined) {
+    text = text.replace("prometheus.io/scrape: 'true'", `checksum/image: ${options.imageKey}\n        $&`);
   }
   for (const document of parseAllDocuments(text)) {
     const [error] = document.errors;

@@ -16,6 +16,7 @@ conntrack:/usr/sbin/conntrack
 iproute2:/usr/sbin/ip
 ethtool:/usr/sbin/ethtool
 socat:/usr/bin/socat
+python3:/usr/bin/python3
 mmdebstrap:/usr/bin/mmdebstrap
 gcc:/usr/bin/gcc
 libc6-dev:/usr/include/stdlib.h

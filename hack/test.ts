@@ -32,8 +32,9 @@ const unit: readonly Step[] = [{ name: 'unit, golden and property tests', comman
 
 const e2e: readonly Step[] = [
   { name: 'images', command: ['node', 'hack/images/build.ts'], needed: true },
-  { name: 'embedded cluster', command: ['node', 'hack/cluster/up.ts', process.env['NODES'] ?? '2'], needed: true },
+  { name: 'embedded cluster', command: ['node', 'hack/cluster/up.ts'], needed: true },
   { name: 'images onto the nodes', command: ['node', 'hack/images/load.ts'], needed: true },
+  { name: 'smoke test of the cluster', command: ['node', 'hack/cluster/smoke.ts'] },
   { name: 'install', command: ['node', 'hack/install.ts'], needed: true },
   { name: 'rules in bare network namespaces', command: mocha('e2e/netns/**/*.test.ts') },
   { name: 'API client', command: mocha('e2e/kube/**/*.test.ts') },

@@ -26,8 +26,7 @@ export async function readNetwork(file: string | undefined, io: Io): Promise<Net
 function networkOf(name: string, spec: SplitNetworkSpec, source: string): Network {
   const parsed = poolOf(spec);
   if (parsed.kind === 'invalid') throw new CliError(`${source}: ${parsed.errors.map(formatPoolError).join('\n')}`);
-  // The same for every namespace and workload: admission promises it without asking anybody.
-  return { name, spec, pool: parsed.pool, maxContainers: Math.min(maxContainers(parsed.pool), spec.blockSize - 2) };
+  return { name, spec, pool: parsed.pool, maxContainers: maxContainers(parsed.pool) };
 }
 
 function specOf(value: unknown, source: string): SplitNetworkSpec {

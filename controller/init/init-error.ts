@@ -1,5 +1,6 @@
 /** Why `podsplit init` does not let the piece start: one sentence each, for the log and the container's message. */
 export const initErrorCodes = {
+  NotAPiece: "The wiring's volume is not there: this is no piece's network namespace.",
   InvalidWiring: 'The annotation podsplit.io/wiring does not read as podsplit writes it.',
   InvalidEnvironment: 'A flag or environment variable does not read.',
   PeerInterfaceMissing: 'There is no net1: Multus did not attach the Pod to the peer network.',

@@ -37,6 +37,13 @@ export interface InitOptions {
  * `InitError`; waiting never does.
  */
 export async function runInit(options: InitOptions, host: Host): Promise<string> {
+  // Closing the wrong network namespace, a node's for one, would cut it off: only a piece has this volume.
+  if ((await host.read(options.wiringFile)) === undefined) {
+    throw new InitError(
+      'NotAPiece',
+      `no file ${options.wiringFile}: podsplit init runs in the Pods that podsplit makes`,
+    );
+  }
   await load(closedTable, host);
   host.log('info', 'closed', { table: tableName });
   const { wiring, local } = await awaitWiring(options, host);
@@ -75,8 +82,7 @@ async function awaitWiring(options: InitOptions, host: Host): Promise<Wired> {
 
 /** What to do, or what is not there yet. */
 async function look(options: InitOptions, net1: Interface, host: Host): Promise<Wired | string> {
-  const text = await host.read(options.wiringFile);
-  if (text === undefined) return `the file ${options.wiringFile}`;
+  const text = (await host.read(options.wiringFile)) ?? '';
   // The volume shows an annotation that is not there as an empty file.
   if (text.trim() === '') return 'the annotation podsplit.io/wiring';
   const wiring = readWiring(text);

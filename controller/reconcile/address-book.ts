@@ -2,7 +2,6 @@ import {
   claim,
   findHeld,
   addressesOf,
-  isHeld,
   release,
   type ClaimResult,
   type Held,
@@ -12,15 +11,14 @@ import { claimOf, type PodRef } from '../addresses/block.ts';
 import { blockIndexAt, poolOf, type Pool } from '../addresses/pool.ts';
 import type { BlockStore } from '../addresses/store.ts';
 import type { WorkloadRef } from '../api/identity.ts';
-import { splitId } from '../api/identity.ts';
+import { splitId, workloadKey } from '../api/identity.ts';
 import { ownLabels } from '../api/names.ts';
 import type { AddressBlock, SplitNetwork } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { ApiError, isApiError } from '../kube/errors.ts';
 import { resources } from '../kube/resources.ts';
-import { parseWiring } from '../rules/wiring-json.ts';
 import type { PieceAddresses } from '../split/wire.ts';
-import { wiringText, type LivePod } from './piece-pod.ts';
+import { carriedEndpoint, type LivePod } from './piece-pod.ts';
 import type { Obstacle } from './wire.ts';
 import { claimKeys, type SplitKey, type World } from './world.ts';
 
@@ -42,6 +40,8 @@ export class AddressBook {
   private readonly client: KubeClient;
   private readonly world: World;
   private readonly store: BlockStore;
+  /** By workload: the claim that is being made. */
+  private readonly claiming = new Map<string, Promise<void>>();
 
   constructor(client: KubeClient, world: World) {
     this.client = client;
@@ -49,7 +49,27 @@ export class AddressBook {
     this.store = new ClusterBlockStore(client, world);
   }
 
-  async claim({ network, workload, pod, containers }: ClaimInput): Promise<Claimed> {
+  /**
+   * One claim of a workload after the other: its Pods take from the same block, and would only lose compare-and-swaps to
+   * each other. That no address is given twice does not depend on it.
+   */
+  async claim(input: ClaimInput): Promise<Claimed> {
+    const key = workloadKey(input.workload);
+    const before = this.claiming.get(key) ?? Promise.resolve();
+    const mine = before.then(() => this.claimNow(input));
+    const settled = mine.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.claiming.set(key, settled);
+    try {
+      return await mine;
+    } finally {
+      if (this.claiming.get(key) === settled) this.claiming.delete(key);
+    }
+  }
+
+  private async claimNow({ network, workload, pod, containers }: ClaimInput): Promise<Claimed> {
     const parsed = poolOf(network.spec);
     if (parsed.kind !== 'pool')
       return obstacle('NetworkNotReady', `SplitNetwork ${network.metadata.name} is not valid.`, 10_000);
@@ -68,22 +88,19 @@ export class AddressBook {
 
   /** As the caches have it: for what is shown and told, never for what is given out. */
   addressesOf(pod: LivePod): AddressesByContainer {
-    const found = this.heldFromCache(pod);
+    const found = this.heldIn(this.world.blocks.store.byIndex('split', `${pod.namespace}/${pod.split}`), pod);
     return found === undefined ? {} : Object.fromEntries(addressesOf(found.pool, found.held));
   }
 
-  /** Read live: may a piece of this Pod start on its addresses? */
-  async holds(pod: LivePod): Promise<boolean> {
-    const blocks = await this.store.list('', 'cached');
-    const carried = blocks.filter((block) => claimOf(block.spec, pod.uid) !== undefined);
-    for (const block of carried) {
-      const held = findHeld([block], pod.uid);
-      if (held !== undefined && (await isHeld(this.store, held))) return true;
-    }
-    // The cache may be behind this very claim.
-    const live = await this.client.list(resources.addressBlocks);
-    const held = findHeld(live.items, pod.uid, undefined);
-    return held !== undefined && held.claim.releasing !== true;
+  /** Read live: the addresses on which pieces of this Pod may start, undefined where its claim is gone or going. */
+  async held(pod: LivePod): Promise<AddressesByContainer | undefined> {
+    const { items } = await this.client.list(resources.addressBlocks, {
+      labelSelector: pod.workload === undefined ? undefined : `${ownLabels.workload}=${pod.workload}`,
+    });
+    const found = this.heldIn(items, pod);
+    return found === undefined || found.held.claim.releasing === true
+      ? undefined
+      : Object.fromEntries(addressesOf(found.pool, found.held));
   }
 
   /** True once nothing is held for the split Pod any more. */
@@ -98,16 +115,19 @@ export class AddressBook {
       network: block.spec.network,
       pod: found.pod,
     });
-    return result.kind === 'released' || result.kind === 'alive';
+    // `alive`: the cache is behind, or ahead; either way this Pod has to be looked at again.
+    return result.kind === 'released';
   }
 
-  private heldFromCache(pod: LivePod): { readonly held: Held; readonly pool: Pool } | undefined {
-    const blocks = this.world.blocks.store.byIndex('split', `${pod.namespace}/${pod.split}`);
-    const [first] = blocks;
-    const network = first === undefined ? undefined : this.world.networks.store.get(first.spec.network);
+  private heldIn(
+    blocks: readonly AddressBlock[],
+    pod: LivePod,
+  ): { readonly held: Held; readonly pool: Pool } | undefined {
+    const own = blocks.filter((block) => claimOf(block.spec, pod.uid) !== undefined);
+    const network = own[0] === undefined ? undefined : this.world.networks.store.get(own[0].spec.network);
     const parsed = network === undefined ? undefined : poolOf(network.spec);
     if (parsed?.kind !== 'pool') return undefined;
-    const held = findHeld(blocks, pod.uid, this.carriedBlock(pod, parsed.pool));
+    const held = findHeld(own, pod.uid, this.carriedBlock(pod, parsed.pool));
     return held === undefined ? undefined : { held, pool: parsed.pool };
   }
 
@@ -118,20 +138,10 @@ export class AddressBook {
     if (blocks.length < 2) return undefined;
     const { primary, siblings } = this.world.piecesOf(key);
     for (const piece of [primary, ...siblings]) {
-      const address = piece === undefined ? undefined : carriedAddress(piece);
+      const carried = piece === undefined ? undefined : carriedEndpoint(piece.raw);
+      const address = carried?.ipv4 ?? carried?.ipv6;
       if (address !== undefined) return blockIndexAt(pool, address);
     }
-    return undefined;
-  }
-}
-
-function carriedAddress(piece: LivePod): string | undefined {
-  const text = wiringText(piece);
-  if (text === undefined) return undefined;
-  try {
-    const { self } = parseWiring(text);
-    return self.ipv4 ?? self.ipv6;
-  } catch {
     return undefined;
   }
 }

@@ -1,6 +1,8 @@
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { initContainerName, ownAnnotations, ownLabels, readinessGate, schedulingGate } from '../api/names.ts';
 import { splitId } from '../api/identity.ts';
+import { parseWiring } from '../rules/wiring-json.ts';
+import type { Endpoint } from '../rules/wiring.ts';
 
 /** A Pod as the API server gives it: what is always there is not optional here. Made by `readPod` only. */
 export interface LivePod {
@@ -67,6 +69,17 @@ export function podIPs(pod: LivePod): readonly string[] {
 
 export function wiringText(pod: LivePod): string | undefined {
   return pod.raw.metadata?.annotations?.[ownAnnotations.wiring];
+}
+
+/** The net1 addresses that a piece was made with. */
+export function carriedEndpoint(pod: IPod): Endpoint | undefined {
+  const text = pod.metadata?.annotations?.[ownAnnotations.wiring];
+  if (text === undefined) return undefined;
+  try {
+    return parseWiring(text).self;
+  } catch {
+    return undefined;
+  }
 }
 
 /** SHA-256 of the wiring that the piece's init container proved loaded, from its termination message. */

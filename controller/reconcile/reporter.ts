@@ -141,7 +141,7 @@ function isTrouble(reason: string): boolean {
     'Ending',
     'PieceEnding',
     'ClaimReleasing',
-    'NetworkNotReady',
+    'NetworkPending',
   ].includes(reason);
 }
 

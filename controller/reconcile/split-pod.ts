@@ -5,11 +5,12 @@ import { resources } from '../kube/resources.ts';
 import { done, type Outcome } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
 import { formatWiring, wiringHash } from '../rules/wiring-json.ts';
+import { podIPAnnotations } from '../split/downward-api.ts';
 import type { Plan } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
 import { buildWirings } from '../split/wire.ts';
 import { nextStep, outdated, released, type Observed, type Step } from './lifecycle.ts';
-import { isGated, loadedRules, podIPs, wiringText, type LivePod } from './piece-pod.ts';
+import { carriedEndpoint, isGated, loadedRules, podIPs, wiringText, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
 import { poolRanges, wire, type Obstacle, type WiringDependencies } from './wire.ts';
 import type { SplitKey } from './world.ts';
@@ -189,8 +190,13 @@ export class SplitPodReconciler {
 
   private async lift(primary: LivePod, siblings: readonly LivePod[]): Promise<Outcome> {
     // The claim is read live, after the siblings were made and before any of them may start.
-    if (!(await this.deps.addresses.holds(primary))) return { kind: 'requeue', afterMs: 1000 };
+    const held = await this.deps.addresses.held(primary);
+    if (held === undefined) return { kind: 'requeue', afterMs: 1000 };
     for (const sibling of siblings) {
+      if (carriedEndpoint(sibling.raw)?.mac !== held[sibling.container]?.mac) {
+        await this.deletePod(sibling, 0);
+        continue;
+      }
       const body = {
         metadata: { uid: sibling.uid, resourceVersion: sibling.raw.metadata?.resourceVersion },
         spec: { schedulingGates: null },
@@ -207,14 +213,10 @@ export class SplitPodReconciler {
   ): Promise<void> {
     if (primary === undefined) return;
     const wasHeld = loadedRules(primary) === undefined;
-    const [podIP = ''] = podIPs(primary);
     for (const piece of [primary, ...siblings]) {
       const text = wirings.get(piece.container);
       if (text === undefined || text === wiringText(piece)) continue;
-      const facade =
-        piece.role === 'sibling'
-          ? { [ownAnnotations.podIP]: podIP, [ownAnnotations.podIPs]: podIPs(primary).join(',') }
-          : {};
+      const facade = piece.role === 'sibling' ? podIPAnnotations(podIPs(primary)) : {};
       const body = { metadata: { uid: piece.uid, annotations: { [ownAnnotations.wiring]: text, ...facade } } };
       await this.deps.client.patch(resources.pods, piece, { type: 'merge', body });
     }

@@ -3,6 +3,7 @@ import { nadName, siblingName, workloadKey } from '../api/identity.ts';
 import { networksAnnotation as networksKey, ownAnnotations, ownLabels, schedulingGate } from '../api/names.ts';
 import { formatRefusal } from '../api/refusal.ts';
 import type { SplitNetwork } from '../api/resources.ts';
+import { sameJson } from '../api/same-json.ts';
 import type { ApiError } from '../kube/errors.ts';
 import { isApiError } from '../kube/errors.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -14,7 +15,7 @@ import { siblingPod } from '../split/sibling.ts';
 import { split } from '../split/split.ts';
 import { buildWirings, networksAnnotation, withPrefixOf, type PieceAddresses } from '../split/wire.ts';
 import type { AddressBook } from './address-book.ts';
-import type { LivePod } from './piece-pod.ts';
+import { carriedEndpoint, type LivePod } from './piece-pod.ts';
 import { podSplitOf } from './podsplit-status.ts';
 import { workloadOf } from './workload-of.ts';
 import type { WorkloadObjects } from './workload-objects.ts';
@@ -69,7 +70,9 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   if (refused !== undefined) return { kind: 'obstacle', ...refused };
 
   // After the siblings were made: docs/decisions/0004-address-claims.md has why this order closes every race.
-  if (!(await addresses.holds(primary))) return obstacle('ClaimReleasing', 'The addresses are being released.', 1000);
+  if (!sameJson(await addresses.held(primary), claim.addresses)) {
+    return obstacle('ClaimReleasing', 'The addresses of this Pod are being released.', 1000);
+  }
   await liftPrimary(context, client);
   return { kind: 'wired' };
 }
@@ -133,7 +136,7 @@ function networkObstacle(name: string, network: SplitNetwork | undefined): Wired
   if (ready?.status === 'True') return undefined;
   const why = ready === undefined ? 'it was not looked at yet' : ready.message;
   return obstacle(
-    'NetworkNotReady',
+    ready === undefined ? 'NetworkPending' : 'NetworkNotReady',
     `SplitNetwork ${name} gives no addresses: ${why}`,
     ready === undefined ? 1000 : 10_000,
   );
@@ -203,7 +206,8 @@ async function createSiblings(context: PieceContext, deps: WiringDependencies): 
       options: deps.options,
     });
     const name = siblingName(primary.name, primary.uid, piece.name);
-    const outcome = await createSibling(primary, name, pod, deps.client);
+    const mac = context.addresses[piece.name]?.mac;
+    const outcome = await createSibling({ primary, name, mac }, pod, deps.client);
     if (outcome === 'created') created.push(name);
     if (typeof outcome === 'string') continue;
     for (const taken of created) await deleteQuietly(primary.namespace, taken, deps.client);
@@ -212,9 +216,15 @@ async function createSiblings(context: PieceContext, deps: WiringDependencies): 
   return undefined;
 }
 
+interface SiblingRef {
+  readonly primary: LivePod;
+  readonly name: string;
+  /** Of the claim: what a sibling that is there already must carry. */
+  readonly mac: string | undefined;
+}
+
 async function createSibling(
-  primary: LivePod,
-  name: string,
+  sibling: SiblingRef,
   pod: object,
   client: KubeClient,
 ): Promise<'created' | 'there' | Obstacle> {
@@ -222,21 +232,24 @@ async function createSibling(
     await client.create(resources.pods, pod as Pod);
     return 'created';
   } catch (error) {
-    if (isApiError(error, 'AlreadyExists', 'Conflict')) return existing(primary, name, client);
+    if (isApiError(error, 'AlreadyExists', 'Conflict')) return existing(sibling, client);
     if (isApiError(error, 'Forbidden', 'Invalid', 'BadRequest')) return refusedSibling(error);
     throw error;
   }
 }
 
-/** A name that is taken is a success only if the Pod is ours and stays. */
-async function existing(primary: LivePod, name: string, client: KubeClient): Promise<'there' | Obstacle> {
+/** A name that is taken is a success only if the Pod is ours, has the addresses of the claim, and stays. */
+async function existing({ primary, name, mac }: SiblingRef, client: KubeClient): Promise<'there' | Obstacle> {
   const found = await client.get(resources.pods, { namespace: primary.namespace, name });
   const ours =
     found.metadata.ownerReferences?.some((owner) => owner.uid === primary.uid) === true &&
     found.metadata.labels?.[ownLabels.split] === primary.split;
   if (!ours)
     return { reason: 'NameTaken', message: `A Pod named ${name} is not podsplit's: delete it.`, retryMs: 5000 };
-  if (found.metadata.deletionTimestamp === undefined) return 'there';
+  const stays = found.metadata.deletionTimestamp === undefined;
+  if (stays && mac !== undefined && carriedEndpoint(found)?.mac === mac) return 'there';
+  // Of an earlier claim, whose answer was lost: it is gated, and nothing of it runs.
+  if (stays) await deleteQuietly(primary.namespace, name, client);
   return { reason: 'PieceEnding', message: `The earlier piece ${name} is still ending.`, retryMs: 1000 };
 }
 

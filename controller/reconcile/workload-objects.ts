@@ -65,7 +65,7 @@ export class WorkloadObjects {
       labels: [pod.labels, ...others.map((other) => other.pod.labels)],
     };
     try {
-      await this.apply(state);
+      await this.apply(state, false);
       return undefined;
     } catch (error) {
       if (!isApiError(error, 'NotFound', 'MethodNotAllowed')) throw error;
@@ -84,12 +84,9 @@ export class WorkloadObjects {
     const workload = this.workloadOf(first.pod);
     const network = this.deps.world.networks.store.get(first.plan.network);
     if (workload === undefined || network === undefined) return done;
-    await this.apply({
-      workload,
-      network,
-      plans: pods.map((pod) => pod.plan),
-      labels: pods.map((pod) => pod.pod.labels),
-    });
+    const plans = pods.map((pod) => pod.plan);
+    const labels = pods.map((pod) => pod.pod.labels);
+    await this.apply({ workload, network, plans, labels }, true);
     return done;
   }
 
@@ -105,14 +102,15 @@ export class WorkloadObjects {
     return found === undefined ? undefined : { ...found.spec.workload, namespace: pod.namespace };
   }
 
-  private async apply(state: WorkloadState): Promise<void> {
-    await this.applyNad(state);
+  /** @param wired whether there are Pods that had all of it before: what is missing now was deleted by somebody. */
+  private async apply(state: WorkloadState, wired: boolean): Promise<void> {
+    await this.applyNad(state, wired);
     await this.applyPolicies(state);
     if (await this.hasMultiNetworkPolicies()) await this.applyMultiPolicies(state);
   }
 
-  private async applyNad({ workload, network }: WorkloadState): Promise<void> {
-    const { client, events, world } = this.deps;
+  private async applyNad({ workload, network }: WorkloadState, wired: boolean): Promise<void> {
+    const { client, world } = this.deps;
     const wanted = networkAttachmentDefinition({
       workload,
       network: { name: network.metadata.name, spec: network.spec },
@@ -124,7 +122,8 @@ export class WorkloadObjects {
     if (cached !== undefined && nadDifferences(cached, wanted).length === 0) return;
     const actual = await this.live(resources.networkAttachmentDefinitions, namespace, name);
     if (actual === undefined) {
-      await createOrFind(client, resources.networkAttachmentDefinitions, wanted);
+      const made = await createOrFind(client, resources.networkAttachmentDefinitions, wanted);
+      if (wired && made !== undefined) this.sayRepaired(workload, made, 'It had been deleted and is made again.');
       return;
     }
     const differences = nadDifferences(actual, wanted);
@@ -134,11 +133,18 @@ export class WorkloadObjects {
       spec: wanted.spec,
     };
     await client.patch(resources.networkAttachmentDefinitions, { namespace, name }, { type: 'merge', body });
-    events.event(
-      { apiVersion: wanted.apiVersion, kind: wanted.kind, namespace, name, uid: actual.metadata.uid },
+    const verbs = differences.length === 1 ? 'is' : 'are';
+    this.sayRepaired(workload, actual, `${differences.join(', ')} had been changed and ${verbs} set right again.`);
+  }
+
+  private sayRepaired(workload: WorkloadRef, nad: KubeObject, what: string): void {
+    const { apiVersion, kind } = resources.networkAttachmentDefinitions;
+    const { namespace } = workload;
+    this.deps.events.event(
+      { apiVersion, kind, namespace, name: nad.metadata.name, uid: nad.metadata.uid },
       'Warning',
       'NetworkRepaired',
-      `${differences.join(', ')} had been changed and ${differences.length === 1 ? 'is' : 'are'} set right again. podsplit generates this network; delete the annotation podsplit.io/mode of ${workload.kind} ${workload.name} to be rid of it.`,
+      `${what} podsplit generates this network; delete the annotation podsplit.io/mode of ${workload.kind} ${workload.name} to be rid of it.`,
     );
   }
 
@@ -261,11 +267,12 @@ async function createOrFind<T extends KubeObject>(
   client: KubeClient,
   resource: Resource<T>,
   object: NoInfer<T>,
-): Promise<void> {
+): Promise<T | undefined> {
   try {
-    await client.create(resource, object);
+    return await client.create(resource, object);
   } catch (error) {
     if (!isApiError(error, 'AlreadyExists')) throw error;
+    return undefined;
   }
 }
 

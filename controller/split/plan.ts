@@ -70,7 +70,7 @@ export interface SplitOptions {
   /** The image of the init container, as the cluster pulls it. */
   readonly image: string;
   readonly imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
-  /** Usable addresses in a block of the default SplitNetwork: no Pod can have more containers. */
+  /** `maxContainers` of the default SplitNetwork's pool: no Pod can have more. */
   readonly maxContainers: number;
   /** Names of ReadWriteOncePod claims in the Pod's namespace, where the caller knows them. */
   readonly readWriteOncePodClaims?: ReadonlySet<string>;

@@ -45,6 +45,8 @@ class InitRun {
       process.execPath,
       program,
     ];
+    // The kubelet mounts the volume before the container starts; an annotation that is not there is an empty file.
+    this.annotate('');
     const files = ['--wiring', join(this.#directory, 'wiring.json'), '--termination-log', this.#message];
     const { promise, resolve } = Promise.withResolvers<number | null>();
     this.exit = promise;
