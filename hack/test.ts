@@ -31,6 +31,7 @@ function mocha(spec: string): readonly string[] {
 const unit: readonly Step[] = [{ name: 'unit, golden and property tests', command: ['mocha'] }];
 
 const e2e: readonly Step[] = [
+  { name: 'bundles', command: ['node', 'hack/build.ts'], needed: true },
   { name: 'images', command: ['node', 'hack/images/build.ts'], needed: true },
   { name: 'embedded cluster', command: ['node', 'hack/cluster/up.ts'], needed: true },
   { name: 'images onto the nodes', command: ['node', 'hack/images/load.ts'], needed: true },

@@ -42,8 +42,9 @@ function removals(annotations: Readonly<Record<string, string>> | undefined): Re
   return Object.fromEntries(keys.map((key) => [key, null]));
 }
 
-function unannotate(item: Item): void {
-  if (item.metadata.ownerReferences?.some((owner) => owner.controller === true) === true) return;
+/** Says whether there was something to remove. */
+function unannotate(item: Item): boolean {
+  if (item.metadata.ownerReferences?.some((owner) => owner.controller === true) === true) return false;
   const own = removals(item.metadata.annotations);
   const template = removals((item.spec?.template ?? item.spec?.jobTemplate?.spec?.template)?.metadata?.annotations);
   // A Job that was made cannot change its template; it ends by itself, or its Pods are deleted below.
@@ -54,11 +55,12 @@ function unannotate(item: Item): void {
       : item.kind === 'CronJob'
         ? { spec: { jobTemplate: { spec: { template: templatePatch } } } }
         : { spec: { template: templatePatch } };
-  if (Object.keys(own).length === 0 && Object.keys(spec).length === 0) return;
+  if (Object.keys(own).length === 0 && Object.keys(spec).length === 0) return false;
   const { name, namespace = '' } = item.metadata;
   console.log(`  ${item.kind} ${namespace}/${name}: annotations removed, rolls out whole Pods`);
   const patch = JSON.stringify({ metadata: { annotations: own }, ...spec });
   kubectl(['-n', namespace, 'patch', item.kind.toLowerCase(), name, '--type=merge', '-p', patch]);
+  return true;
 }
 
 function splitPods(): readonly Item[] {
@@ -88,12 +90,12 @@ export function uninstall(deleteBarePods: boolean): void {
   tryKubectl(['delete', 'mutatingwebhookconfiguration', 'podsplit', '--ignore-not-found']);
 
   console.log('2. Split Pods become whole');
-  for (const kind of workloadKinds) list([kind, '-A']).forEach(unannotate);
+  const changed = workloadKinds.flatMap((kind) => list([kind, '-A'])).filter(unannotate);
   for (const pod of bare) {
     kubectl(['-n', pod.metadata.namespace ?? '', 'delete', 'pod', pod.metadata.name, '--wait=false']);
   }
   // What a rollout does not replace: StatefulSets and DaemonSets with OnDelete, bare ReplicaSets, running Jobs.
-  waitUntil('rollouts', () => rolledOut(), 120);
+  changed.filter((item) => rolling.includes(item.kind)).forEach(awaitRollout);
   for (const pod of list(['pods', '-A', '-l', 'podsplit.io/role=primary'])) {
     tryKubectl(['-n', pod.metadata.namespace ?? '', 'delete', 'pod', pod.metadata.name, '--wait=false']);
   }
@@ -107,21 +109,14 @@ export function uninstall(deleteBarePods: boolean): void {
   waitUntil('the namespace is gone', () => tryKubectl(['get', 'namespace', 'podsplit-system']) === undefined, 60);
 }
 
-/** Deployments finish by themselves; for the others only the delete below makes sure. */
-function rolledOut(): boolean {
-  const output = tryKubectl(['get', 'deployments', '-A', '-o', 'json']);
-  if (output === undefined) return true;
-  const { items } = JSON.parse(output) as {
-    readonly items: readonly {
-      readonly metadata: { readonly generation?: number };
-      readonly spec: { readonly replicas?: number };
-      readonly status?: { readonly observedGeneration?: number; readonly updatedReplicas?: number };
-    }[];
-  };
-  return items.every(
-    ({ metadata, spec, status }) =>
-      status?.observedGeneration === metadata.generation && (status?.updatedReplicas ?? 0) >= (spec.replicas ?? 1),
-  );
+/** Kinds that replace their Pods by themselves, one after the other. */
+const rolling: readonly string[] = ['Deployment', 'StatefulSet', 'DaemonSet'];
+
+/** One that was sick before, or waits for somebody to delete its Pods (OnDelete), is passed over: they are deleted next. */
+function awaitRollout({ kind, metadata: { name, namespace = '' } }: Item): void {
+  const status = ['-n', namespace, 'rollout', 'status', `${kind.toLowerCase()}/${name}`, '--timeout=180s'];
+  if (tryKubectl(status) === undefined)
+    console.log(`  ${kind} ${namespace}/${name} did not finish its rollout: going on`);
 }
 
 function generated(): readonly Item[] {
