@@ -25,6 +25,10 @@ interface SplitNetwork extends KubeObject {
   readonly status?: { readonly conditions?: readonly Condition[] };
 }
 
+interface ResourceQuota extends KubeObject {
+  readonly status?: { readonly used?: Readonly<Record<string, string>> };
+}
+
 describe('bad input, found after admission', () => {
   let namespace: TestNamespace;
   let quota: TestNamespace;
@@ -43,13 +47,14 @@ describe('bad input, found after admission', () => {
     const limit = {
       apiVersion: 'v1',
       kind: 'ResourceQuota',
-      metadata: { name: 'pods' },
-      spec: { hard: { pods: '2' } },
+      metadata: { name: 'cpu' },
+      spec: { hard: { 'requests.cpu': '200m' } },
     };
     await quota.apply(agentProgram, limit);
     // A quota admits nothing before it has counted.
     await eventually('the quota counts', async () => {
-      expect(await quota.kubectl(['get', 'resourcequota', 'pods', '-o', 'jsonpath={.status.hard.pods}'])).to.equal('2');
+      const { status } = await quota.get<ResourceQuota>('resourcequota', 'cpu');
+      expect(status?.used).to.deep.equal({ 'requests.cpu': '0' });
     });
     const claim = {
       apiVersion: 'v1',
@@ -66,9 +71,7 @@ describe('bad input, found after admission', () => {
         barePod('first', pair, on(small)),
         barePod('claimed', withClaim('alone'), splitMode),
       ),
-      quota.apply(
-        barePod('pod', agents({ app: listener(7001), helper: listener(7002), third: listener(7003) }), splitMode),
-      ),
+      quota.apply(barePod('pod', hungryThird(), splitMode)),
     ]);
   });
 
@@ -84,10 +87,8 @@ describe('bad input, found after admission', () => {
     expect((await eventOf(namespace, 'NotSplit', 'Pod', 'single')).message).to.contain('one container');
   });
 
-  it('a SplitNetwork that is not there, until it is', async () => {
+  it('a SplitNetwork that is not there', async () => {
     expect(await waits(namespace, 'late', 'NetworkNotFound')).to.contain(`There is no SplitNetwork ${late}`);
-    await namespace.apply(splitNetwork(late, { ipv4: '203.0.113.0/24', ipv6: 'fd5e:9b1c:47d2:e2e::/64' }));
-    await readySplitPods(namespace, 'late', 1, pieces);
   });
 
   for (const [index, what] of [
@@ -111,23 +112,32 @@ describe('bad input, found after admission', () => {
     expect(await waits(namespace, 'overlapping', 'NetworkNotReady')).to.contain(' overlaps ');
   });
 
-  it('a pool that is exhausted, until a block is freed', async () => {
+  it('a pool that is exhausted', async () => {
     await readySplitPods(namespace, 'first', 1, pieces);
     await namespace.apply(barePod('second', pair, on(small)));
     expect(await waits(namespace, 'second', 'AddressesExhausted')).to.contain(`of SplitNetwork ${small} are held`);
     expect(condition(await namespace.get<SplitNetwork>('splitnetwork', small), 'Ready')?.reason).to.equal('Exhausted');
-    await namespace.kubectl(['delete', 'pod', 'first', '--wait=false']);
-    await readySplitPods(namespace, 'second', 1, pieces);
   });
 
   it('a ReadWriteOncePod claim that two pieces would mount', async () => {
     expect(await waits(namespace, 'claimed', 'SharedReadWriteOncePod')).to.contain('ReadWriteOncePod');
   });
 
-  it('a quota that admits some of the pieces: none is left, until it admits all', async () => {
-    expect(await waits(quota, 'pod', 'PieceRefused')).to.contain('exceeded quota: pods');
-    await quota.kubectl(['patch', 'resourcequota', 'pods', '--type=merge', '-p', '{"spec":{"hard":{"pods":"3"}}}']);
-    await readySplitPods(quota, 'pod', 1, ['app', 'helper', 'third']);
+  it('a quota that admits some of the pieces: none is left', async () => {
+    expect(await waits(quota, 'pod', 'PieceRefused')).to.contain('exceeded quota: cpu');
+  });
+
+  it('goes on by itself once the network is there, a block is freed, the quota is raised', async () => {
+    await Promise.all([
+      namespace.apply(splitNetwork(late, { ipv4: '203.0.113.0/24', ipv6: 'fd5e:9b1c:47d2:e2e::/64' })),
+      namespace.kubectl(['delete', 'pod', 'first', '--wait=false']),
+      quota.kubectl(['patch', 'resourcequota', 'cpu', '--type=merge', '-p', '{"spec":{"hard":{"requests.cpu":"1"}}}']),
+    ]);
+    await Promise.all([
+      readySplitPods(namespace, 'late', 1, pieces),
+      readySplitPods(namespace, 'second', 1, pieces),
+      readySplitPods(quota, 'pod', 1, ['app', 'helper', 'third']),
+    ]);
   });
 
   it('leaves no claim of a Pod that waits behind', async () => {
@@ -142,6 +152,13 @@ describe('bad input, found after admission', () => {
     await invariantsHold();
   });
 });
+
+/** What the quota has room for, but for the last: by itself too much, whatever the quota has counted so far. */
+function hungryThird(): object {
+  const spec = agents({ app: listener(7001), helper: listener(7002), third: listener(7003) });
+  const resources = { requests: { cpu: '250m', memory: '16Mi' } };
+  return { ...spec, containers: spec.containers.map((one) => (one.name === 'third' ? { ...one, resources } : one)) };
+}
 
 /** Gated, with the reason in its condition and an Event, and without a single sibling. Returns the message. */
 async function waits(namespace: TestNamespace, name: string, reason: string): Promise<string> {
