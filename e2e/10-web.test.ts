@@ -49,7 +49,7 @@ describe('a Deployment of real programs', () => {
     ]);
   });
 
-  after(() => namespace.delete());
+  after(() => TestNamespace.deleteAll());
 
   for (const trial of trials) {
     it(`before: ${trial.what}: ${says(trial, 'whole')}`, () => tryIt(trial, 'whole'));

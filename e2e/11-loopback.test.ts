@@ -70,7 +70,7 @@ describe('loopback between pieces', () => {
     await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']);
   });
 
-  after(() => namespace.delete());
+  after(() => TestNamespace.deleteAll());
 
   it('in one Pod: every listener is reached by every container, declared or not', async () => {
     const [whole] = await splitPods(namespace, 'whole');

@@ -68,7 +68,7 @@ describe('the life of split Pods', () => {
     );
   });
 
-  after(() => namespace.delete());
+  after(() => TestNamespace.deleteAll());
 
   it('starts for a Deployment, a StatefulSet, a DaemonSet and a bare Pod', async () => {
     const nodes = await listAll<Pod>(['nodes']);
@@ -89,7 +89,10 @@ describe('the life of split Pods', () => {
       return found;
     });
     expect(ended?.status.phase).to.equal('Succeeded');
-    expect(await namespace.kubectl(['logs', ended!.metadata.name])).to.equal('helper 127.0.0.1');
+    expect(await namespace.kubectl(['logs', ended!.metadata.name])).to.match(/^helper 127\.0\.0\.1$/m);
+    // Its template is immutable: the answer says what can be done, and not only that.
+    const annotated = await namespace.try(['annotate', 'job', 'job', 'podsplit.io/flows=none']);
+    expect(annotated.output).to.contain('(RunningJob)');
     await namespace.kubectl(['delete', 'job', 'job', '--wait=false']);
     await eventually('its claim is gone', async () => {
       const claims = (await blocks()).flatMap(({ spec }) => spec.claims);

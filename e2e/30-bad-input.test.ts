@@ -154,7 +154,7 @@ describe('bad input, refused at admission', () => {
     await namespace.apply(agentProgram, workload('Deployment', 'web', pair, { replicas: 0 }));
   });
 
-  after(() => Promise.all([namespace.delete(), restricted.delete()]));
+  after(() => TestNamespace.deleteAll());
 
   for (const { what, annotations, code, path } of badAnnotations) {
     it(`kubectl annotate with ${what}: ${code}`, async () => {

@@ -76,7 +76,7 @@ describe('bad input, found after admission', () => {
   });
 
   after(async () => {
-    await Promise.all([namespace.delete(), quota.delete()]);
+    await TestNamespace.deleteAll();
     await kubectl(['delete', 'splitnetwork', '--ignore-not-found', '--wait=false', late, small, ...overlapping]);
   });
 

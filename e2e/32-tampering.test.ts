@@ -243,7 +243,7 @@ describe('tampering with split Pods', () => {
     };
   });
 
-  after(() => namespace.delete());
+  after(() => TestNamespace.deleteAll());
 
   it('the user may otherwise make Pods and networks, and annotate for a split', async () => {
     for (const object of [podWith({}), podWith({ annotations: splitMode }, pair), nad('mine', bridgeConfig('mine'))]) {

@@ -22,7 +22,7 @@ describe('without a controller', () => {
   });
 
   after(async () => {
-    await namespace.delete();
+    await TestNamespace.deleteAll();
     await startController();
   });
 

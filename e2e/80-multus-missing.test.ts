@@ -27,7 +27,7 @@ describe("without Multus' CRD", () => {
 
   after(async () => {
     await restore();
-    await namespace.delete();
+    await TestNamespace.deleteAll();
   });
 
   it('a Pod waits, and says what is missing', async () => {

@@ -51,7 +51,7 @@ describe('uninstall', () => {
   });
 
   after(async () => {
-    await namespace.delete();
+    await TestNamespace.deleteAll();
     await run('install.ts');
   });
 

@@ -17,6 +17,7 @@ export async function listAll<T>(args: readonly string[]): Promise<readonly T[]>
 
 /** A namespace of the suite's own, and kubectl in it. */
 export class TestNamespace {
+  private static readonly open = new Set<TestNamespace>();
   readonly name: string;
 
   private constructor(name: string) {
@@ -33,6 +34,7 @@ export class TestNamespace {
     };
     await kubectl(['create', '-f', '-'], JSON.stringify(manifest));
     const namespace = new TestNamespace(name);
+    TestNamespace.open.add(namespace);
     // Pods are refused as long as it is not there.
     await namespace.kubectl(['wait', '--for=create', 'serviceaccount/default', '--timeout=30s']);
     return namespace;
@@ -72,9 +74,14 @@ export class TestNamespace {
     return this.try(['exec', pod, '-c', container, '--', ...argv]);
   }
 
-  /** Does not wait: the suite that comes next has work to do meanwhile. */
   async delete(): Promise<void> {
     await kubectl(['delete', 'namespace', this.name, '--wait=false', '--ignore-not-found']);
+    TestNamespace.open.delete(this);
+  }
+
+  /** However far a suite came. Does not wait: the suite that comes next has work to do meanwhile. */
+  static async deleteAll(): Promise<void> {
+    await Promise.all([...TestNamespace.open].map((namespace) => namespace.delete()));
   }
 }
 
