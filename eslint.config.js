@@ -65,9 +65,15 @@ export default tseslint.config(
       'no-restricted-imports': [
         'error',
         {
-          paths: [...effects.flatMap((name) => [name, `node:${name}`]), '@kubernetes/client-node', 'pino', 'prom-client'].map(
-            (name) => ({ name, message: 'The pure core has no clients, clocks, files or sockets: pass the data in.' }),
-          ),
+          paths: [
+            ...effects.flatMap((name) => [name, `node:${name}`]),
+            '@kubernetes/client-node',
+            'pino',
+            'prom-client',
+          ].map((name) => ({
+            name,
+            message: 'The pure core has no clients, clocks, files or sockets: pass the data in.',
+          })),
           patterns: [
             {
               group: ['**/kube/**', '**/admission/**', '**/reconcile/**', '**/agent/**', '**/cli/**'],
@@ -78,10 +84,12 @@ export default tseslint.config(
       ],
       'no-restricted-globals': [
         'error',
-        ...['fetch', 'process', 'setTimeout', 'setInterval', 'setImmediate', 'performance', 'WebSocket'].map((name) => ({
-          name,
-          message: 'The pure core has no clients, clocks, files or sockets: pass the data in.',
-        })),
+        ...['fetch', 'process', 'setTimeout', 'setInterval', 'setImmediate', 'performance', 'WebSocket'].map(
+          (name) => ({
+            name,
+            message: 'The pure core has no clients, clocks, files or sockets: pass the data in.',
+          }),
+        ),
       ],
       'no-restricted-properties': [
         'error',

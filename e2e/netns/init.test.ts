@@ -20,6 +20,8 @@ function confined(capabilities: string): readonly string[] {
 interface Surroundings {
   readonly hostIPs?: string;
   readonly capabilities?: string;
+  /** Whether the volume of the wiring is mounted: in a piece it always is. */
+  readonly volume?: boolean;
 }
 
 /** One run of `podsplit init` in a piece, its files as the kubelet makes them. */
@@ -33,7 +35,7 @@ class InitRun {
 
   constructor(
     namespace: Namespace,
-    { hostIPs = `${node.ipv4},${node.ipv6}`, capabilities = ',+net_admin' }: Surroundings,
+    { hostIPs = `${node.ipv4},${node.ipv6}`, capabilities = ',+net_admin', volume = true }: Surroundings,
   ) {
     const environment = ['env', `HOST_IPS=${hostIPs}`];
     const command = [
@@ -46,7 +48,7 @@ class InitRun {
       program,
     ];
     // The kubelet mounts the volume before the container starts; an annotation that is not there is an empty file.
-    this.annotate('');
+    if (volume) this.annotate('');
     const files = ['--wiring', join(this.#directory, 'wiring.json'), '--termination-log', this.#message];
     const { promise, resolve } = Promise.withResolvers<number | null>();
     this.exit = promise;
@@ -100,7 +102,7 @@ describe('podsplit init', function () {
   let lab: Lab;
   const runs: InitRun[] = [];
 
-  function start(piece: PieceName | 'other', surroundings: Surroundings = {}): InitRun {
+  function start(piece: PieceName | 'other' | 'node', surroundings: Surroundings = {}): InitRun {
     const run = new InitRun(lab[piece], surroundings);
     runs.push(run);
     return run;
@@ -124,7 +126,7 @@ describe('podsplit init', function () {
 
   it('is closed while it waits, tells what it waits for, then opens what the wiring says', async () => {
     const init = start('cache');
-    await init.logs('waiting for the file');
+    await init.logs('waiting for the annotation');
     for (const host of ['198.18.0.3', '10.77.0.3', 'fd77::3']) {
       const caller = host.startsWith('198') ? lab.web : lab.node;
       expect(await caller.call({ proto: 'tcp', host, port: 7000, timeout: 0.2 }), host).to.deep.equal({
@@ -134,8 +136,6 @@ describe('podsplit init', function () {
     expect(await lab.cache.call({ proto: 'tcp', host: '192.0.2.9', port: 80, timeout: 0.2 })).to.have.property('error');
     expect(await lab.cache.call({ proto: 'tcp', host: '127.0.0.1', port: 7000 })).to.have.property('server', 'cache');
 
-    init.annotate('');
-    await init.logs('waiting for the annotation');
     init.annotate(formatWiring(wiringOf('cache', { release: 'hold' })));
     await init.logs('waiting for the release');
     const earlier = wiringOf('cache').self;
@@ -170,9 +170,18 @@ describe('podsplit init', function () {
     expect(seen[1]).to.equal(seen[0]);
   });
 
+  it("touches no network namespace that is not a piece's, and says so: NotAPiece", async () => {
+    const tables = (): string => lab.node.run(['nft', 'list', 'tables']);
+    const before = tables();
+    const init = start('node', { volume: false });
+    expect(await init.exit, init.logged.join('\n')).to.equal(1);
+    expect(init.message()).to.match(/^NotAPiece: no file /);
+    expect(tables()).to.equal(before);
+  });
+
   it('ends at SIGTERM, at once', async () => {
     const init = start('web');
-    await init.logs('waiting for the file');
+    await init.logs('waiting for the annotation');
     init.signal('SIGTERM');
     expect(await init.exit).to.equal(143);
   });
