@@ -10,6 +10,7 @@ import {
   readinessGate,
   schedulingGate,
 } from '../api/names.ts';
+import { isReservedKey } from '../api/keys.ts';
 import { pieceMultiNetworkPolicies } from '../policies/multi-network-policy.ts';
 import { networkAttachmentDefinition } from '../policies/nad.ts';
 import { pieceNetworkPolicies } from '../policies/network-policy.ts';
@@ -136,8 +137,9 @@ function wiredPrimary(cut: IPod, plan: Plan, key: string, { wiring, networks }: 
         [ownLabels.workload]: key,
       },
       annotations: {
-        // What was removed is in the siblings: nobody here would read it.
-        ...pickEntries(annotationsOf(cut), (annotation) => annotation !== ownAnnotations.removed),
+        // What was removed is in the siblings; and what the user asked for is done: a cluster with podsplit would take the
+        // annotations for the wish to split the primary again.
+        ...pickEntries(annotationsOf(cut), (annotation) => !isReservedKey(annotation)),
         [networksKey]: networks,
         [ownAnnotations.wiring]: wiring,
       },

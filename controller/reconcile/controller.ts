@@ -8,7 +8,7 @@ import type { Logger } from '../observability/log.ts';
 import { queueHooks, reflectorHooks, workerHooks, type Metrics } from '../observability/metrics.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import { AddressBook } from './address-book.ts';
-import { readPod, splitKey } from './piece-pod.ts';
+import { isGated, readPod, splitKey } from './piece-pod.ts';
 import { Reporter } from './reporter.ts';
 import { SplitNetworkReconciler } from './split-network.ts';
 import { SplitPodReconciler } from './split-pod.ts';
@@ -102,13 +102,15 @@ export class Controller {
     world.podSplits.onChange(({ object }) => {
       this.splits.add(`${object.metadata.namespace ?? ''}/${splitId(object.spec.pod.uid)}`);
     });
-    world.blocks.onChange(({ object }) => {
+    world.blocks.onChange(({ kind, object }) => {
       for (const key of claimKeys(object)) this.splits.add(key);
       this.networks.add(object.spec.network);
+      if (kind === 'deleted') this.wakeGated();
     });
     world.networks.onChange(({ object }) => {
       for (const network of world.networks.store.list()) this.networks.add(network.metadata.name);
       this.networks.add(object.metadata.name);
+      this.wakeGated();
     });
     world.nads.onChange(({ object }) => {
       for (const key of workloadIndex(object)) this.workloads.add(key);
@@ -118,6 +120,14 @@ export class Controller {
       const others = own.length > 0 ? own : this.workloadsIn(object.metadata.namespace ?? '');
       for (const key of others) this.workloads.add(key);
     });
+  }
+
+  /** Pods that wait for addresses or for their SplitNetwork need not wait for their next try. */
+  private wakeGated(): void {
+    for (const object of this.world.pods.store.list()) {
+      const pod = readPod(object);
+      if (pod?.role === 'primary' && isGated(pod)) this.splits.add(splitKey(pod));
+    }
   }
 
   private workloadsIn(namespace: string): readonly string[] {

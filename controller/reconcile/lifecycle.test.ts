@@ -24,6 +24,11 @@ interface PodFacts {
   readonly grace?: number;
 }
 
+function ownersOf(role: 'primary' | 'sibling', facts: PodFacts) {
+  const owner = { apiVersion: 'v1', kind: 'Owner', name: 'owner', uid: 'owner', controller: true };
+  return role === 'sibling' || facts.owned === true ? [owner] : [];
+}
+
 function pod(role: 'primary' | 'sibling', container: string, facts: PodFacts = {}): LivePod {
   const raw: IPod = {
     apiVersion: 'v1',
@@ -35,12 +40,11 @@ function pod(role: 'primary' | 'sibling', container: string, facts: PodFacts = {
       labels: { 'podsplit.io/role': role, 'podsplit.io/container': container, 'podsplit.io/split': splitId(uid) },
       annotations: facts.wiring === undefined ? {} : { 'podsplit.io/wiring': facts.wiring },
       ...(facts.deletingAt === undefined ? {} : { deletionTimestamp: facts.deletingAt }),
-      ...(facts.owned === true
-        ? { ownerReferences: [{ apiVersion: 'apps/v1', kind: 'ReplicaSet', name: 'web', uid: 'rs', controller: true }] }
-        : {}),
+      ownerReferences: ownersOf(role, facts),
     },
     spec: {
       containers: [{ name: container }],
+      ...(role === 'primary' ? { readinessGates: [{ conditionType: 'podsplit.io/pieces-ready' }] } : {}),
       restartPolicy: facts.restartPolicy ?? 'Always',
       initContainers: [{ name: 'podsplit-init' }, ...(facts.ownInit === true ? [{ name: 'migrate' }] : [])],
       ...(facts.gated === true ? { schedulingGates: [{ name: 'podsplit.io/network' }] } : {}),
@@ -264,5 +268,18 @@ describe('outdated', () => {
   it('is not one that loaded its own, or is still waiting', () => {
     expect(outdated([pod('primary', 'web', { wiring: 'new', loaded: 'hash of new' })], hash)).to.equal(false);
     expect(outdated([pod('primary', 'web', { wiring: 'new' })], hash)).to.equal(false);
+  });
+});
+
+describe('readPod', () => {
+  const without = (pod: LivePod, field: 'readinessGates' | 'ownerReferences'): IPod => ({
+    ...pod.raw,
+    metadata: { ...pod.raw.metadata, ...(field === 'ownerReferences' ? { ownerReferences: [] } : {}) },
+    spec: { ...pod.raw.spec!, ...(field === 'readinessGates' ? { readinessGates: [] } : {}) },
+  });
+
+  it('passes over pieces that were printed offline: nobody may end them as strays', () => {
+    expect(readPod(without(pod('primary', 'web'), 'readinessGates'))).to.equal(undefined);
+    expect(readPod(without(pod('sibling', 'cache'), 'ownerReferences'))).to.equal(undefined);
   });
 });

@@ -19,16 +19,30 @@ export interface LivePod {
   readonly raw: IPod;
 }
 
-/** What podsplit's label selector lets through, or undefined for a Pod that only carries a forged label. */
+/**
+ * What podsplit's label selector lets through; undefined for a Pod that no webhook cut and no controller made. Pieces that
+ * `kubectl podsplit split` printed and somebody applied carry the labels too: they live without a controller.
+ */
 export function readPod(raw: IPod): LivePod | undefined {
   const { name, namespace, uid, labels = {} } = raw.metadata ?? {};
   const role = labels[ownLabels.role];
   const container = labels[ownLabels.container] ?? raw.spec?.containers[0]?.name;
   if (name === undefined || namespace === undefined || uid === undefined || container === undefined) return undefined;
   if (role !== 'primary' && role !== 'sibling' && role !== 'whole') return undefined;
+  if (role === 'primary' && !wasCut(raw)) return undefined;
+  if (role === 'sibling' && !isOwned(raw)) return undefined;
   const split = role === 'sibling' ? labels[ownLabels.split] : splitId(uid);
   if (split === undefined) return undefined;
   return { namespace, name, uid, role, split, container, workload: labels[ownLabels.workload], labels, raw };
+}
+
+/** Readiness gates never change after a Pod was made. */
+function wasCut(raw: IPod): boolean {
+  return raw.spec?.readinessGates?.some((gate) => gate.conditionType === readinessGate) ?? false;
+}
+
+function isOwned(raw: IPod): boolean {
+  return raw.metadata?.ownerReferences?.some((owner) => owner.controller === true) ?? false;
 }
 
 export function splitKey(pod: LivePod): string {
@@ -121,7 +135,7 @@ export function piecesCondition(pod: LivePod) {
 
 /** Only a Pod that something makes anew can be ended to be started afresh. */
 export function hasController(pod: LivePod): boolean {
-  return pod.raw.metadata?.ownerReferences?.some((owner) => owner.controller === true) ?? false;
+  return isOwned(pod.raw);
 }
 
 /** What kubectl's STATUS column would say, near enough to find the trouble. */

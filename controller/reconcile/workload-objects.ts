@@ -219,7 +219,8 @@ export class WorkloadObjects {
     if (wait > 0) return { kind: 'requeue', afterMs: wait };
     const labelSelector = `${ownLabels.workload}=${hash}`;
     const { items } = await client.list(resources.pods, { namespace, labelSelector });
-    if (items.length > 0) return { kind: 'requeue', afterMs: 1000 };
+    // The end of the last of them brings the key back; this is for what no event tells.
+    if (items.length > 0) return { kind: 'requeue', afterMs: 30_000 };
     for (const nad of nads) await deleteIfThere(client, resources.networkAttachmentDefinitions, nad);
     for (const policy of policies) await deleteIfThere(client, resources.networkPolicies, policy);
     if (await this.hasMultiNetworkPolicies()) {
