@@ -39,7 +39,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 async function printRules(args: readonly string[]): Promise<string> {
-  const [{ rulesText }, { host }] = await Promise.all([import('./init/command.ts'), import('./init/host.ts')]);
+  const [{ rulesText }, { host }] = await Promise.all([import('./init/command.ts'), import('./netns/host.ts')]);
   return rulesText(args, host);
 }
 

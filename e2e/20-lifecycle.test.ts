@@ -2,7 +2,7 @@
 
 import { expect } from 'chai';
 import { silentLogger } from '../controller/observability/log.ts';
-import { connect } from '../controller/kube/client.ts';
+import { connect } from '../controller/kube/connect.ts';
 import { systemClock } from '../controller/kube/clock.ts';
 import { EventRecorder } from '../controller/kube/events.ts';
 import { createMetrics } from '../controller/observability/metrics.ts';

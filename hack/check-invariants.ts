@@ -8,7 +8,8 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { connect, type KubeClient } from '../controller/kube/client.ts';
+import type { KubeClient } from '../controller/kube/client.ts';
+import { connect } from '../controller/kube/connect.ts';
 import { isApiError } from '../controller/kube/errors.ts';
 import { resources, type KubeObject, type Resource } from '../controller/kube/resources.ts';
 import { checks, rows, violations, type Row, type Snapshot } from './invariants.ts';

@@ -3,9 +3,9 @@ import { wiringFile, wiringMountPath } from '../api/names.ts';
 import { compile } from '../rules/compile.ts';
 import { links } from '../rules/links.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
-import { parseHostIPs } from './facts.ts';
-import { host, type Host } from './host.ts';
-import { InitError } from './init-error.ts';
+import { parseHostIPs } from '../netns/facts.ts';
+import { host, type Host } from '../netns/host.ts';
+import { NetnsError } from '../netns/netns-error.ts';
 import { runInit } from './init.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -37,7 +37,7 @@ export async function runInitCommand(args: readonly string[], env: Environment):
     );
     return 0;
   } catch (error) {
-    if (!(error instanceof InitError)) throw error;
+    if (!(error instanceof NetnsError)) throw error;
     host.log('error', error.message, { code: error.code });
     await host.write(terminationLog, `${error.code}: ${error.message}`);
     return 1;
@@ -47,7 +47,7 @@ export async function runInitCommand(args: readonly string[], env: Environment):
 function milliseconds(flag: string, text: string): number {
   const value = Number(text);
   if (Number.isInteger(value) && value >= 10) return value;
-  throw new InitError('InvalidEnvironment', `--${flag} is ${text}, not a number of milliseconds from 10 on`);
+  throw new NetnsError('InvalidEnvironment', `--${flag} is ${text}, not a number of milliseconds from 10 on`);
 }
 
 /** `podsplit rules`: what `podsplit init` would load for this wiring, for people to read. */
@@ -60,7 +60,7 @@ export async function rulesText(args: readonly string[], files: Pick<Host, 'read
     },
   });
   const text = await files.read(values.wiring);
-  if (text === undefined) throw new InitError('InvalidEnvironment', `no file ${values.wiring}`);
+  if (text === undefined) throw new NetnsError('InvalidEnvironment', `no file ${values.wiring}`);
   const wiring = parseWiring(text);
   const local = { podIPs: wiring.self.podIPs ?? [], nodeIPs: values['node-ip'] };
   const { ipv4, ipv6 } = links(wiring, local);

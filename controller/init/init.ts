@@ -1,23 +1,15 @@
+import { checkPeerLink, describesThisSandbox, peerLink, type Interface } from '../netns/facts.ts';
+import type { Host } from '../netns/host.ts';
+import { loadTable, setLinks } from '../netns/load.ts';
+import { NetnsError } from '../netns/netns-error.ts';
+import { readInterfaces, readLocal } from '../netns/read.ts';
 import { closedTable } from '../rules/closed.ts';
 import { compileTable } from '../rules/compile.ts';
-import { links } from '../rules/links.ts';
-import { differences } from '../rules/loaded.ts';
 import { ownFamilies } from '../rules/model.ts';
-import { printTable, tableName, type Table } from '../rules/nft.ts';
+import { tableName } from '../rules/nft.ts';
 import { sysctlsFor } from '../rules/sysctls.ts';
 import { parseWiring, WiringError } from '../rules/wiring-json.ts';
 import type { Local, Wiring } from '../rules/wiring.ts';
-import {
-  checkPeerLink,
-  describesThisSandbox,
-  localFacts,
-  parseGateways,
-  parseInterfaces,
-  peerLink,
-  type Interface,
-} from './facts.ts';
-import type { Host } from './host.ts';
-import { InitError } from './init-error.ts';
 
 export interface InitOptions {
   /** The annotation podsplit.io/wiring, as the downward API's volume shows it. */
@@ -34,25 +26,25 @@ export interface InitOptions {
 /**
  * Runs before the piece's first process: closes the network namespace, waits for the wiring, opens exactly what it says
  * and proves it. Resolves to the hash of the wiring, which is the container's termination message too. Rejects with
- * `InitError`; waiting never does.
+ * `NetnsError`; waiting never does.
  */
 export async function runInit(options: InitOptions, host: Host): Promise<string> {
   // Closing the wrong network namespace, a node's for one, would cut it off: only a piece has this volume.
   if ((await host.read(options.wiringFile)) === undefined) {
-    throw new InitError(
+    throw new NetnsError(
       'NotAPiece',
       `no file ${options.wiringFile}: podsplit init runs in the Pods that podsplit makes`,
     );
   }
-  await load(closedTable, host);
+  await loadTable(closedTable, host);
   host.log('info', 'closed', { table: tableName });
   const { wiring, local } = await awaitWiring(options, host);
   await checkSysctls(wiring, host);
 
   // Rules before routes: while one is there without the other, packets are dropped and not misled.
   const table = compileTable(wiring, local);
-  await load(table, host);
-  await route(wiring, local, host);
+  await loadTable(table, host);
+  await setLinks(wiring, local, host);
 
   await host.write(options.terminationLog, table.marker);
   host.log('info', 'wired', { piece: wiring.piece, role: wiring.role, wiring: table.marker, local });
@@ -88,35 +80,20 @@ async function look(options: InitOptions, net1: Interface, host: Host): Promise<
   const wiring = readWiring(text);
   checkPeerLink(net1, wiring);
   if (wiring.release === 'hold') return 'the release: other pieces of the Pod are not there yet';
-  const local = await readLocal(options, host);
+  const local = await readLocal(options.hostIPs, host);
   if (!describesThisSandbox(wiring, local)) {
     return `a wiring of this sandbox: its Pod IPs are ${local.podIPs.join(', ')}, not ${wiring.self.podIPs?.join(', ') ?? ''}`;
   }
   return { wiring, local };
 }
 
-async function readLocal(options: InitOptions, host: Host): Promise<Local> {
-  return localFacts(await readInterfaces(host), [...options.hostIPs, ...(await readGateways(host))]);
-}
-
 function readWiring(text: string): Wiring {
   try {
     return parseWiring(text);
   } catch (error) {
-    if (error instanceof WiringError) throw new InitError('InvalidWiring', error.message);
+    if (error instanceof WiringError) throw new NetnsError('InvalidWiring', error.message);
     throw error;
   }
-}
-
-async function readInterfaces(host: Host): Promise<readonly Interface[]> {
-  return parseInterfaces(await ip(['-json', 'address', 'show'], host));
-}
-
-async function readGateways(host: Host): Promise<readonly string[]> {
-  const tables = await Promise.all(
-    ['-4', '-6'].map((family) => ip([family, '-json', 'route', 'show', 'default'], host)),
-  );
-  return tables.flatMap(parseGateways);
 }
 
 /** /proc/sys is read-only here: a missing sysctl means a NAD that podsplit did not make. */
@@ -125,32 +102,10 @@ async function checkSysctls(wiring: Wiring, host: Host): Promise<void> {
     const name = key.replace('IFNAME', 'net1');
     const found = (await host.read(`/proc/sys/${name.replaceAll('.', '/')}`))?.trim();
     if (found !== wanted) {
-      throw new InitError(
+      throw new NetnsError(
         'SysctlMissing',
         `${name} is ${found ?? 'not there'}, not ${wanted}: see the NAD's tuning plugin`,
       );
     }
   }
-}
-
-/** Loads a table in one transaction and proves that the kernel has it. */
-async function load(table: Table, host: Host): Promise<void> {
-  const loaded = await host.run(['nft', '-f', '-'], printTable(table));
-  if (loaded.status !== 0) throw new InitError('NftFailed', `nft -f: ${loaded.stderr.trim()}`);
-  const listed = await host.run(['nft', '-j', 'list', 'table', 'inet', tableName]);
-  if (listed.status !== 0) throw new InitError('NftFailed', `nft list: ${listed.stderr.trim()}`);
-  const unlike = differences(table, JSON.parse(listed.stdout));
-  if (unlike.length > 0) throw new InitError('NotLoaded', unlike.join('; '));
-}
-
-async function route(wiring: Wiring, local: Local, host: Host): Promise<void> {
-  const { ipv4, ipv6 } = links(wiring, local);
-  await ip(['-4', '-batch', '-'], host, ipv4);
-  await ip(['-6', '-batch', '-'], host, ipv6);
-}
-
-async function ip(args: readonly string[], host: Host, lines: readonly string[] = []): Promise<string> {
-  const { status, stdout, stderr } = await host.run(['ip', ...args], lines.map((line) => `${line}\n`).join(''));
-  if (status !== 0) throw new InitError('IpFailed', `ip ${args.join(' ')}: ${stderr.trim()}`);
-  return stdout;
 }

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { createAuthority, createLeaf } from '../admission/authority.ts';
 import type { KubeClient } from './client.ts';
-import { connect } from './client.ts';
+import { connect } from './connect.ts';
 import type { ApiError } from './errors.ts';
 import { resourcePath, resources } from './resources.ts';
 

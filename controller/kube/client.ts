@@ -1,27 +1,13 @@
 import { StringDecoder } from 'node:string_decoder';
 import type { IncomingMessage } from 'node:http';
-import { KubeConfig } from '@kubernetes/client-node';
 import { fieldManager } from '../api/names.ts';
 import type { Clock } from './clock.ts';
-import { sleep, systemClock } from './clock.ts';
+import { sleep } from './clock.ts';
 import type { Status } from './errors.ts';
 import { ApiError, errorCode, isApiError } from './errors.ts';
 import type { KubeObject, Resource } from './resources.ts';
 import { resourcePath } from './resources.ts';
 import type { HttpRequest, HttpResponse, Transport } from './transport.ts';
-import { HttpsTransport } from './transport.ts';
-
-export interface ConnectOptions {
-  /** Path of a kubeconfig; default: in a Pod its ServiceAccount, else KUBECONFIG or ~/.kube/config. */
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  /** User to impersonate, as `kubectl --as`. */
-  readonly as?: string;
-  /** Of podsplit, for the User-Agent. */
-  readonly version?: string;
-  /** Another address of the same API server, such as a proxy's: https://127.0.0.1:6444. */
-  readonly server?: string;
-}
 
 export interface ObjectRef {
   readonly namespace?: string | undefined;
@@ -124,26 +110,6 @@ const patchContentTypes = {
   json: 'application/json-patch+json',
   apply: 'application/apply-patch+yaml',
 } as const satisfies Record<Patch['type'], string>;
-
-export function connect(options: ConnectOptions = {}): KubeClient {
-  const kubeConfig = loadKubeConfig(options);
-  const userAgent = `podsplit/${options.version ?? 'dev'} (${process.platform}/${process.arch})`;
-  return new JsonKubeClient(new HttpsTransport({ kubeConfig, userAgent, impersonate: options.as }), systemClock);
-}
-
-function loadKubeConfig(options: ConnectOptions): KubeConfig {
-  const config = new KubeConfig();
-  if (options.kubeconfig !== undefined) config.loadFromFile(options.kubeconfig);
-  else if (process.env['KUBECONFIG'] === undefined && process.env['KUBERNETES_SERVICE_HOST'] !== undefined) {
-    config.loadFromCluster();
-  } else config.loadFromDefault();
-  if (options.context !== undefined) config.setCurrentContext(options.context);
-  if (options.server !== undefined) {
-    const { server } = options;
-    config.clusters = config.clusters.map((cluster) => ({ ...cluster, server }));
-  }
-  return config;
-}
 
 interface WireList<T> {
   readonly metadata?: { readonly resourceVersion?: string; readonly continue?: string };

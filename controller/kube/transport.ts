@@ -2,7 +2,6 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { Socket } from 'node:net';
-import type { KubeConfig } from '@kubernetes/client-node';
 import type { ApiErrorCode, Status } from './errors.ts';
 import { ApiError, errorCode } from './errors.ts';
 
@@ -33,8 +32,18 @@ export interface Transport {
   close(): void;
 }
 
+/** Who asks, and whom: a kubeconfig's (kube/connect.ts), or a Pod's own (kube/in-cluster.ts). */
+export interface Credentials {
+  /** URL of the API server. */
+  readonly server: string;
+  /** There is a proxy in between: then `apply` sets the agent that knows how to get through. */
+  readonly proxied: boolean;
+  /** Puts CA, client certificate or token on a request. Asked for each, because tokens are renewed. */
+  apply(options: https.RequestOptions): Promise<void>;
+}
+
 export interface TransportOptions {
-  readonly kubeConfig: KubeConfig;
+  readonly credentials: Credentials;
   readonly userAgent: string;
   readonly impersonate?: string | undefined;
 }
@@ -48,24 +57,19 @@ const idleSocketMs = 45_000;
 /** Half-open connections of a watch are found by TCP keep-alive: this long of silence, then probes once a second. */
 const keepAliveProbeMs = 15_000;
 
-/** node:https with the credentials of a kubeconfig. Bodies go as they are: no class ever sees the objects. */
+/** node:https to the API server. Bodies go as they are: no class ever sees the objects. */
 export class HttpsTransport implements Transport {
   readonly server: string;
   private readonly base: URL;
   private readonly options: TransportOptions;
-  /** A kubeconfig with `proxy-url`: client-node's agent knows how to get through. */
-  private readonly proxied: boolean;
   private agents:
     { readonly credentials: string; readonly requests: https.Agent; readonly watches: https.Agent } | undefined;
 
   constructor(options: TransportOptions) {
-    const cluster = options.kubeConfig.getCurrentCluster();
-    if (cluster === null) throw new TypeError('The kubeconfig has no current cluster: set a context.');
-    this.server = cluster.server;
-    this.base = new URL(cluster.server);
+    this.server = options.credentials.server;
+    this.base = new URL(this.server);
     this.options = options;
-    this.proxied = cluster.proxyUrl !== undefined;
-    if (this.base.protocol !== 'https:') throw new TypeError(`${cluster.server}: only https is spoken.`);
+    if (this.base.protocol !== 'https:') throw new TypeError(`${this.server}: only https is spoken.`);
   }
 
   async send(request: HttpRequest): Promise<HttpResponse> {
@@ -108,7 +112,7 @@ export class HttpsTransport implements Transport {
     const prefix = this.base.pathname.replace(/\/$/, '');
     return {
       ...authentication,
-      agent: this.proxied ? authentication.agent : this.agentFor(authentication)[pool],
+      agent: this.options.credentials.proxied ? authentication.agent : this.agentFor(authentication)[pool],
       protocol: 'https:',
       hostname: this.base.hostname.replace(/^\[|\]$/g, ''),
       port: this.base.port === '' ? 443 : Number(this.base.port),
@@ -125,10 +129,9 @@ export class HttpsTransport implements Transport {
     };
   }
 
-  /** Asked for each request: the token of a Pod is renewed in its file, exec plugins renew theirs. */
   private async authenticate(request: HttpRequest, authentication: https.RequestOptions): Promise<void> {
     try {
-      await this.options.kubeConfig.applyToHTTPSOptions(authentication);
+      await this.options.credentials.apply(authentication);
     } catch (cause) {
       throw new ApiError({
         code: 'Unauthorized',

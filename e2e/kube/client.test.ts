@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { KubeClient } from '../../controller/kube/client.ts';
-import { connect } from '../../controller/kube/client.ts';
+import { connect } from '../../controller/kube/connect.ts';
 import type { ApiError } from '../../controller/kube/errors.ts';
 import type { ConfigMap } from '../../controller/kube/resources.ts';
 import { resources } from '../../controller/kube/resources.ts';

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import type { KubeClient } from '../../controller/kube/client.ts';
-import { connect } from '../../controller/kube/client.ts';
+import { connect } from '../../controller/kube/connect.ts';
 import type { ConfigMap } from '../../controller/kube/resources.ts';
 import { resources } from '../../controller/kube/resources.ts';
 

@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import type { KubeClient } from '../../controller/kube/client.ts';
-import { connect } from '../../controller/kube/client.ts';
+import { connect } from '../../controller/kube/connect.ts';
 import { systemClock } from '../../controller/kube/clock.ts';
 import type { ReflectorHooks } from '../../controller/kube/reflector.ts';
 import { Reflector } from '../../controller/kube/reflector.ts';

@@ -3,7 +3,7 @@ import type { IMutatingWebhook } from 'kubernetes-models/admissionregistration.k
 import { caBundle, readTls } from '../../controller/admission/certificate-policies.ts';
 import { Certificates } from '../../controller/admission/certificates.ts';
 import type { KubeClient } from '../../controller/kube/client.ts';
-import { connect } from '../../controller/kube/client.ts';
+import { connect } from '../../controller/kube/connect.ts';
 import { systemClock } from '../../controller/kube/clock.ts';
 import { EventRecorder } from '../../controller/kube/events.ts';
 import { FakeClock } from '../../controller/kube/fake-clock.ts';

@@ -7,7 +7,7 @@ import { createInterface, type Interface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { formatWiring, wiringHash } from '../../controller/rules/wiring-json.ts';
 import type { Wiring } from '../../controller/rules/wiring.ts';
-import type { InitErrorCode } from '../../controller/init/init-error.ts';
+import type { NetnsErrorCode } from '../../controller/netns/netns-error.ts';
 import type { Namespace } from './namespace.ts';
 import { Lab, node, wiringOf, type PieceName } from './lab.ts';
 
@@ -249,7 +249,7 @@ describe('podsplit init', function () {
 });
 
 interface Refused {
-  readonly code: InitErrorCode;
+  readonly code: NetnsErrorCode;
   readonly what: string;
   readonly where?: PieceName | 'other';
   readonly prepare?: () => unknown;

@@ -1,5 +1,5 @@
 /** Why `podsplit init` does not let the piece start: one sentence each, for the log and the container's message. */
-export const initErrorCodes = {
+export const netnsErrorCodes = {
   NotAPiece: "The wiring's volume is not there: this is no piece's network namespace.",
   InvalidWiring: 'The annotation podsplit.io/wiring does not read as podsplit writes it.',
   InvalidEnvironment: 'A flag or environment variable does not read.',
@@ -11,14 +11,14 @@ export const initErrorCodes = {
   IpFailed: 'ip did not read or set addresses, neighbours, routes or rules.',
 } as const;
 
-export type InitErrorCode = keyof typeof initErrorCodes;
+export type NetnsErrorCode = keyof typeof netnsErrorCodes;
 
-export class InitError extends Error {
-  readonly code: InitErrorCode;
+export class NetnsError extends Error {
+  readonly code: NetnsErrorCode;
 
-  constructor(code: InitErrorCode, message: string) {
+  constructor(code: NetnsErrorCode, message: string) {
     super(message);
-    this.name = 'InitError';
+    this.name = 'NetnsError';
     this.code = code;
   }
 }

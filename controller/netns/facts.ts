@@ -2,7 +2,7 @@ import { peerInterface } from '../api/names.ts';
 import { canonicalAddress } from '../rules/addresses.ts';
 import { isRecord } from '../rules/json-reader.ts';
 import type { Local, Wiring } from '../rules/wiring.ts';
-import { InitError } from './init-error.ts';
+import { NetnsError } from './netns-error.ts';
 
 /** The Pod's own interface: the CRI calls it so in every Pod. */
 const podInterface = 'eth0';
@@ -42,7 +42,7 @@ export function parseHostIPs(text: string): readonly string[] {
     .filter((part) => part !== '')
     .map((part) => {
       const address = canonicalAddress(part.trim().toLowerCase());
-      if (address === undefined) throw new InitError('InvalidEnvironment', `HOST_IPS: ${part} is no IP address`);
+      if (address === undefined) throw new NetnsError('InvalidEnvironment', `HOST_IPS: ${part} is no IP address`);
       return address;
     });
 }
@@ -61,7 +61,7 @@ export function localFacts(interfaces: readonly Interface[], nodeIPs: readonly s
 export function peerLink(interfaces: readonly Interface[]): Interface {
   const net1 = interfaces.find(({ name }) => name === peerInterface);
   if (net1 !== undefined) return net1;
-  throw new InitError(
+  throw new NetnsError(
     'PeerInterfaceMissing',
     `no ${peerInterface} among ${interfaces.map(({ name }) => name).join(', ')}: is Multus on this node, and did it ` +
       'read the annotation k8s.v1.cni.cncf.io/networks?',
@@ -73,7 +73,7 @@ export function checkPeerLink({ mac, addresses }: Interface, { self }: Wiring): 
   const promised = [self.mac, self.ipv4, self.ipv6].filter((value) => value !== undefined);
   const missing = promised.filter((value) => value !== mac && !addresses.includes(value));
   if (missing.length === 0) return;
-  throw new InitError(
+  throw new NetnsError(
     'PeerInterfaceMismatch',
     `the wiring promises ${missing.join(' and ')}, but ${peerInterface} has ${[mac, ...addresses].join(', ')}`,
   );

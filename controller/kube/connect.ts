@@ -1,0 +1,48 @@
+import { KubeConfig } from '@kubernetes/client-node';
+import type { KubeClient } from './client.ts';
+import { JsonKubeClient } from './client.ts';
+import { systemClock } from './clock.ts';
+import type { Credentials } from './transport.ts';
+import { HttpsTransport } from './transport.ts';
+
+export interface ConnectOptions {
+  /** Path of a kubeconfig; default: in a Pod its ServiceAccount, else KUBECONFIG or ~/.kube/config. */
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  /** User to impersonate, as `kubectl --as`. */
+  readonly as?: string;
+  /** Of podsplit, for the User-Agent. */
+  readonly version?: string;
+  /** Another address of the same API server, such as a proxy's: https://127.0.0.1:6444. */
+  readonly server?: string;
+}
+
+export function connect(options: ConnectOptions = {}): KubeClient {
+  const credentials = credentialsOf(loadKubeConfig(options));
+  const userAgent = `podsplit/${options.version ?? 'dev'} (${process.platform}/${process.arch})`;
+  return new JsonKubeClient(new HttpsTransport({ credentials, userAgent, impersonate: options.as }), systemClock);
+}
+
+function loadKubeConfig(options: ConnectOptions): KubeConfig {
+  const config = new KubeConfig();
+  if (options.kubeconfig !== undefined) config.loadFromFile(options.kubeconfig);
+  else if (process.env['KUBECONFIG'] === undefined && process.env['KUBERNETES_SERVICE_HOST'] !== undefined) {
+    config.loadFromCluster();
+  } else config.loadFromDefault();
+  if (options.context !== undefined) config.setCurrentContext(options.context);
+  if (options.server !== undefined) {
+    const { server } = options;
+    config.clusters = config.clusters.map((cluster) => ({ ...cluster, server }));
+  }
+  return config;
+}
+
+function credentialsOf(config: KubeConfig): Credentials {
+  const cluster = config.getCurrentCluster();
+  if (cluster === null) throw new TypeError('The kubeconfig has no current cluster: set a context.');
+  return {
+    server: cluster.server,
+    proxied: cluster.proxyUrl !== undefined,
+    apply: (options) => config.applyToHTTPSOptions(options),
+  };
+}

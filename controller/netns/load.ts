@@ -1,0 +1,38 @@
+import { links } from '../rules/links.ts';
+import { differences } from '../rules/loaded.ts';
+import { printTable, tableName, type Table } from '../rules/nft.ts';
+import type { Local, Wiring } from '../rules/wiring.ts';
+import type { Host } from './host.ts';
+import { NetnsError } from './netns-error.ts';
+
+/** Loads a table in one transaction and proves that the kernel has it. */
+export async function loadTable(table: Table, host: Host): Promise<void> {
+  await nft(printTable(table), host);
+  const unlike = differences(table, await listTable(host));
+  if (unlike.length > 0) throw new NetnsError('NotLoaded', unlike.join('; '));
+}
+
+/** One transaction: all of it, or nothing. */
+export async function nft(text: string, host: Host): Promise<void> {
+  const loaded = await host.run(['nft', '-f', '-'], text);
+  if (loaded.status !== 0) throw new NetnsError('NftFailed', `nft -f: ${loaded.stderr.trim()}`);
+}
+
+export async function listTable(host: Host): Promise<unknown> {
+  const listed = await host.run(['nft', '-j', 'list', 'table', 'inet', tableName]);
+  if (listed.status !== 0) throw new NetnsError('NftFailed', `nft list: ${listed.stderr.trim()}`);
+  return JSON.parse(listed.stdout);
+}
+
+/** Neighbours, routes and rules. May be run again at any time. */
+export async function setLinks(wiring: Wiring, local: Local, host: Host): Promise<void> {
+  const { ipv4, ipv6 } = links(wiring, local);
+  await ip(['-4', '-batch', '-'], host, ipv4);
+  await ip(['-6', '-batch', '-'], host, ipv6);
+}
+
+export async function ip(args: readonly string[], host: Host, lines: readonly string[] = []): Promise<string> {
+  const { status, stdout, stderr } = await host.run(['ip', ...args], lines.map((line) => `${line}\n`).join(''));
+  if (status !== 0) throw new NetnsError('IpFailed', `ip ${args.join(' ')}: ${stderr.trim()}`);
+  return stdout;
+}
