@@ -36,3 +36,18 @@ export function contains(range: string, address: string): boolean {
     ? new Address4(address).isInSubnet(new Address4(range))
     : new Address6(address).isInSubnet(new Address6(range));
 }
+
+export function numberOf(address: string): bigint {
+  return (familyOf(address) === 'ipv4' ? new Address4(address) : new Address6(address)).bigInt();
+}
+
+export function addressOf(number: bigint, family: Family): string {
+  return (family === 'ipv4' ? Address4 : Address6).fromBigInt(number).correctForm();
+}
+
+/** The link-local address that an interface gives itself unless told otherwise (RFC 4291, appendix A). */
+export function linkLocalOf(mac: string): string {
+  const [a = 0, b = 0, c = 0, d = 0, e = 0, f = 0] = mac.split(':').map((byte) => Number.parseInt(byte, 16));
+  const groups = [((a ^ 2) << 8) | b, (c << 8) | 0xff, 0xfe00 | d, (e << 8) | f];
+  return new Address6(`fe80::${groups.map((group) => group.toString(16)).join(':')}`).correctForm();
+}

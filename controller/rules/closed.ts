@@ -1,5 +1,5 @@
 import { linkMessages } from './link-messages.ts';
-import { priority, type Table } from './nft.ts';
+import { priority, tableName, type Table } from './nft.ts';
 
 /**
  * While the piece waits for its wiring only podsplit's own init container runs, and it needs no network: nothing passes
@@ -7,6 +7,8 @@ import { priority, type Table } from './nft.ts';
  * does. Router advertisements on eth0 are the CNI's to allow or not.
  */
 export const closedTable: Table = {
+  family: 'inet',
+  name: tableName,
   marker: 'closed',
   counters: ['closed_in', 'closed_out', 'closed_forward'],
   sets: [],

@@ -1,5 +1,8 @@
 /** A table as data: printed for `nft -f`, and compared with what `nft -j list` says is loaded. */
 export interface Table {
+  /** `inet` in a piece, `netdev` on the node's end of its links. */
+  readonly family: 'inet' | 'netdev';
+  readonly name: string;
   /** Proves which table is loaded: the comment of the counter `wiring`, in the same transaction as everything else. */
   readonly marker: string;
   readonly counters: readonly string[];
@@ -26,9 +29,20 @@ export interface Chain {
   readonly rules: readonly string[];
 }
 
-export interface BaseChain {
+export type BaseChain = InetBase | IngressBase;
+
+interface InetBase {
   readonly type: 'filter' | 'nat' | 'route';
   readonly hook: 'prerouting' | 'input' | 'forward' | 'output' | 'postrouting';
+  readonly priority: number;
+  readonly policy: 'accept' | 'drop';
+}
+
+/** Only in a netdev table: all frames that come in by one device, before bridging and routing see them. */
+interface IngressBase {
+  readonly type: 'filter';
+  readonly hook: 'ingress';
+  readonly device: string;
   readonly priority: number;
   readonly policy: 'accept' | 'drop';
 }
@@ -36,8 +50,19 @@ export interface BaseChain {
 export const tableName = 'podsplit';
 export const markerName = 'wiring';
 
-/** Netfilter's hook priorities (nft(8), "standard priority names"); -400 is conntrack's defragmentation, -200 conntrack. */
-export const priority = { raw: -300, mangle: -150, dnat: -100, filter: 0, snat: 100, afterSnat: 150 } as const;
+/**
+ * Netfilter's hook priorities (nft(8), "standard priority names"); -400 is conntrack's defragmentation, -200 conntrack.
+ * `ingress` is before what others on the node hook there.
+ */
+export const priority = {
+  ingress: -500,
+  raw: -300,
+  mangle: -150,
+  dnat: -100,
+  filter: 0,
+  snat: 100,
+  afterSnat: 150,
+} as const;
 
 /** One transaction: the table named first so that deleting it cannot fail. In two, NAT'd connections would be reset. */
 export function printTable(table: Table): string {
@@ -47,7 +72,14 @@ export function printTable(table: Table): string {
     ...table.sets.map(printSet),
     ...table.chains.map(printChain),
   ];
-  return `table inet ${tableName}\ndelete table inet ${tableName}\ntable inet ${tableName} {\n${blocks.join('\n')}\n}\n`;
+  const named = `table ${table.family} ${table.name}`;
+  return `${named}\ndelete ${named}\n${named} {\n${blocks.join('\n')}\n}\n`;
+}
+
+/** A device as nft writes it. What a kernel allows in a device's name includes the quote and the wildcard of nft. */
+export function deviceName(name: string): string {
+  if (!/^[A-Za-z0-9_.@:-]{1,15}$/.test(name)) throw new TypeError(`no device that podsplit filters: ${name}`);
+  return `"${name}"`;
 }
 
 function printSet(set: NamedSet): string {
@@ -66,7 +98,8 @@ function printSet(set: NamedSet): string {
 function printChain({ name, base, comment, rules }: Chain): string {
   const lines = [`\t# ${comment}`, `\tchain ${name} {`];
   if (base !== undefined) {
-    lines.push(`\t\ttype ${base.type} hook ${base.hook} priority ${base.priority}; policy ${base.policy};`);
+    const device = base.hook === 'ingress' ? ` device ${deviceName(base.device)}` : '';
+    lines.push(`\t\ttype ${base.type} hook ${base.hook}${device} priority ${base.priority}; policy ${base.policy};`);
   }
   return [...lines, ...rules.map((rule) => `\t\t${rule}`), '\t}'].join('\n');
 }

@@ -17,9 +17,14 @@ export interface Names {
   readonly unreachable: string;
 }
 
-export type Both = (make: (names: Names) => readonly string[]) => string[];
+export type Both = <T>(make: (names: Names) => readonly T[]) => T[];
 
-export function namesOf(data: FamilyModel, { role }: Model): Names {
+/** The same of both families, IPv4 first. */
+export function bothOf(model: Model): Both {
+  return (make) => [...make(namesOf(model.ipv4, model)), ...make(namesOf(model.ipv6, model))];
+}
+
+function namesOf(data: FamilyModel, { role }: Model): Names {
   const primary = role === 'primary';
   const lo = loopback[data.family];
   return data.family === 'ipv4'

@@ -1,7 +1,7 @@
 import type { Model } from './model.ts';
-import type { Chain, Table } from './nft.ts';
+import { tableName, type Chain, type Table } from './nft.ts';
 import { inChains, rawChains } from './redirect-in.ts';
-import { namesOf, type Both, type Names } from './redirect-names.ts';
+import { bothOf, type Both } from './redirect-names.ts';
 import { natChains, replyChain } from './redirect-nat.ts';
 import { forwardChains, outChains } from './redirect-out.ts';
 import { dataSets, recordSets } from './redirect-sets.ts';
@@ -14,11 +14,10 @@ import { dataSets, recordSets } from './redirect-sets.ts';
  * net1 there is no "established accept": a connection whose flow is taken from the sets stops with its next packet.
  */
 export function redirectTable(model: Model, marker: string): Table {
-  const both = <T>(make: (names: Names) => readonly T[]): T[] => [
-    ...make(namesOf(model.ipv4, model)),
-    ...make(namesOf(model.ipv6, model)),
-  ];
+  const both = bothOf(model);
   return {
+    family: 'inet',
+    name: tableName,
     marker,
     counters: ['spoofed', 'chatter', 'denied_in', 'denied_out', 'denied_eth0', 'denied_forward'],
     sets: [
