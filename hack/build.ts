@@ -34,7 +34,7 @@ export async function bundle(program: Program): Promise<readonly string[]> {
   return [out, `${out}.map`];
 }
 
-async function packageVersion(): Promise<string> {
+export async function packageVersion(): Promise<string> {
   const manifest: unknown = JSON.parse(await readFile(join(repository, 'package.json'), 'utf8'));
   if (typeof manifest === 'object' && manifest !== null && 'version' in manifest) return String(manifest.version);
   throw new Error('package.json has no version');
