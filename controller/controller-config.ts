@@ -1,5 +1,6 @@
 import { formatPoolError, maxContainers, poolOf } from './addresses/pool.ts';
 import { defaultNetworkSpec } from './api/default-network.ts';
+import { installModes, type InstallMode } from './api/install.ts';
 import { systemNamespace } from './api/names.ts';
 import type { SplitNetworkSpec } from './api/resources.ts';
 
@@ -13,6 +14,8 @@ export interface ControllerConfig {
   readonly instance: string;
   readonly ports: { readonly webhook: number; readonly metrics: number; readonly health: number };
   readonly workers: number;
+  /** How rules are loaded where neither the Pod nor its SplitNetwork says. */
+  readonly install: InstallMode;
   /** What the SplitNetwork `default` is made with where there is none. */
   readonly defaultNetwork: SplitNetworkSpec;
   /** What fits into any of its blocks: admission promises no more, and asks nobody. */
@@ -32,7 +35,7 @@ export function readControllerConfig(environment: Environment): ControllerConfig
   if (image === '') problems.push('PODSPLIT_IMAGE: is missing; set it to the image that this container runs.');
   const config: ControllerConfig = {
     image,
-    imagePullPolicy: pullPolicy(environment['PODSPLIT_IMAGE_PULL_POLICY'], problems),
+    imagePullPolicy: oneOf(environment, 'PODSPLIT_IMAGE_PULL_POLICY', pullPolicies, problems),
     namespace: environment['POD_NAMESPACE'] ?? systemNamespace,
     instance: environment['POD_NAME'] ?? 'podsplit-outside',
     ports: {
@@ -41,6 +44,7 @@ export function readControllerConfig(environment: Environment): ControllerConfig
       health: whole(environment, 'PODSPLIT_LISTEN_HEALTH', 8081, problems),
     },
     workers: whole(environment, 'PODSPLIT_WORKERS', 8, problems),
+    install: oneOf(environment, 'PODSPLIT_INSTALL', installModes, problems),
     ...defaultNetwork(environment, problems),
   };
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
@@ -71,13 +75,20 @@ function defaultNetwork(
   return { defaultNetwork: spec, maxContainers: maxContainers(parsed.pool) };
 }
 
-const pullPolicies = ['Always', 'IfNotPresent', 'Never'] as const;
+const pullPolicies = ['IfNotPresent', 'Always', 'Never'] as const;
 
-function pullPolicy(text: string | undefined, problems: string[]): ControllerConfig['imagePullPolicy'] {
-  const found = pullPolicies.find((policy) => policy === (text ?? 'IfNotPresent'));
+/** The first is the default. */
+function oneOf<T extends string>(
+  environment: Environment,
+  name: string,
+  allowed: readonly [T, ...(readonly T[])],
+  problems: string[],
+): T {
+  const text = environment[name] ?? allowed[0];
+  const found = allowed.find((value) => value === text);
   if (found !== undefined) return found;
-  problems.push(`PODSPLIT_IMAGE_PULL_POLICY: is ${JSON.stringify(text)}; allowed are ${pullPolicies.join(', ')}.`);
-  return 'IfNotPresent';
+  problems.push(`${name}: is ${JSON.stringify(text)}; allowed are ${allowed.join(', ')}.`);
+  return allowed[0];
 }
 
 function whole(environment: Environment, name: string, otherwise: number, problems: string[]): number {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { Certificates } from './admission/certificates.ts';
+import { WatchedInstallDefaults } from './admission/install-defaults.ts';
 import { reviewPod } from './admission/pods.ts';
 import { startAdmissionServer, type AdmissionServer } from './admission/server.ts';
 import { reviewWorkload } from './admission/workloads.ts';
@@ -17,8 +18,9 @@ import { LeaderElector } from './kube/leader.ts';
 import { resources } from './kube/resources.ts';
 import { startHealthServer, type Check } from './observability/health.ts';
 import { createLogger, type Logger } from './observability/log.ts';
-import { createMetrics, startMetricsServer, type Metrics } from './observability/metrics.ts';
+import { createMetrics, reflectorHooks, startMetricsServer, type Metrics } from './observability/metrics.ts';
 import { Controller } from './reconcile/controller.ts';
+import type { Watching } from './reconcile/world.ts';
 import type { SplitOptions } from './split/plan.ts';
 import { version } from './version.ts';
 
@@ -45,24 +47,33 @@ async function run(config: ControllerConfig, log: Logger): Promise<number> {
   const client = connect({ version });
   const metrics = createMetrics();
   const { image, imagePullPolicy, maxContainers } = config;
-  const split: SplitOptions = { image, imagePullPolicy, maxContainers };
+  const install = new WatchedInstallDefaults({
+    client,
+    clock: systemClock,
+    log,
+    otherwise: config.install,
+    hooks: reflectorHooks(metrics, 'splitnetworks-of-admission'),
+  });
+  const options = (): SplitOptions => ({ image, imagePullPolicy, maxContainers, install: install.current() });
   const stopped = new AbortController();
   log.info({ version, image: config.image, server: client.server }, 'starting');
 
-  const admission = new Admission(config, client, metrics, split, log);
-  const leadership = lead(config, { client, metrics, split, log, stopped });
+  const admission = new Admission(config, client, metrics, options, log);
+  const leadership = lead(config, { client, metrics, options, log, stopped, watches: [install.watch] });
   const health = await startHealthServer({
     port: config.ports.health,
     livez: [leadership.watching],
-    readyz: [admission.check],
+    readyz: [admission.check, install.check],
   });
   const metricsServer = await startMetricsServer({ metrics, port: config.ports.metrics });
+  install.watch.start();
   admission.start();
   leadership.elector.start();
 
   const exitCode = await untilStopped(stopped, log);
   // Side by side, within the Pod's grace period: the webhook drains while the leader ends what it is doing.
   await Promise.all([leadership.elector.stop(), admission.stop()]);
+  await install.watch.stop();
   await Promise.all([health.close(), metricsServer.close()]);
   client.close();
   log.info({ exitCode }, 'stopped');
@@ -91,12 +102,18 @@ class Admission {
   private server: Promise<AdmissionServer> | undefined;
   private readonly open: (certificate: KeyedCertificate) => Promise<AdmissionServer>;
 
-  constructor(config: ControllerConfig, client: KubeClient, metrics: Metrics, split: SplitOptions, log: Logger) {
+  constructor(
+    config: ControllerConfig,
+    client: KubeClient,
+    metrics: Metrics,
+    options: () => SplitOptions,
+    log: Logger,
+  ) {
     this.open = (certificate) =>
       startAdmissionServer({
         reviewers: {
-          '/mutate/pods': (request) => reviewPod(request, split),
-          '/mutate/workloads': (request) => reviewWorkload(request, split),
+          '/mutate/pods': (request) => reviewPod(request, options()),
+          '/mutate/workloads': (request) => reviewWorkload(request, options()),
         },
         certificate,
         port: config.ports.webhook,
@@ -152,14 +169,16 @@ class Admission {
 interface LeadDependencies {
   readonly client: KubeClient;
   readonly metrics: Metrics;
-  readonly split: SplitOptions;
+  readonly options: () => SplitOptions;
   readonly log: Logger;
   readonly stopped: AbortController;
+  /** Of this replica, whether it leads or not. */
+  readonly watches: readonly Watching[];
 }
 
 function lead(
   config: ControllerConfig,
-  { client, metrics, split, log, stopped }: LeadDependencies,
+  { client, metrics, options, log, stopped, watches }: LeadDependencies,
 ): { readonly elector: LeaderElector; readonly watching: Check } {
   const { instance, namespace } = config;
   const identity = `${instance}_${randomUUID().slice(0, 8)}`;
@@ -184,6 +203,8 @@ function lead(
         log,
         hooks: { recorded },
       });
+      // What admission recorded on a Pod decides here: the defaults of this moment are as good as any.
+      const split = options();
       controller = new Controller({ client, clock: systemClock, log, metrics, events, split, workers: config.workers });
       await createDefaultNetwork(client, config.defaultNetwork, log);
       await controller.start();
@@ -198,7 +219,10 @@ function lead(
       stopped.abort();
     },
   });
-  return { elector, watching: { name: 'watches', check: () => silentWatch(controller) } };
+  return {
+    elector,
+    watching: { name: 'watches', check: () => silentWatch([...watches, ...(controller?.world.all ?? [])]) },
+  };
 }
 
 /**
@@ -220,8 +244,8 @@ async function createDefaultNetwork(client: KubeClient, spec: SplitNetworkSpec, 
 }
 
 /** Which watch has heard nothing for too long? */
-function silentWatch(controller: Controller | undefined): string | undefined {
-  const silent = controller?.world.all
+function silentWatch(watches: readonly Watching[]): string | undefined {
+  const silent = watches
     .map((reflector) => reflector.status())
     .find((status) => status.synced && (status.silentMs ?? 0) > silentMs);
   return silent === undefined ? undefined : `silent for ${silent.silentMs ?? 0} ms: ${silent.lastError ?? 'no error'}`;

@@ -312,7 +312,8 @@ async function startSecondController(): Promise<Controller> {
     hooks: { recorded: () => undefined },
   });
   const image = imageReference('podsplit');
-  const split = { image, imagePullPolicy: 'IfNotPresent', maxContainers: 30 } as const;
+  const install = { otherwise: 'node', byNetwork: new Map() } as const;
+  const split = { image, imagePullPolicy: 'IfNotPresent', maxContainers: 30, install } as const;
   const controller = new Controller({ client, clock: systemClock, log, metrics, events, split });
   await controller.start();
   return controller;

@@ -1,5 +1,5 @@
 import { apiVersion, ownLabels } from '../api/names.ts';
-import { nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
+import { networkName, workloadKey, type WorkloadRef } from '../api/identity.ts';
 import type { AddressBlock, Claim } from '../api/resources.ts';
 import {
   blockName,
@@ -261,7 +261,7 @@ function heldOf(
 }
 
 function ownBlocks(blocks: readonly AddressBlock[], { network, workload }: ClaimRequest): readonly AddressBlock[] {
-  const nad = nadName(workload);
+  const nad = networkName(workload);
   return byIndex(blocks).filter(
     ({ spec }) =>
       spec.network === network.name && spec.workload.namespace === workload.namespace && spec.workload.nad === nad,
@@ -292,6 +292,6 @@ function emptyBlock(network: string, index: number, workload: WorkloadRef): Addr
       name: blockName(network, index),
       labels: { [ownLabels.managedBy]: 'podsplit', [ownLabels.workload]: workloadKey(workload) },
     },
-    spec: { network, index, workload: { namespace: workload.namespace, nad: nadName(workload) }, claims: [] },
+    spec: { network, index, workload: { namespace: workload.namespace, nad: networkName(workload) }, claims: [] },
   };
 }

@@ -9,7 +9,11 @@ import { reviewPod } from './pods.ts';
 import type { AdmissionRequest } from './review.ts';
 import { formatReview, parseReview } from './review.ts';
 
-const options: SplitOptions = { image: 'podsplit:test', maxContainers: 8 };
+const options: SplitOptions = {
+  image: 'podsplit:test',
+  maxContainers: 8,
+  install: { otherwise: 'init', byNetwork: new Map() },
+};
 
 function creation(object: unknown): AdmissionRequest {
   return {
@@ -43,6 +47,39 @@ describe('review of a Pod', () => {
     const cut = applyPatch(object, answer.patch) as IPod;
     expect(cut.spec?.containers.map(({ name }) => name)).to.deep.equal(['web']);
     expect(cut.spec?.schedulingGates).to.deep.equal([{ name: 'podsplit.io/network' }]);
+  });
+
+  const nodeByDefault: SplitOptions = { ...options, install: { otherwise: 'node', byNetwork: new Map() } };
+  const cutBy = (object: IPod, by: SplitOptions): IPod => {
+    const answer = reviewPod(creation(object), by);
+    if (answer.kind !== 'allowed') throw new Error(answer.message);
+    return applyPatch(object, answer.patch) as IPod;
+  };
+
+  it('records the install mode on the Pod, and keeps it when it is asked again by other settings', () => {
+    const cut = cutBy(pod(mode, 'web', 'cache'), nodeByDefault);
+    expect(cut.metadata?.annotations).to.include({ 'podsplit.io/install': 'node' });
+    expect(cut.spec).to.not.have.any.keys('initContainers', 'volumes');
+    expect(cutBy(cut, options)).to.deep.equal(cut);
+    const old = cutBy(pod(mode, 'web', 'cache'), options);
+    expect(cutBy(old, nodeByDefault)).to.deep.equal(old);
+  });
+
+  it('asks the annotation first, then the SplitNetwork, then the default', () => {
+    const byNetwork = new Map([['default', 'init' as const]]);
+    const by: SplitOptions = { ...options, install: { otherwise: 'node', byNetwork } };
+    const modeOf = (annotations: Record<string, string>) =>
+      cutBy(pod({ ...mode, ...annotations }, 'web', 'cache'), by).metadata?.annotations?.['podsplit.io/install'];
+    expect(modeOf({ 'podsplit.io/install': 'node' })).to.equal('node');
+    expect(modeOf({})).to.equal('init');
+    expect(modeOf({ 'podsplit.io/network': 'other' })).to.equal('node');
+  });
+
+  it('takes a Pod that was cut before there were two modes for what it carries', () => {
+    const cut = cutBy(pod(mode, 'web', 'cache'), options);
+    const { 'podsplit.io/install': _recorded, ...annotations } = cut.metadata?.annotations ?? {};
+    const unrecorded = { ...cut, metadata: { ...cut.metadata, annotations } };
+    expect(cutBy(unrecorded, nodeByDefault)).to.deep.equal(cut);
   });
 
   it('merges a sidecar that a later webhook added to the cut Pod', () => {

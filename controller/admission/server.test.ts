@@ -4,13 +4,18 @@ import tls from 'node:tls';
 import { expect } from 'chai';
 import { FakeClock } from '../kube/fake-clock.ts';
 import { silentLogger } from '../observability/log.ts';
+import type { SplitOptions } from '../split/plan.ts';
 import { type KeyedCertificate, createAuthority, createLeaf } from './authority.ts';
 import { reviewPod } from './pods.ts';
 import type { AdmissionServer } from './server.ts';
 import { startAdmissionServer } from './server.ts';
 
 const limit = 3 * 1024 * 1024;
-const options = { image: 'podsplit:test', maxContainers: 8 };
+const options: SplitOptions = {
+  image: 'podsplit:test',
+  maxContainers: 8,
+  install: { otherwise: 'init', byNetwork: new Map() },
+};
 const host = 'podsplit-webhook.podsplit-system.svc';
 
 interface Answer {

@@ -4,7 +4,11 @@ import { applyPatch } from '../split/testdata/apply-patch.ts';
 import type { AdmissionRequest, Answer } from './review.ts';
 import { reviewWorkload } from './workloads.ts';
 
-const options: SplitOptions = { image: 'podsplit:test', maxContainers: 8 };
+const options: SplitOptions = {
+  image: 'podsplit:test',
+  maxContainers: 8,
+  install: { otherwise: 'init', byNetwork: new Map() },
+};
 
 type Annotations = Readonly<Record<string, string>>;
 type JsonObject = Record<string, unknown>;
@@ -96,6 +100,11 @@ const copies: readonly {
       template: { ...split, 'podsplit.io/flows': 'web->cache:80' },
     },
     expect: { ...split, 'podsplit.io/flows': 'none' },
+  },
+  {
+    name: 'the install mode where the user set it, and never one of the settings',
+    now: { own: { ...split, 'podsplit.io/install': 'init' } },
+    expect: { ...split, 'podsplit.io/install': 'init' },
   },
   {
     name: 'a removal',

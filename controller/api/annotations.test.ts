@@ -44,6 +44,15 @@ describe('parseIntent', () => {
     });
   });
 
+  it('takes an install mode, and leaves it open where the user has no say', () => {
+    expect(intent({ 'podsplit.io/install': 'node' }).install).to.equal('node');
+    expect(intent({ 'podsplit.io/install': 'init' }).install).to.equal('init');
+    expect(intent({})).to.not.have.property('install');
+    for (const text of ['', 'Node', ' node', 'agent']) {
+      expect(codes({ 'podsplit.io/install': text })).to.deep.equal([`${base}[podsplit.io/install] UnknownInstall`]);
+    }
+  });
+
   it('reads flows', () => {
     const text = ' web->cache:6379 ,web  ->  statsd:8125/udp,\n cache->web:65535/TCP';
     expect(intent({ 'podsplit.io/flows': text }).flows).to.deep.equal({

@@ -1,5 +1,6 @@
 import { isDnsSubdomain } from './dns-names.ts';
 import type { Flow, Protocol } from './flow.ts';
+import { installModes, isInstallMode, type InstallMode } from './install.ts';
 import { isReservedKey } from './keys.ts';
 import { defaultContainerAnnotation, defaultSplitNetwork, ownAnnotations, userAnnotations } from './names.ts';
 import { didYouMean } from './nearest.ts';
@@ -25,6 +26,8 @@ export interface Intent {
   readonly flows: IntendedFlows;
   /** Name of the SplitNetwork. */
   readonly network: string;
+  /** Left out where the user has no say: the SplitNetwork or the controller decides. */
+  readonly install?: InstallMode;
 }
 
 /** `declared`: every port that a container declares is open to each of its peers. `listed` may be empty: `none`. */
@@ -49,15 +52,24 @@ export function parseIntent(
   const primary = parsePrimary(at);
   const flows = parseFlows(at);
   const network = parseNetwork(at);
+  const install = parseInstall(at);
   const refusals = [
     ...checkMode(at, mode),
     ...checkKeys(at),
-    ...[primary, flows, network].flatMap((part) => ('refusals' in part ? part.refusals : [])),
+    ...[primary, flows, network, install].flatMap((part) => ('refusals' in part ? part.refusals : [])),
   ];
-  if ('refusals' in primary || 'refusals' in flows || 'refusals' in network || refusals.length > 0) {
+  if ('refusals' in primary || 'refusals' in flows || 'refusals' in network || 'refusals' in install) {
     return { kind: 'invalid', refusals };
   }
-  return { kind: 'intent', mode: 'split', primary: primary.value, flows: flows.value, network: network.value };
+  if (refusals.length > 0) return { kind: 'invalid', refusals };
+  return {
+    kind: 'intent',
+    mode: 'split',
+    primary: primary.value,
+    flows: flows.value,
+    network: network.value,
+    ...(install.value === undefined ? {} : { install: install.value }),
+  };
 }
 
 interface Context {
@@ -136,6 +148,21 @@ function parseNetwork(at: Context): Parsed<string> {
         at.path(userAnnotations.network),
         `${quote(name)} cannot name a SplitNetwork.`,
         `Use lower case letters, digits, "-" and ".", at most ${maxNetworkName} characters.`,
+      ),
+    ],
+  };
+}
+
+function parseInstall(at: Context): Parsed<InstallMode | undefined> {
+  const text = at.values.get(userAnnotations.install);
+  if (text === undefined || isInstallMode(text)) return { value: text };
+  return {
+    refusals: [
+      refusal(
+        'UnknownInstall',
+        at.path(userAnnotations.install),
+        `There is no way ${quote(text)} to load the rules.`,
+        `Set it to ${installModes.map(quote).join(' or ')}, or remove it.`,
       ),
     ],
   };

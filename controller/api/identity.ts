@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { InstallMode } from './install.ts';
 import { bridgeNamePrefix, nadNamePrefix } from './names.ts';
 
 /** First `length` hex digits of SHA-256: names need to be short and stable, not secret. */
@@ -24,8 +25,14 @@ export function workloadKey(workload: WorkloadRef): string {
   return shortHash(`${workload.namespace}/${workload.kind}/${workload.name}/${workload.uid}`, 12);
 }
 
-export function nadName(workload: WorkloadRef): string {
+/** Names the workload's peer network, whoever loads the rules on it: its address blocks are marked with it. */
+export function networkName(workload: WorkloadRef): string {
   return `${nadNamePrefix}${truncateName(workload.name, 40)}-${workloadKey(workload)}`;
+}
+
+/** One NAD for each install mode that the workload's Pods have: during a rollout there may be both. */
+export function nadName(workload: WorkloadRef, install: InstallMode): string {
+  return install === 'node' ? `${networkName(workload)}-node` : networkName(workload);
 }
 
 export function bridgeName(workload: WorkloadRef): string {

@@ -10,6 +10,8 @@ export const userAnnotations = {
   primary: 'podsplit.io/primary',
   flows: 'podsplit.io/flows',
   network: 'podsplit.io/network',
+  /** The webhook writes it too: on each Pod that it cuts stands how its rules are loaded. */
+  install: 'podsplit.io/install',
   egressVia: 'podsplit.io/egress-via',
   token: 'podsplit.io/token',
 } as const;
@@ -18,7 +20,7 @@ export const userAnnotations = {
 export const ownAnnotations = {
   /** On the primary, from admission on: what was cut from the Pod, as JSON (`Removed` in split/removed.ts). */
   removed: 'podsplit.io/removed',
-  /** On each piece: what its init container needs to know, as JSON (`Wiring` in rules/wiring.ts). */
+  /** On each piece: what whoever loads its rules needs to know, as JSON (`Wiring` in rules/wiring.ts). */
   wiring: 'podsplit.io/wiring',
   /** On a sibling: the primary's Pod IPs, for containers that read `status.podIP` by the downward API. */
   podIP: 'podsplit.io/pod-ip',
@@ -29,6 +31,8 @@ export const ownAnnotations = {
   /** Likewise the primary's name and UID, where a volume of the sibling prints them. */
   podName: 'podsplit.io/pod-name',
   podUID: 'podsplit.io/pod-uid',
+  /** RFC 3339: when the kubelet was last given a reason to read the piece's wiring again. Nobody reads it but the controller. */
+  nudged: 'podsplit.io/nudged',
 } as const;
 
 export const ownLabels = {
@@ -65,6 +69,9 @@ export const wiringFile = 'wiring.json';
 export const networksAnnotation = 'k8s.v1.cni.cncf.io/networks';
 export const networkStatusAnnotation = 'k8s.v1.cni.cncf.io/network-status';
 export const defaultContainerAnnotation = 'kubectl.kubernetes.io/default-container';
+
+/** The CNI plugin that calls the node agent: the file in the node's CNI bin folder. */
+export const cniPluginType = 'podsplit';
 
 export const peerInterface = 'net1';
 /** Generated NetworkAttachmentDefinitions; the admission policies guard this prefix. */

@@ -13,6 +13,7 @@ export interface Refusal {
 /** One sentence for each code: the reference table of docs/refusals.md is made from it. */
 export const refusalCodes = {
   UnknownMode: 'podsplit.io/mode has a value that podsplit does not know.',
+  UnknownInstall: 'podsplit.io/install has a value that podsplit does not know.',
   ModeNotAvailable: 'The mode exists, but this version does not have it.',
   AnnotationNotAvailable: 'The annotation exists in the design, but this version does not honour it.',
   UnknownAnnotation: 'An annotation under podsplit.io/ is not one that users set.',

@@ -1,3 +1,5 @@
+import type { InstallMode } from './install.ts';
+
 /** The custom resources' shapes; crds/ has the same as OpenAPI schemas, and a test holds the two together. */
 
 export interface ObjectMeta {
@@ -51,7 +53,10 @@ export interface SplitNetworkSpec {
   readonly blockSize: number;
   /** Link options of the generated NAD. */
   readonly mtu?: number;
+  /** Default: true where an init container loads the rules, false where the node agent judges each frame anyway. */
   readonly macSpoofCheck?: boolean;
+  /** Of workloads that use this network and do not say themselves. May change: it counts for Pods made from then on. */
+  readonly install?: InstallMode;
 }
 
 export interface SplitNetworkStatus {
@@ -76,6 +81,7 @@ export interface AddressBlock {
 export interface AddressBlockSpec {
   readonly network: string;
   readonly index: number;
+  /** `nad` names the workload's peer network, whose NADs are named for it: `networkName`, not `nadName`. */
   readonly workload: { readonly namespace: string; readonly nad: string };
   readonly claims: readonly Claim[];
 }
@@ -131,6 +137,6 @@ export interface PieceStatus {
   readonly addresses: readonly string[];
   readonly mac: string;
   readonly podIPs?: readonly string[];
-  /** Hash of the wiring whose rules the piece's init container proved loaded. */
+  /** Hash of the wiring whose rules the piece's init container proved loaded; in install mode `node` there is none. */
   readonly rules?: string;
 }

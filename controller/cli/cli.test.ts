@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { withoutNulls } from '../api/json.ts';
-import { corpus } from '../split/testdata/corpus.ts';
+import { corpus, corpusOptions } from '../split/testdata/corpus.ts';
 import { formatManifest, parseManifests } from './manifest-yaml.ts';
 import { run } from './run.ts';
 
@@ -131,6 +131,45 @@ describe('kubectl podsplit split', () => {
     expect(without.exitCode).to.equal(2);
   });
 
+  it('has an init container load the rules unless it is told otherwise: by the annotation, the SplitNetwork, the flag', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'podsplit-install-'));
+    const file = join(folder, 'network.yaml');
+    const network = (spec: object): string => {
+      const object = { apiVersion: 'podsplit.io/v1alpha1', kind: 'SplitNetwork', metadata: { name: 'default' }, spec };
+      writeFileSync(file, formatManifest(object));
+      return file;
+    };
+    const printed = async (install: string | undefined, ...args: readonly string[]) => {
+      const annotations = { 'podsplit.io/mode': 'split', ...(install && { 'podsplit.io/install': install }) };
+      const containers = [{ name: 'a' }, { name: 'b' }];
+      const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', annotations }, spec: { containers } };
+      return kubectlPodsplit(['split', '-f', '-', '-o', 'json', ...args], JSON.stringify(pod));
+    };
+    const modes = async (...args: Parameters<typeof printed>): Promise<unknown> => {
+      const { stdout } = await printed(...args);
+      const { items } = JSON.parse(stdout) as PrintedList;
+      const nads = items.filter(({ kind }) => kind === 'NetworkAttachmentDefinition');
+      const nad = nads.map(({ metadata }) => metadata.name.endsWith('-node'));
+      return [...nad, ...pods(stdout).map(({ spec }) => spec?.initContainers === undefined)];
+    };
+    const all = (node: boolean) => [node, node, node];
+    try {
+      const ofNode = ['--network-file', network({ ipv4: '198.18.0.0/15', install: 'node' })];
+      expect(await modes(undefined)).to.deep.equal(all(false));
+      expect(await modes(undefined, '--install', 'node')).to.deep.equal(all(true));
+      expect(await modes('init', '--install', 'node')).to.deep.equal(all(false));
+      expect(await modes(undefined, ...ofNode)).to.deep.equal(all(true));
+      expect(await modes('init', ...ofNode)).to.deep.equal(all(false));
+      const ran = await printed('node', '--explain');
+      expect(ran.stderr).to.contain('node agent runs').and.to.contain('(RulesByNodeAgent)');
+      const wrong = await printed(undefined, '--network-file', network({ ipv4: '198.18.0.0/15', install: 'cni' }));
+      expect(wrong.stderr).to.contain('spec.install: is "cni"; allowed are node, init.');
+      expect(wrong.exitCode).to.equal(2);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   const deep = `${'['.repeat(5000)}${']'.repeat(5000)}`;
   const laughs = [
     'a: &a [x,x,x,x,x,x,x,x,x]',
@@ -174,6 +213,7 @@ describe('kubectl podsplit split', () => {
     [['split', '-f', '-'], /Nothing is piped into stdin/],
     [['split', '-f', 'workloads.yaml', '-o', 'toml'], /Allowed choices are yaml, json/],
     [['split', '-f', 'workloads.yaml', '--mode', 'isolate'], /Allowed choices are split/],
+    [['split', '-f', 'workloads.yaml', '--install', 'cni'], /Allowed choices are node, init/],
     [['split', '-f', 'workloads.yaml', '--network-file', 'refused.yaml'], /refused\.yaml has 3 objects/],
     [['slpit'], /unknown command 'slpit'.*\n.*split/],
     [['split', '-f', 'workloads.yaml', '--frob'], /unknown option '--frob'/],
@@ -250,7 +290,12 @@ describe('the CLI decides as admission does', () => {
     const file = join(folder, 'network.yaml');
     writeFileSync(
       file,
-      formatManifest({ apiVersion: 'v1', kind: 'SplitNetwork', metadata: { name }, spec: { ipv4: '198.18.0.0/15' } }),
+      formatManifest({
+        apiVersion: 'v1',
+        kind: 'SplitNetwork',
+        metadata: { name },
+        spec: { ipv4: '198.18.0.0/15', install: corpusOptions.install.byNetwork.get(name) },
+      }),
     );
     return ['--network-file', file];
   }

@@ -1,5 +1,6 @@
 import { formatPoolError, maxContainers, type Pool, poolOf } from '../addresses/pool.ts';
 import { defaultNetworkSpec } from '../api/default-network.ts';
+import { installModes, isInstallMode } from '../api/install.ts';
 import { isRecord } from '../api/json.ts';
 import { defaultSplitNetwork } from '../api/names.ts';
 import type { SplitNetworkSpec } from '../api/resources.ts';
@@ -31,7 +32,7 @@ function networkOf(name: string, spec: SplitNetworkSpec, source: string): Networ
 
 function specOf(value: unknown, source: string): SplitNetworkSpec {
   if (!isRecord(value)) throw new CliError(`${source}: spec: is missing.`);
-  const { ipv4, ipv6, blockSize = defaultNetworkSpec.blockSize, mtu, macSpoofCheck } = value;
+  const { ipv4, ipv6, blockSize = defaultNetworkSpec.blockSize, mtu, macSpoofCheck, install } = value;
   const wrong = [
     ...(isOptional(ipv4, 'string') ? [] : ['ipv4']),
     ...(isOptional(ipv6, 'string') ? [] : ['ipv6']),
@@ -40,12 +41,18 @@ function specOf(value: unknown, source: string): SplitNetworkSpec {
     ...(typeof blockSize === 'number' ? [] : ['blockSize']),
   ];
   if (wrong.length > 0) throw new CliError(`${source}: spec.${wrong.join(', spec.')}: is of the wrong type.`);
+  if (install !== undefined && !isInstallMode(install)) {
+    throw new CliError(
+      `${source}: spec.install: is ${JSON.stringify(install)}; allowed are ${installModes.join(', ')}.`,
+    );
+  }
   return {
     blockSize: Number(blockSize),
     ...(typeof ipv4 === 'string' ? { ipv4 } : {}),
     ...(typeof ipv6 === 'string' ? { ipv6 } : {}),
     ...(typeof mtu === 'number' ? { mtu } : {}),
     ...(typeof macSpoofCheck === 'boolean' ? { macSpoofCheck } : {}),
+    ...(install === undefined ? {} : { install }),
   };
 }
 

@@ -39,7 +39,7 @@ export interface RenderInput {
 export interface RenderedPiece {
   readonly container: string;
   readonly pod: IPod;
-  /** The nftables text that its init container will load, as far as it is known before the Pod has its address. */
+  /** The nftables text that will be loaded, as far as it is known before the Pod has its address. */
   readonly rules: string;
 }
 
@@ -68,7 +68,7 @@ export function render(input: RenderInput): Rendered {
   });
   const annotations = (container: string): PieceAnnotations => ({
     wiring: formatWiring(ofPiece(wirings, container)),
-    networks: networksOf(nadName(workload), network, ofPiece(addresses, container)),
+    networks: networksOf(nadName(workload, plan.install), network, ofPiece(addresses, container)),
   });
 
   const cut = cutPod(pod, plan, options);
@@ -88,7 +88,7 @@ export function render(input: RenderInput): Rendered {
   const pods = [primary, ...siblings];
   return {
     objects: [
-      networkAttachmentDefinition({ workload, network }),
+      networkAttachmentDefinition({ workload, install: plan.install, network }),
       ...pieceNetworkPolicies({
         workload,
         siblings: plan.siblings.map((piece) => piece.name),

@@ -61,6 +61,9 @@ function offlineNotes(plan: Plan): readonly string[] {
   );
   const completes = plan.reasons.some(({ code }) => code === 'PrimaryDecidesCompletion');
   return [
+    ...(plan.install === 'node'
+      ? ["The Pods start only where podsplit's node agent runs: it loads their rules (install mode node)."]
+      : []),
     ...(completes ? ['Without the controller, siblings go on when the primary has completed: delete them.'] : []),
     ...(readsAddress ? ['Without the controller, siblings read an empty status.podIP.'] : []),
     ...(plan.primary.initContainers.length > 0

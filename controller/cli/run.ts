@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
+import { installModes, type InstallMode } from '../api/install.ts';
 import { version } from '../version.ts';
 import { CliError } from './cli-error.ts';
 import type { Io } from './input.ts';
@@ -74,6 +75,15 @@ function splitCommand(program: Command, action: (command: SplitCommand) => Promi
     .option('-n, --namespace <name>', 'namespace of objects that name none')
     .option('--explain', 'say why each piece looks as it does', false)
     .addOption(new Option('--mode <mode>', 'split workloads without the annotation as well').choices(['split']))
+    .addOption(
+      new Option(
+        '--install <mode>',
+        'who loads the rules, where neither podsplit.io/install nor the SplitNetwork says: an init container in each Pod, which ' +
+          'needs nothing but Multus on the cluster, or the agent of the node, which needs podsplit there',
+      )
+        .choices(installModes)
+        .default('init'),
+    )
     .option('--image <image>', 'image of the init container', `podsplit.local/podsplit:${version}`)
     .option('--network-file <file>', 'SplitNetwork that addresses are taken from')
     .option('--multi-network-policy', 'print MultiNetworkPolicies too; their CRD must be installed', false)
@@ -86,6 +96,7 @@ function splitCommand(program: Command, action: (command: SplitCommand) => Promi
         image: options.image,
         namespace: options.namespace,
         networkFile: options.networkFile,
+        install: options.install,
         mode: options.mode,
         multiNetworkPolicies: options.multiNetworkPolicy,
       });
@@ -101,6 +112,7 @@ interface SplitOptionValues {
   readonly mode?: 'split';
   readonly image: string;
   readonly networkFile?: string;
+  readonly install: InstallMode;
   readonly multiNetworkPolicy: boolean;
 }
 

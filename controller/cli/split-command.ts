@@ -1,6 +1,7 @@
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { WorkloadRef } from '../api/identity.ts';
+import type { InstallMode } from '../api/install.ts';
 import { isRecord } from '../api/json.ts';
 import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
@@ -25,6 +26,8 @@ export interface SplitCommand {
   /** For objects that name none. */
   readonly namespace: string | undefined;
   readonly networkFile: string | undefined;
+  /** For workloads whose annotations and SplitNetwork do not say how rules are loaded. */
+  readonly install: InstallMode;
   /** For workloads that have no mode annotation. */
   readonly mode: 'split' | undefined;
   readonly multiNetworkPolicies: boolean;
@@ -80,7 +83,7 @@ function resultOf(manifest: Manifest, context: Context): Result {
   if (restored.kind === 'refused') return refused(restored.refusals);
   const pod = named(restored.pod, replica, context);
 
-  const options: SplitOptions = { image: command.image, maxContainers: network.maxContainers };
+  const options = optionsOf(context);
   const plan = split(pod, options);
   if (plan.kind === 'refused') return refused(plan.refusals);
   if (plan.kind === 'left-alone') return { manifest, kind: 'left-alone', message: plan.message, code: plan.code };
@@ -102,6 +105,15 @@ function resultOf(manifest: Manifest, context: Context): Result {
     multiNetworkPolicies: command.multiNetworkPolicies,
   });
   return { manifest, kind: 'split', plan, claims: replica.claims, rendered: inNamespace(rendered, manifest, command) };
+}
+
+function optionsOf({ command, network }: Context): SplitOptions {
+  const { install } = network.spec;
+  return {
+    image: command.image,
+    maxContainers: network.maxContainers,
+    install: { otherwise: command.install, byNetwork: new Map(install && [[network.name, install]]) },
+  };
 }
 
 const nameMissing: Refusal = {

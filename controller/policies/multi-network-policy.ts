@@ -1,6 +1,7 @@
 import type { INetworkPolicySpec } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicySpec';
 import { nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
 import type { DeclaredPort, Flow, Protocol } from '../api/flow.ts';
+import { installModes } from '../api/install.ts';
 import { ownLabels } from '../api/names.ts';
 import type { ObjectMeta, OwnerReference } from '../api/resources.ts';
 
@@ -77,13 +78,18 @@ function pieceLabels(workload: WorkloadRef, container: string): Record<string, s
   return { [ownLabels.container]: container, [ownLabels.workload]: workloadKey(workload) };
 }
 
+/** Of both install modes: a piece has one of the two networks, and the engines pass over one that it has not. */
+function policyFor(workload: WorkloadRef): string {
+  return installModes.map((install) => `${workload.namespace}/${nadName(workload, install)}`).join(',');
+}
+
 function metadataOf({ workload, owner }: MultiPoliciesInput, container: string): ObjectMeta {
   const key = workloadKey(workload);
   return {
     name: `podsplit-${key}-${container}`,
     namespace: workload.namespace,
     labels: { [ownLabels.managedBy]: 'podsplit', [ownLabels.workload]: key },
-    annotations: { [policyForAnnotation]: `${workload.namespace}/${nadName(workload)}` },
+    annotations: { [policyForAnnotation]: policyFor(workload) },
     ...(owner && { ownerReferences: [owner] }),
   };
 }

@@ -1,8 +1,9 @@
 import { isDeepStrictEqual } from 'node:util';
 import { bridgeName, nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
-import { ownLabels } from '../api/names.ts';
+import type { InstallMode } from '../api/install.ts';
+import { cniPluginType, ownLabels } from '../api/names.ts';
 import type { ObjectMeta, OwnerReference, SplitNetworkSpec } from '../api/resources.ts';
-import { sysctlsFor } from '../rules/sysctls.ts';
+import { interfaceDefaultsFor, sysctlsFor } from '../rules/sysctls.ts';
 
 /** NPWG multi-network specification v1.3, section 3. */
 export interface NetworkAttachmentDefinition {
@@ -15,6 +16,7 @@ export interface NetworkAttachmentDefinition {
 
 export interface NadInput {
   readonly workload: WorkloadRef;
+  readonly install: InstallMode;
   readonly network: { readonly name: string; readonly spec: SplitNetworkSpec };
   readonly owner?: OwnerReference;
 }
@@ -25,9 +27,14 @@ const cniVersion = '1.0.0';
 const defaultMtu = 65535;
 
 /** The peer network of one workload: a bridge of its own, so that no frame of another workload ever arrives. */
-export function networkAttachmentDefinition({ workload, network, owner }: NadInput): NetworkAttachmentDefinition {
-  const name = nadName(workload);
-  const config = { cniVersion, name, plugins: [bridge(workload, network.spec), tuning(network.spec)] };
+export function networkAttachmentDefinition({
+  workload,
+  install,
+  network,
+  owner,
+}: NadInput): NetworkAttachmentDefinition {
+  const name = nadName(workload, install);
+  const config = { cniVersion, name, plugins: plugins[install](workload, network.spec) };
   return {
     apiVersion: 'k8s.cni.cncf.io/v1',
     kind: 'NetworkAttachmentDefinition',
@@ -41,11 +48,36 @@ export function networkAttachmentDefinition({ workload, network, owner }: NadInp
   };
 }
 
+type Plugins = (workload: WorkloadRef, spec: SplitNetworkSpec) => readonly object[];
+
+/**
+ * What makes a piece's interface, in this order. The plugin of mode `node` has the agent load a closed table before there
+ * is an interface, and the rules when it is there: ADD returns then, so that no container starts without them. Pieces of
+ * mode `init` need nothing of podsplit's on the node, which is why they have a NAD of their own.
+ */
+const plugins: Readonly<Record<InstallMode, Plugins>> = {
+  init: (workload, spec) => [bridge(workload, spec, spec.macSpoofCheck ?? true), tuning(spec)],
+  node: (workload, spec) => [
+    { type: cniPluginType, phase: 'close' },
+    ...interfaceDefaults(spec),
+    // The agent's filter on the node judges the MAC of each frame, and its IP with it.
+    bridge(workload, spec, spec.macSpoofCheck ?? false),
+    tuning(spec),
+    { type: cniPluginType, phase: 'wire' },
+  ],
+};
+
+/** A first call of `tuning`. It takes no place at the head of the chain: it wants the result of a plugin before it. */
+function interfaceDefaults(spec: SplitNetworkSpec): readonly object[] {
+  const sysctl = interfaceDefaultsFor(familiesOf(spec));
+  return Object.keys(sysctl).length === 0 ? [] : [{ type: 'tuning', sysctl }];
+}
+
 /**
  * containernetworking/plugins, `bridge`. The addresses and the MAC come from the Pod's networks annotation, which the two
  * capabilities let through. The bridge is nobody's gateway: it has no address, so nothing of the node can be called by it.
  */
-function bridge(workload: WorkloadRef, spec: SplitNetworkSpec) {
+function bridge(workload: WorkloadRef, spec: SplitNetworkSpec, macspoofchk: boolean) {
   return {
     type: 'bridge',
     bridge: bridgeName(workload),
@@ -55,7 +87,7 @@ function bridge(workload: WorkloadRef, spec: SplitNetworkSpec) {
     hairpinMode: false,
     // The allocator gives no address twice, and waiting for the detection would delay each start by a second or more.
     enabledad: false,
-    macspoofchk: spec.macSpoofCheck ?? true,
+    macspoofchk,
     capabilities: { ips: true, mac: true },
     ipam: { type: 'static' },
   };
@@ -63,8 +95,11 @@ function bridge(workload: WorkloadRef, spec: SplitNetworkSpec) {
 
 /** Containers see /proc/sys read-only, so the node's `tuning` plugin writes what the rules need. */
 function tuning(spec: SplitNetworkSpec) {
-  const families = (['ipv4', 'ipv6'] as const).filter((family) => spec[family] !== undefined);
-  return { type: 'tuning', sysctl: sysctlsFor(families) };
+  return { type: 'tuning', sysctl: sysctlsFor(familiesOf(spec)) };
+}
+
+function familiesOf(spec: SplitNetworkSpec): readonly ('ipv4' | 'ipv6')[] {
+  return (['ipv4', 'ipv6'] as const).filter((family) => spec[family] !== undefined);
 }
 
 /** Has somebody edited it? */

@@ -2,7 +2,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { expect } from 'chai';
 import { NetworkPolicy, type INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import { stringify } from 'yaml';
-import { workloadKey, type WorkloadRef } from '../api/identity.ts';
+import { nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
+import { installModes, type InstallMode } from '../api/install.ts';
 import { originalLabelKey } from '../api/keys.ts';
 import { ownLabels } from '../api/names.ts';
 import type { SplitNetworkSpec } from '../api/resources.ts';
@@ -16,16 +17,67 @@ const owner = { apiVersion: 'apps/v1', kind: 'Deployment', name: 'web', uid: 'u-
 const spec: SplitNetworkSpec = { ipv4: '198.18.0.0/15', ipv6: 'fd5e:9b1c:47d2::/64', blockSize: 32 };
 
 describe('network attachment definition', () => {
-  const nad = networkAttachmentDefinition({ workload, network: { name: 'default', spec }, owner });
+  const network = { name: 'default', spec };
+  const nad = networkAttachmentDefinition({ workload, install: 'init', network, owner });
 
-  it('is as in testdata, its configuration list unfolded', () => {
-    golden('nad.yaml', [{ ...nad, spec: { config: JSON.parse(nad.spec.config) as unknown } }]);
-    expect(networkAttachmentDefinition({ workload, network: { name: 'default', spec }, owner })).to.deep.equal(nad);
+  for (const [file, install] of [
+    ['nad.yaml', 'init'],
+    ['nad-node.yaml', 'node'],
+  ] as const) {
+    it(`is as in testdata, its configuration list unfolded: install mode ${install}`, () => {
+      const made = networkAttachmentDefinition({ workload, install, network, owner });
+      golden(file, [{ ...made, spec: { config: JSON.parse(made.spec.config) as unknown } }]);
+      expect(networkAttachmentDefinition({ workload, install, network, owner })).to.deep.equal(made);
+    });
+  }
+
+  it('asks the node for a plugin of podsplit only in install mode node, on the same bridge', () => {
+    const plugins = (install: InstallMode): { type: string; bridge?: string }[] =>
+      (
+        JSON.parse(networkAttachmentDefinition({ workload, install, network }).spec.config) as {
+          plugins: { type: string; bridge?: string }[];
+        }
+      ).plugins;
+    const bridge = (install: InstallMode) => plugins(install).find(({ type }) => type === 'bridge')?.bridge;
+    expect(plugins('init').map(({ type }) => type)).to.deep.equal(['bridge', 'tuning']);
+    expect(plugins('node').map(({ type }) => type)).to.deep.equal([
+      'podsplit',
+      'tuning',
+      'bridge',
+      'tuning',
+      'podsplit',
+    ]);
+    expect(bridge('node')).to.equal(bridge('init'));
   });
+
+  it('sets defaults of new interfaces only where the network has IPv6', () => {
+    const ipv4 = { name: 'v4', spec: { ipv4: '198.18.0.0/15', blockSize: 8 } };
+    const { config } = networkAttachmentDefinition({ workload, install: 'node', network: ipv4 }).spec;
+    expect(config).to.contain('"phase":"close"').and.to.contain('"phase":"wire"');
+    expect(config).to.not.contain('ipv6');
+  });
+
+  const spoofing: readonly [boolean | undefined, InstallMode, boolean][] = [
+    [undefined, 'init', true],
+    [undefined, 'node', false],
+    [true, 'node', true],
+    [false, 'init', false],
+  ];
+  for (const [said, install, checked] of spoofing) {
+    it(`has the bridge check MACs: ${String(said)} in mode ${install} is ${String(checked)}`, () => {
+      const one = { name: 'one', spec: { ...spec, ...(said === undefined ? {} : { macSpoofCheck: said }) } };
+      const { config } = networkAttachmentDefinition({ workload, install, network: one }).spec;
+      expect(config).to.contain(`"macspoofchk":${String(checked)}`);
+    });
+  }
 
   it('takes the link options of the SplitNetwork', () => {
     const narrow = { ipv4: '198.18.0.0/15', blockSize: 8, mtu: 1400, macSpoofCheck: false };
-    const { config } = networkAttachmentDefinition({ workload, network: { name: 'narrow', spec: narrow } }).spec;
+    const { config } = networkAttachmentDefinition({
+      workload,
+      install: 'init',
+      network: { name: 'narrow', spec: narrow },
+    }).spec;
     expect(config).to.contain('"mtu":1400').and.to.contain('"macspoofchk":false').and.not.to.contain('ipv6');
   });
 
@@ -33,6 +85,7 @@ describe('network attachment definition', () => {
     const long = { ...workload, name: `${'w'.repeat(50)}.${'x'.repeat(202)}` };
     const { metadata, spec: made } = networkAttachmentDefinition({
       workload: long,
+      install: 'node',
       network: { name: 'default', spec },
     });
     expect(metadata.name).to.match(/^podsplit-[-a-z0-9.]{1,60}$/);
@@ -147,9 +200,9 @@ describe('multi network policies', () => {
   });
 
   it('name the network that they are for: engines pass over those that do not', () => {
-    const nad = networkAttachmentDefinition({ workload, network: { name: 'default', spec } });
+    const nads = installModes.map((install) => `shop/${nadName(workload, install)}`);
     for (const { metadata } of made) {
-      expect(metadata.annotations?.['k8s.v1.cni.cncf.io/policy-for']).to.equal(`shop/${nad.metadata.name}`);
+      expect(metadata.annotations?.['k8s.v1.cni.cncf.io/policy-for']?.split(',')).to.have.members(nads);
     }
   });
 });

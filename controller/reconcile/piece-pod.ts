@@ -1,5 +1,13 @@
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { initContainerName, ownAnnotations, ownLabels, readinessGate, schedulingGate } from '../api/names.ts';
+import { isInstallMode, type InstallMode } from '../api/install.ts';
+import {
+  initContainerName,
+  ownAnnotations,
+  ownLabels,
+  readinessGate,
+  schedulingGate,
+  userAnnotations,
+} from '../api/names.ts';
 import { splitId } from '../api/identity.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
 import type { Endpoint } from '../rules/wiring.ts';
@@ -81,6 +89,18 @@ export function podIPs(pod: LivePod): readonly string[] {
   return (pod.raw.status?.podIPs ?? []).map((entry) => entry.ip).filter((ip) => ip !== '');
 }
 
+/** Admission records it on the primary; siblings, and primaries of a version that recorded nothing, show it. */
+export function installOf(pod: LivePod): InstallMode {
+  const recorded = pod.raw.metadata?.annotations?.[userAnnotations.install];
+  return isInstallMode(recorded) ? recorded : carriedInstall(pod);
+}
+
+/** What the Pod is made for, whatever it says. */
+export function carriedInstall(pod: LivePod): InstallMode {
+  const carries = pod.raw.spec?.initContainers?.some((container) => container.name === initContainerName) ?? false;
+  return carries ? 'init' : 'node';
+}
+
 export function wiringText(pod: LivePod): string | undefined {
   return pod.raw.metadata?.annotations?.[ownAnnotations.wiring];
 }
@@ -96,11 +116,41 @@ export function carriedEndpoint(pod: IPod): Endpoint | undefined {
   }
 }
 
+/** May it load its rules and start? A piece of mode `node` may from birth on: the node's agent starts it. */
+export function isReleased(pod: LivePod): boolean {
+  return wiringText(pod)?.includes('"release":"go"') ?? false;
+}
+
 /** SHA-256 of the wiring that the piece's init container proved loaded, from its termination message. */
 export function loadedRules(pod: LivePod): string | undefined {
-  const init = pod.raw.status?.initContainerStatuses?.find((status) => status.name === initContainerName);
-  const terminated = init?.state?.terminated;
+  const terminated = initState(pod)?.terminated;
   return terminated?.exitCode === 0 ? terminated.message?.trim() : undefined;
+}
+
+/** Does the piece's init container run, and wait for a wiring or load it? */
+export function isLoadingRules(pod: LivePod): boolean {
+  return initState(pod)?.running !== undefined;
+}
+
+function initState(pod: LivePod) {
+  return pod.raw.status?.initContainerStatuses?.find((status) => status.name === initContainerName)?.state;
+}
+
+/** When the controller last made the kubelet look at the piece, in ms. */
+export function nudgedAt(pod: LivePod): number | undefined {
+  const at = Date.parse(pod.raw.metadata?.annotations?.[ownAnnotations.nudged] ?? '');
+  return Number.isNaN(at) ? undefined : at;
+}
+
+const podIPPaths: readonly string[] = [ownAnnotations.podIP, ownAnnotations.podIPs].map(
+  (key) => `metadata.annotations['${key}']`,
+);
+
+/** Does its container's environment have the primary's Pod IP? It is read once, when the container is made. */
+export function readsPodIP(pod: LivePod): boolean {
+  return (pod.raw.spec?.containers ?? []).some((container) =>
+    container.env?.some(({ valueFrom }) => podIPPaths.includes(valueFrom?.fieldRef?.fieldPath ?? '')),
+  );
 }
 
 /** The Pod's own init containers, beside podsplit's. */

@@ -15,7 +15,7 @@ import { siblingPod } from '../split/sibling.ts';
 import { split } from '../split/split.ts';
 import { buildWirings, networksAnnotation, withPrefixOf, type PieceAddresses } from '../split/wire.ts';
 import type { AddressBook } from './address-book.ts';
-import { carriedEndpoint, type LivePod } from './piece-pod.ts';
+import { carriedEndpoint, carriedInstall, type LivePod } from './piece-pod.ts';
 import { podSplitOf } from './podsplit-status.ts';
 import { workloadOf } from './workload-of.ts';
 import type { WorkloadObjects } from './workload-objects.ts';
@@ -57,7 +57,7 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   if (unusable !== undefined || network === undefined) return unusable ?? obstacle('NetworkNotFound', '');
 
   const workload = await workloadOf(client, primary);
-  const nad = nadName(workload);
+  const nad = nadName(workload, plan.install);
   const missing = await objects.ensure(workload, network, plan, primary);
   if (missing !== undefined) return { kind: 'obstacle', ...missing };
 
@@ -96,6 +96,14 @@ async function decide(
       kind: 'obstacle',
       reason: first?.code ?? 'Refused',
       message: decision.refusals.map(formatRefusal).join('\n'),
+    };
+  }
+  // Nobody would load the rules of a primary that says one thing and is made for the other.
+  if (carriedInstall(primary) !== decision.install) {
+    return {
+      kind: 'obstacle',
+      reason: 'NotAsAdmitted',
+      message: `The Pod is not as admission leaves one of install mode ${decision.install}: delete it, and create it again.`,
     };
   }
   const claims = await readWriteOncePodClaims(primary, decision, client);
@@ -159,10 +167,14 @@ export interface PieceContext {
   readonly addresses: Readonly<Record<string, PieceAddresses>>;
 }
 
-/** `namespace/name` of every piece's wiring before anybody runs: it holds. */
-function heldWirings(context: PieceContext) {
+/**
+ * The wirings of all pieces before anybody runs. Init containers hold until they are told the Pod IPs; the agent of a node
+ * finds those itself, and has nothing to wait for.
+ */
+function firstWirings(context: PieceContext) {
   const { plan, network, addresses, primary } = context;
-  return buildWirings({ plan, splitId: primary.split, pool: poolRanges(network), addresses, release: 'hold' });
+  const release = plan.install === 'node' ? 'go' : 'hold';
+  return buildWirings({ plan, splitId: primary.split, pool: poolRanges(network), addresses, release });
 }
 
 export function poolRanges({ spec }: SplitNetwork): { readonly ipv4?: string; readonly ipv6?: string } {
@@ -190,7 +202,7 @@ export function networksOf({ network, nad, addresses }: PieceContext, container:
  */
 async function createSiblings(context: PieceContext, deps: WiringDependencies): Promise<Obstacle | undefined> {
   const { primary, plan, workload } = context;
-  const wirings = heldWirings(context);
+  const wirings = firstWirings(context);
   const created: string[] = [];
   for (const piece of plan.siblings) {
     const wiring = wirings[piece.name];
@@ -272,7 +284,7 @@ async function deleteQuietly(namespace: string, name: string, client: KubeClient
 /** One write: the label that siblings' affinity looks for, networks and wiring, and the gate goes. */
 async function liftPrimary(context: PieceContext, client: KubeClient): Promise<void> {
   const { primary, plan, workload } = context;
-  const wiring = heldWirings(context)[plan.primary.name];
+  const wiring = firstWirings(context)[plan.primary.name];
   const gates = (primary.raw.spec?.schedulingGates ?? []).filter((gate) => gate.name !== schedulingGate);
   const body = {
     // The UID and version make it a compare-and-swap: another Pod of this name is never touched.

@@ -1,5 +1,6 @@
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
-import { workloadKey, type WorkloadRef } from '../api/identity.ts';
+import { nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
+import { installModes, type InstallMode } from '../api/install.ts';
 import { ownLabels } from '../api/names.ts';
 import { sameJson } from '../api/same-json.ts';
 import type { SplitNetwork } from '../api/resources.ts';
@@ -16,7 +17,7 @@ import { nadDifferences, networkAttachmentDefinition } from '../policies/nad.ts'
 import { pieceNetworkPolicies } from '../policies/network-policy.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
-import type { LivePod } from './piece-pod.ts';
+import { installOf, readPod, type LivePod } from './piece-pod.ts';
 import { poolRanges, type Obstacle } from './wire.ts';
 import { ownerReference } from './workload-of.ts';
 import type { WorkloadKey, World } from './world.ts';
@@ -87,7 +88,7 @@ export class WorkloadObjects {
     const plans = pods.map((pod) => pod.plan);
     const labels = pods.map((pod) => pod.pod.labels);
     await this.apply({ workload, network, plans, labels }, true);
-    return done;
+    return this.collectOtherNads(key, workload, plans);
   }
 
   private plansOf(key: WorkloadKey): readonly { readonly pod: LivePod; readonly plan: Plan }[] {
@@ -104,15 +105,16 @@ export class WorkloadObjects {
 
   /** @param wired whether there are Pods that had all of it before: what is missing now was deleted by somebody. */
   private async apply(state: WorkloadState, wired: boolean): Promise<void> {
-    await this.applyNad(state, wired);
+    for (const install of installsOf(state.plans)) await this.applyNad(state, install, wired);
     await this.applyPolicies(state);
     if (await this.hasMultiNetworkPolicies()) await this.applyMultiPolicies(state);
   }
 
-  private async applyNad({ workload, network }: WorkloadState, wired: boolean): Promise<void> {
+  private async applyNad({ workload, network }: WorkloadState, install: InstallMode, wired: boolean): Promise<void> {
     const { client, world } = this.deps;
     const wanted = networkAttachmentDefinition({
       workload,
+      install,
       network: { name: network.metadata.name, spec: network.spec },
       owner: ownerReference(workload),
     });
@@ -189,14 +191,18 @@ export class WorkloadObjects {
       const { name } = object.metadata;
       const found = actual.find((one) => one.metadata.name === name);
       if (found === undefined) await createOrFind(client, resource, object);
-      else if (!sameJson(specOf(found), specOf(object))) {
-        // `spec` is replaced whole: a merge would keep rules that are gone.
+      else if (!isAsWanted(found, object)) {
+        // `spec` is replaced whole: a merge would keep rules that are gone. Annotations that others added stay.
+        const annotations = { ...found.metadata.annotations, ...object.metadata.annotations };
         await client.patch(
           resource,
           { namespace, name },
           {
             type: 'json',
-            body: [{ op: 'replace', path: '/spec', value: specOf(object) }],
+            body: [
+              { op: 'replace', path: '/spec', value: specOf(object) },
+              { op: 'add', path: '/metadata/annotations', value: annotations },
+            ],
           },
         );
       }
@@ -207,6 +213,27 @@ export class WorkloadObjects {
     }
   }
 
+  /**
+   * During a rollout from one install mode to the other both NADs are there; the old one goes with its last Pod. Its Pods
+   * that are gone from the caches' view may be there still, and one may be being wired: the API server is asked first.
+   */
+  private async collectOtherNads(key: WorkloadKey, workload: WorkloadRef, plans: readonly Plan[]): Promise<Outcome> {
+    const { client, world, clock } = this.deps;
+    const unused = installModes.filter((install) => !installsOf(plans).includes(install));
+    const names = unused.map((install) => nadName(workload, install));
+    const nads = world.nads.store.byIndex('workload', key).filter((nad) => names.includes(nad.metadata.name));
+    if (nads.length === 0) return done;
+    const wait = lingers(nads, clock.now());
+    if (wait > 0) return { kind: 'requeue', afterMs: wait };
+    const { namespace } = workload;
+    const labelSelector = `${ownLabels.workload}=${workloadKey(workload)}`;
+    const { items } = await client.list(resources.pods, { namespace, labelSelector });
+    const pods = items.map(readPod).filter((pod) => pod !== undefined);
+    if (pods.some((pod) => unused.includes(installOf(pod)))) return { kind: 'requeue', afterMs: 30_000 };
+    for (const nad of nads) await deleteIfThere(client, resources.networkAttachmentDefinitions, nad);
+    return done;
+  }
+
   /** The last split Pod is gone, or it only seems so: nothing is deleted before the API server was asked. */
   private async collect(key: WorkloadKey): Promise<Outcome> {
     const { client, world, clock } = this.deps;
@@ -214,8 +241,7 @@ export class WorkloadObjects {
     const nads = world.nads.store.byIndex('workload', key);
     const policies = world.networkPolicies.store.byIndex('workload', key);
     if (nads.length === 0 && policies.length === 0) return done;
-    const young = nads.map((nad) => Date.parse(nad.metadata.creationTimestamp ?? '') + lingerMs - clock.now());
-    const wait = Math.max(0, ...young);
+    const wait = lingers(nads, clock.now());
     if (wait > 0) return { kind: 'requeue', afterMs: wait };
     const labelSelector = `${ownLabels.workload}=${hash}`;
     const { items } = await client.list(resources.pods, { namespace, labelSelector });
@@ -254,6 +280,15 @@ export class WorkloadObjects {
   }
 }
 
+function installsOf(plans: readonly Plan[]): readonly InstallMode[] {
+  return installModes.filter((install) => plans.some((plan) => plan.install === install));
+}
+
+/** Milliseconds until none of them is young. */
+function lingers(nads: readonly KubeObject[], now: number): number {
+  return Math.max(0, ...nads.map((nad) => Date.parse(nad.metadata.creationTimestamp ?? '') + lingerMs - now));
+}
+
 async function serves(client: KubeClient, path: string): Promise<boolean> {
   try {
     const { body } = await client.raw({ method: 'GET', path });
@@ -289,6 +324,15 @@ async function deleteIfThere(client: KubeClient, resource: Resource, object: Kub
 function stored(policy: INetworkPolicy) {
   const { name = '', ...rest } = policy.metadata ?? {};
   return { ...policy, metadata: { name, ...rest } };
+}
+
+/** Labels, and annotations that others added, are theirs. */
+function isAsWanted(found: KubeObject, wanted: KubeObject): boolean {
+  const annotations = Object.entries(wanted.metadata.annotations ?? {});
+  return (
+    sameJson(specOf(found), specOf(wanted)) &&
+    annotations.every(([key, value]) => found.metadata.annotations?.[key] === value)
+  );
 }
 
 function specOf(object: object): unknown {

@@ -70,7 +70,6 @@ export class World {
     });
     this.blocks = watch(resources.addressBlocks, {
       split: (block) => claimKeys(block),
-      nad: (block) => [`${block.spec.workload.namespace}/${block.spec.workload.nad}`],
       network: (block) => [block.spec.network],
     });
     this.networks = watch(resources.splitNetworks, {});

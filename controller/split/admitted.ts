@@ -2,7 +2,12 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import { networkStatusAnnotation, networksAnnotation, ownAnnotations, ownLabels } from '../api/names.ts';
 import { annotationsOf, labelsOf, pickEntries, specOf, without } from './pod.ts';
 
-const addedAnnotations: readonly string[] = [ownAnnotations.wiring, networksAnnotation, networkStatusAnnotation];
+const addedAnnotations: readonly string[] = [
+  ownAnnotations.wiring,
+  ownAnnotations.nudged,
+  networksAnnotation,
+  networkStatusAnnotation,
+];
 const addedLabels: readonly string[] = [ownLabels.split, ownLabels.workload];
 
 /**

@@ -33,7 +33,8 @@ export function checkSize(pod: IPod, plan: Plan, options: SplitOptions): readonl
 
 /** Upper bound of the wiring annotation (rules/wiring.ts): what varies is counted, the rest is at its longest. */
 function wiringSize(plan: Plan): number {
-  const perPiece = 512;
+  // Only an init container is told the other pieces' Pod IPs.
+  const perPiece = plan.install === 'init' ? 512 : 320;
   const pieces = (plan.siblings.length + 1) * perPiece;
   return 1_024 + pieces + JSON.stringify(plan.flows).length + JSON.stringify(plan.facade).length;
 }

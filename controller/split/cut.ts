@@ -1,10 +1,10 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { ownAnnotations, ownLabels, readinessGate, schedulingGate } from '../api/names.ts';
-import { initContainer, wiringVolume } from './init-container.ts';
+import { ownAnnotations, ownLabels, readinessGate, schedulingGate, userAnnotations } from '../api/names.ts';
+import { initContainers, wiringVolumes } from './init-container.ts';
 import type { Plan, SplitOptions } from './plan.ts';
-import { annotationsOf, labelsOf, pickEntries, specOf, without } from './pod.ts';
+import { annotationsOf, labelsOf, pickEntries, specOf, unlessEmpty, without } from './pod.ts';
 import { formatRemoved, removedBy } from './removed.ts';
 
 /**
@@ -27,17 +27,18 @@ export function cutPod(pod: IPod, plan: Plan, options: SplitOptions): IPod {
       annotations: {
         ...pickEntries(annotationsOf(pod), (key) => !Object.hasOwn(removed.annotations, key)),
         [ownAnnotations.removed]: formatRemoved(removed),
+        [userAnnotations.install]: plan.install,
       },
     },
     spec: {
-      ...without(spec, 'resourceClaims'),
+      ...without(spec, 'initContainers', 'volumes', 'resourceClaims'),
       containers: [facade(plan)],
-      initContainers: [
-        initContainer(options, [primary.container, ...primary.initContainers]),
+      ...unlessEmpty('initContainers', [
+        ...initContainers(plan, options, [primary.container, ...primary.initContainers]),
         ...primary.initContainers,
-      ],
-      volumes: [...primary.volumes, wiringVolume()],
-      ...(primary.resourceClaims.length === 0 ? {} : { resourceClaims: [...primary.resourceClaims] }),
+      ]),
+      ...unlessEmpty('volumes', [...primary.volumes, ...wiringVolumes(plan)]),
+      ...unlessEmpty('resourceClaims', primary.resourceClaims),
       schedulingGates: [...schedulingGates, { name: schedulingGate }],
       readinessGates: [...readinessGates, { conditionType: readinessGate }],
     },

@@ -58,7 +58,7 @@ function rewriteVariable(variable: IEnvVar, visible: VisiblePod): IEnvVar {
     ...named,
     valueFrom: { ...valueFrom, fieldRef: { ...fieldRef, fieldPath: `metadata.annotations['${key}']` } },
   });
-  // The primary's address is not known before it runs: the init container waits for it, and so does this variable.
+  // The primary's address is not known before it runs: the sibling is not released before it carries the annotation.
   if (fieldRef.fieldPath === 'status.podIP') return fromAnnotation(ownAnnotations.podIP);
   if (fieldRef.fieldPath === 'status.podIPs') return fromAnnotation(ownAnnotations.podIPs);
   const value = literalOf(fieldRef.fieldPath, visible);

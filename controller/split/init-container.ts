@@ -1,7 +1,20 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import { initContainerName, ownAnnotations, wiringFile, wiringMountPath, wiringVolumeName } from '../api/names.ts';
-import type { SplitOptions } from './plan.ts';
+import type { Plan, SplitOptions } from './plan.ts';
+
+/** What a piece gets for its rules: in install mode `node` nothing, since the node loads them. */
+export function initContainers(
+  plan: Plan,
+  options: SplitOptions,
+  beside: readonly IContainer[],
+): readonly IContainer[] {
+  return plan.install === 'init' ? [initContainer(options, beside)] : [];
+}
+
+export function wiringVolumes(plan: Plan): readonly IVolume[] {
+  return plan.install === 'init' ? [wiringVolume()] : [];
+}
 
 /**
  * Runs before anything of the user's in each piece: loads the closed table, waits for the wiring, loads the rules. It
@@ -9,7 +22,7 @@ import type { SplitOptions } from './plan.ts';
  *
  * @param beside all other containers of the piece: together they decide its quality of service, which must stay
  */
-export function initContainer(options: SplitOptions, beside: readonly IContainer[]): IContainer {
+function initContainer(options: SplitOptions, beside: readonly IContainer[]): IContainer {
   return {
     name: initContainerName,
     image: options.image,
@@ -49,7 +62,7 @@ function isGuaranteed(container: IContainer): boolean {
 }
 
 /** The piece's own wiring annotation as a file: the kubelet keeps a downward API volume current, an environment it does not. */
-export function wiringVolume(): IVolume {
+function wiringVolume(): IVolume {
   return {
     name: wiringVolumeName,
     downwardAPI: {

@@ -2,6 +2,7 @@ import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPodResourceClaim } from 'kubernetes-models/v1/PodResourceClaim';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import type { DeclaredPort, Flow } from '../api/flow.ts';
+import type { InstallMode } from '../api/install.ts';
 import type { Refusal } from '../api/refusal.ts';
 
 /** What `split` says of a Pod. */
@@ -31,6 +32,8 @@ export interface Plan {
   readonly facade: readonly DeclaredPort[];
   /** Name of the SplitNetwork that addresses come from. */
   readonly network: string;
+  /** Who loads the rules of its pieces. */
+  readonly install: InstallMode;
   /** Names in the original Pod's order, so that `restore` can put the whole Pod together again. */
   readonly order: Order;
   /** Why each piece looks as it does: `--explain`, and the notes of the report. */
@@ -72,6 +75,15 @@ export interface SplitOptions {
   readonly imagePullPolicy?: 'Always' | 'IfNotPresent' | 'Never';
   /** `maxContainers` of the default SplitNetwork's pool: no Pod can have more. */
   readonly maxContainers: number;
+  /** For Pods that do not say themselves how their rules are loaded. */
+  readonly install: InstallDefaults;
   /** Names of ReadWriteOncePod claims in the Pod's namespace, where the caller knows them. */
   readonly readWriteOncePodClaims?: ReadonlySet<string>;
+}
+
+export interface InstallDefaults {
+  /** By name of the SplitNetwork: those whose spec says so. */
+  readonly byNetwork: ReadonlyMap<string, InstallMode>;
+  /** Where neither the Pod nor its SplitNetwork says. */
+  readonly otherwise: InstallMode;
 }

@@ -56,6 +56,11 @@ export function pickEntries<T>(record: Readonly<Record<string, T>>, keep: (key: 
   return Object.fromEntries(Object.entries(record).filter(([key]) => keep(key)));
 }
 
+/** The field where the list has something in it: Kubernetes takes an empty list for none, and tools do not. */
+export function unlessEmpty<K extends string, T>(field: K, list: readonly T[]): { [field in K]?: T[] } {
+  return list.length === 0 ? {} : ({ [field]: [...list] } as { [field in K]: T[] });
+}
+
 /** Later records win. */
 export function mergeAll<T>(records: readonly Readonly<Record<string, T>>[]): Record<string, T> {
   return Object.fromEntries(records.flatMap((record) => Object.entries(record)));

@@ -1,19 +1,25 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { ownAnnotations } from '../api/names.ts';
+import { installModes, type InstallMode } from '../api/install.ts';
+import { initContainerName, ownAnnotations, wiringVolumeName } from '../api/names.ts';
 import { applyPatch } from './testdata/apply-patch.ts';
 import { splittablePod } from './testdata/arbitrary-pod.ts';
 import { cutPatch, cutPod } from './cut.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, SplitOptions } from './plan.ts';
 import { specOf, volumeNamesOf } from './pod.ts';
 import { restore } from './removed.ts';
 import { siblingPod } from './sibling.ts';
 import { split } from './split.ts';
 
-const options = { image: 'podsplit:test', maxContainers: 14 };
+const optionsOf = (install: InstallMode): SplitOptions => ({
+  image: 'podsplit:test',
+  maxContainers: 14,
+  install: { otherwise: install, byNetwork: new Map() },
+});
+const options = optionsOf('init');
 
-function planOf(pod: IPod): Plan {
+function planOf(pod: IPod, options: SplitOptions): Plan {
   const decision = split(pod, options);
   if (decision.kind !== 'split') throw new Error(JSON.stringify(decision));
   return decision;
@@ -23,110 +29,130 @@ function piecesOf(plan: Plan): Plan['siblings'] {
   return [plan.primary, ...plan.siblings];
 }
 
-function forEveryPod(property: (pod: IPod, plan: Plan) => void): void {
-  fc.assert(
-    fc.property(splittablePod, (pod) => {
-      property(pod, planOf(pod));
-    }),
-  );
-}
-
-describe('of every Pod that can be split', () => {
-  it('each container is in one piece, whole', () => {
-    forEveryPod((pod, plan) => {
-      const containers = piecesOf(plan).map((piece) => piece.container);
-      expect(containers).to.have.deep.members(specOf(pod).containers);
-      expect(plan.primary.initContainers).to.deep.equal(specOf(pod).initContainers ?? []);
-    });
-  });
-
-  it('each volume is where it is mounted, and those that nobody mounts are in the primary', () => {
-    forEveryPod((pod, plan) => {
-      for (const volume of specOf(pod).volumes ?? []) {
-        const holders = piecesOf(plan).filter((piece) => piece.volumes.some(({ name }) => name === volume.name));
-        const users = piecesOf(plan).filter((piece) => volumeNamesOf(piece.container).has(volume.name));
-        expect(holders).to.deep.equal(users.length === 0 ? [plan.primary] : users);
-      }
-    });
-  });
-
-  it('the cut Pod and its siblings have each container once', () => {
-    forEveryPod((pod, plan) => {
-      const primary = cutPod(pod, plan, options);
-      const siblings = plan.siblings.map((piece) =>
-        siblingPod({
-          primary,
-          plan,
-          piece,
-          workloadKey: 'key',
-          wiring: undefined,
-          networks: undefined,
-          owner: false,
-          gated: false,
-          options,
+for (const install of installModes)
+  describe(`of every Pod that can be split, in install mode ${install}`, () => {
+    const options = optionsOf(install);
+    const forEveryPod = (property: (pod: IPod, plan: Plan) => void): void => {
+      fc.assert(
+        fc.property(splittablePod, (pod) => {
+          property(pod, planOf(pod, options));
         }),
       );
-      const names = [primary, ...siblings].flatMap((piece) => specOf(piece).containers.map(({ name }) => name));
-      expect(names.sort()).to.deep.equal(
-        specOf(pod)
-          .containers.map(({ name }) => name)
-          .sort(),
-      );
-      for (const sibling of siblings) {
-        expect(Object.keys(sibling.metadata?.labels ?? {})).to.satisfy((keys: string[]) =>
-          keys.every((key) => /(^|\.)podsplit\.io\//.test(key)),
+    };
+
+    it('each container is in one piece, whole', () => {
+      forEveryPod((pod, plan) => {
+        const containers = piecesOf(plan).map((piece) => piece.container);
+        expect(containers).to.have.deep.members(specOf(pod).containers);
+        expect(plan.primary.initContainers).to.deep.equal(specOf(pod).initContainers ?? []);
+      });
+    });
+
+    it('each volume is where it is mounted, and those that nobody mounts are in the primary', () => {
+      forEveryPod((pod, plan) => {
+        for (const volume of specOf(pod).volumes ?? []) {
+          const holders = piecesOf(plan).filter((piece) => piece.volumes.some(({ name }) => name === volume.name));
+          const users = piecesOf(plan).filter((piece) => volumeNamesOf(piece.container).has(volume.name));
+          expect(holders).to.deep.equal(users.length === 0 ? [plan.primary] : users);
+        }
+      });
+    });
+
+    it('the cut Pod and its siblings have each container once', () => {
+      forEveryPod((pod, plan) => {
+        const primary = cutPod(pod, plan, options);
+        const siblings = plan.siblings.map((piece) =>
+          siblingPod({
+            primary,
+            plan,
+            piece,
+            workloadKey: 'key',
+            wiring: undefined,
+            networks: undefined,
+            owner: false,
+            gated: false,
+            options,
+          }),
         );
-      }
+        const names = [primary, ...siblings].flatMap((piece) => specOf(piece).containers.map(({ name }) => name));
+        expect(names.sort()).to.deep.equal(
+          specOf(pod)
+            .containers.map(({ name }) => name)
+            .sort(),
+        );
+        for (const sibling of siblings) {
+          expect(Object.keys(sibling.metadata?.labels ?? {})).to.satisfy((keys: string[]) =>
+            keys.every((key) => /(^|\.)podsplit\.io\//.test(key)),
+          );
+        }
+      });
     });
-  });
 
-  it('the whole Pod comes back from the cut one', () => {
-    forEveryPod((pod, plan) => {
-      expect(restore(cutPod(pod, plan, options))).to.deep.equal({ kind: 'whole', pod });
+    it('the whole Pod comes back from the cut one', () => {
+      forEveryPod((pod, plan) => {
+        const annotations = { ...pod.metadata?.annotations, 'podsplit.io/install': install };
+        const recorded = { ...pod, metadata: { ...pod.metadata, annotations } };
+        expect(restore(cutPod(pod, plan, options))).to.deep.equal({ kind: 'whole', pod: recorded });
+      });
     });
-  });
 
-  it('cutting again changes nothing', () => {
-    forEveryPod((pod, plan) => {
-      const cut = cutPod(pod, plan, options);
-      expect(planOf(cut)).to.deep.equal(plan);
-      expect(cutPod(cut, plan, options)).to.deep.equal(cut);
-      expect(cutPatch(cut, plan, options)).to.deep.equal([]);
+    it('cutting again changes nothing', () => {
+      forEveryPod((pod, plan) => {
+        const cut = cutPod(pod, plan, options);
+        expect({ ...planOf(cut, options), reasons: plan.reasons }).to.deep.equal(plan);
+        expect(cutPod(cut, plan, options)).to.deep.equal(cut);
+        expect(cutPatch(cut, plan, options)).to.deep.equal([]);
+      });
     });
-  });
 
-  it('the patch gives the cut Pod', () => {
-    forEveryPod((pod, plan) => {
-      expect(applyPatch(pod, cutPatch(pod, plan, options))).to.deep.equal(cutPod(pod, plan, options));
+    it('the patch gives the cut Pod', () => {
+      forEveryPod((pod, plan) => {
+        expect(applyPatch(pod, cutPatch(pod, plan, options))).to.deep.equal(cutPod(pod, plan, options));
+      });
     });
-  });
 
-  it('a container that is added to the cut Pod becomes one more piece, and the others stay', () => {
-    forEveryPod((pod, plan) => {
-      const cut = cutPod(pod, plan, options);
-      const late = { name: 'late-sidecar', image: 'mesh' };
-      for (const containers of [
-        [...specOf(cut).containers, late],
-        [late, ...specOf(cut).containers],
-      ]) {
-        const again = planOf({ ...cut, spec: { ...specOf(cut), containers } });
-        expect(again.primary).to.deep.equal(plan.primary);
-        expect(again.siblings.slice(0, -1)).to.deep.equal(plan.siblings);
-        expect(again.siblings.at(-1)?.container).to.deep.equal(late);
-      }
+    it('a container that is added to the cut Pod becomes one more piece, and the others stay', () => {
+      forEveryPod((pod, plan) => {
+        const cut = cutPod(pod, plan, options);
+        const late = { name: 'late-sidecar', image: 'mesh' };
+        for (const containers of [
+          [...specOf(cut).containers, late],
+          [late, ...specOf(cut).containers],
+        ]) {
+          const again = planOf({ ...cut, spec: { ...specOf(cut), containers } }, options);
+          expect(again.primary).to.deep.equal(plan.primary);
+          expect(again.siblings.slice(0, -1)).to.deep.equal(plan.siblings);
+          expect(again.siblings.at(-1)?.container).to.deep.equal(late);
+        }
+      });
     });
-  });
 
-  it('no piece calls itself, and every call is between two of the pieces', () => {
-    forEveryPod((_pod, plan) => {
-      const names = piecesOf(plan).map((piece) => piece.name);
-      for (const flow of plan.flows) {
-        expect(names).to.include(flow.from).and.to.include(flow.to);
-        expect(flow.from).not.to.equal(flow.to);
-      }
+    it('keeps its install mode, whatever the defaults become', () => {
+      const others = installModes.filter((mode) => mode !== install).map(optionsOf);
+      forEveryPod((pod, plan) => {
+        for (const other of others) expect(planOf(cutPod(pod, plan, options), other).install).to.equal(install);
+      });
+    });
+
+    it('has an init container and a volume of podsplit exactly where that mode needs them', () => {
+      forEveryPod((pod, plan) => {
+        const { initContainers = [], volumes = [] } = specOf(cutPod(pod, plan, options));
+        const wanted = install === 'init';
+        expect(initContainers.some(({ name }) => name === initContainerName)).to.equal(wanted);
+        expect(volumes.some(({ name }) => name === wiringVolumeName)).to.equal(wanted);
+      });
+    });
+
+    it('no piece calls itself, and every call is between two of the pieces', () => {
+      forEveryPod((_pod, plan) => {
+        const names = piecesOf(plan).map((piece) => piece.name);
+        for (const flow of plan.flows) {
+          expect(names).to.include(flow.from).and.to.include(flow.to);
+          expect(flow.from).not.to.equal(flow.to);
+        }
+      });
     });
   });
-});
 
 describe('of every input', () => {
   const garbage = fc.jsonValue({ maxDepth: 3 });
@@ -152,7 +178,7 @@ describe('of every input', () => {
   it('split decides, and does not throw: a cut Pod with any part of what was removed replaced', () => {
     fc.assert(
       fc.property(splittablePod, fc.nat(), garbage, (pod, at, value) => {
-        const cut = cutPod(pod, planOf(pod), options);
+        const cut = cutPod(pod, planOf(pod, options), options);
         const annotations = cut.metadata?.annotations ?? {};
         const written: unknown = JSON.parse(annotations[ownAnnotations.removed]!);
         const removed = replaceAt(written, at, value);

@@ -3,14 +3,16 @@ import type { Intent } from '../api/annotations.ts';
 import { defaultContainerAnnotation, userAnnotations } from '../api/names.ts';
 import type { Division } from './divide.ts';
 import { itemsOf } from './downward-api.ts';
+import type { ChosenInstall } from './install.ts';
 import type { Piece, Plan, Reason } from './plan.ts';
 import { specOf, volumeNamesOf } from './pod.ts';
 
 /** Why the pieces look as they do, in the order in which a reader of the Pod meets it. */
-export function reasonsFor(pod: IPod, intent: Intent, division: Division): readonly Reason[] {
+export function reasonsFor(pod: IPod, intent: Intent, division: Division, install: ChosenInstall): readonly Reason[] {
   return [
     primaryReason(intent),
     ...flowsReason(intent, division),
+    installReason(intent, install),
     ...primaryReasons(pod, division),
     ...division.siblings.flatMap((piece) => siblingReasons(pod, piece)),
   ];
@@ -54,6 +56,26 @@ function flowsReason(intent: Intent, division: Division): Reason[] {
       ? 'No container declares a port: no piece may call another.'
       : 'Every declared port is open to the other pieces, and nothing else is.';
   return [{ code: 'FlowsDeclared', piece, path, message }];
+}
+
+/** Of the pieces together: it stands with the primary, as what is said of the flows does. */
+function installReason(intent: Intent, { mode, chosenBy }: ChosenInstall): Reason {
+  const why = {
+    annotation: 'The annotation says so',
+    network: `SplitNetwork ${intent.network} says so`,
+    default: 'By default',
+  }[chosenBy];
+  const [code, how] =
+    mode === 'node'
+      ? ['RulesByNodeAgent', "the node's agent loads the rules before a piece starts"]
+      : ['RulesByInitContainer', 'an init container with NET_ADMIN loads the rules of each piece'];
+  const path = `metadata.annotations[${userAnnotations.install}]`;
+  return {
+    code,
+    piece: intent.primary.container,
+    path,
+    message: `${why}${chosenBy === 'default' ? ' ' : ': '}${how}.`,
+  };
 }
 
 function primaryReasons(pod: IPod, { primary, siblings }: Division): Reason[] {

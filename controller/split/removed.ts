@@ -10,6 +10,7 @@ import {
   ownLabels,
   readinessGate,
   schedulingGate,
+  userAnnotations,
   wiringVolumeName,
 } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
@@ -115,6 +116,7 @@ function putTogether(pod: IPod, removed: Removed): IPod {
       annotations: {
         ...pickEntries(annotationsOf(pod), (key) => key !== ownAnnotations.removed),
         ...removed.annotations,
+        ...carriedInstall(pod),
       },
     },
     spec: {
@@ -123,6 +125,13 @@ function putTogether(pod: IPod, removed: Removed): IPod {
       ...notEmpty,
     },
   };
+}
+
+/** Versions that had the init container only did not record how the rules are loaded: such a Pod stays what it is. */
+function carriedInstall(pod: IPod): Readonly<Record<string, string>> {
+  const recorded = Object.hasOwn(annotationsOf(pod), userAnnotations.install);
+  const carried = specOf(pod).initContainers?.some((container) => container.name === initContainerName) ?? false;
+  return carried && !recorded ? { [userAnnotations.install]: 'init' } : {};
 }
 
 /** Admission marks a Pod that it left whole, so that the controller hears of it: a later webhook may add to such a Pod. */

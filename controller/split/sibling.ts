@@ -7,9 +7,9 @@ import { siblingName, splitId } from '../api/identity.ts';
 import { originalLabelKey } from '../api/keys.ts';
 import { networksAnnotation, ownAnnotations, ownLabels, schedulingGate } from '../api/names.ts';
 import { type VisiblePod, rewriteEnvironment, rewriteVolume, visiblePod, volumeAnnotations } from './downward-api.ts';
-import { initContainer, wiringVolume } from './init-container.ts';
+import { initContainers, wiringVolumes } from './init-container.ts';
 import type { Piece, Plan, SplitOptions } from './plan.ts';
-import { specOf, volumeNamesOf, without } from './pod.ts';
+import { specOf, unlessEmpty, volumeNamesOf, without } from './pod.ts';
 
 export interface SiblingInput {
   /** The cut Pod with its name and namespace, and its UID where there is one yet. */
@@ -84,10 +84,13 @@ export function siblingPod(input: SiblingInput): IPod {
     spec: {
       ...without(specOf(primary), ...notInherited),
       ...hostnameOf(primary),
-      initContainers: [initContainer(options, [own.container])],
+      ...unlessEmpty('initContainers', initContainers(plan, options, [own.container])),
       containers: [rewriteEnvironment(withoutHostPorts(own.container), visible)],
-      volumes: [...own.volumes.map((volume) => rewriteVolume(volume, visible)), wiringVolume()],
-      ...(piece.resourceClaims.length === 0 ? {} : { resourceClaims: [...piece.resourceClaims] }),
+      ...unlessEmpty('volumes', [
+        ...own.volumes.map((volume) => rewriteVolume(volume, visible)),
+        ...wiringVolumes(plan),
+      ]),
+      ...unlessEmpty('resourceClaims', piece.resourceClaims),
       affinity: besidePrimary(primary),
       ...(input.gated ? { schedulingGates: [{ name: schedulingGate }] } : {}),
     },

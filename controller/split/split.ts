@@ -6,6 +6,7 @@ import type { Refusal } from '../api/refusal.ts';
 import { checkSize } from './annotation-size.ts';
 import { checkDivision, checkLimits, checkPod } from './checks/checks.ts';
 import { divide } from './divide.ts';
+import { chooseInstall } from './install.ts';
 import type { Decision, LeftAlone, Plan, SplitOptions } from './plan.ts';
 import { annotationsOf, specOf } from './pod.ts';
 import { reasonsFor } from './reasons.ts';
@@ -45,17 +46,19 @@ function decide(pod: IPod, options: SplitOptions): Decision {
   const refusals = [...checkPod({ pod, options }), ...checkDivision({ pod, options }, division)];
   if (refusals.length > 0) return refused(refusals);
 
+  const install = chooseInstall(intent, options.install);
   const plan: Plan = {
     kind: 'split',
     ...division,
     facade: division.siblings.flatMap((piece) => piece.ports),
     network: intent.network,
+    install: install.mode,
     order: {
       containers: names,
       volumes: (spec.volumes ?? []).map((volume) => volume.name),
       resourceClaims: (spec.resourceClaims ?? []).map((claim) => claim.name),
     },
-    reasons: reasonsFor(pod, intent, division),
+    reasons: reasonsFor(pod, intent, division, install),
   };
   const tooLarge = checkSize(pod, plan, options);
   return tooLarge.length > 0 ? refused(tooLarge) : plan;

@@ -23,7 +23,7 @@ const plan = split(
       ],
     },
   },
-  { image: 'podsplit:test', maxContainers: 14 },
+  { image: 'podsplit:test', maxContainers: 14, install: { otherwise: 'node', byNetwork: new Map() } },
 );
 if (plan.kind !== 'split') throw new Error(JSON.stringify(plan));
 

@@ -4,10 +4,16 @@ import { reviewPod } from '../../controller/admission/pods.ts';
 import { startAdmissionServer } from '../../controller/admission/server.ts';
 import { systemClock } from '../../controller/kube/clock.ts';
 import { silentLogger } from '../../controller/observability/log.ts';
+import type { SplitOptions } from '../../controller/split/plan.ts';
 import { percentile, type Figure } from './figures.ts';
 import { benchPod } from './pod.ts';
 
 const reviews = 4000;
+const options: SplitOptions = {
+  image: 'podsplit.local/podsplit:dev',
+  maxContainers: 30,
+  install: { otherwise: 'node', byNetwork: new Map() },
+};
 
 /** Reviews of a 10-container Pod over real TLS with kept connections, as the API server sends them, one at a time. */
 export async function benchAdmission(): Promise<readonly Figure[]> {
@@ -15,7 +21,7 @@ export async function benchAdmission(): Promise<readonly Figure[]> {
   const certificate = await createLeaf(authority, ['localhost'], Date.now());
   const server = await startAdmissionServer({
     reviewers: {
-      '/mutate/pods': (request) => reviewPod(request, { image: 'podsplit.local/podsplit:dev', maxContainers: 30 }),
+      '/mutate/pods': (request) => reviewPod(request, options),
     },
     certificate,
     port: 0,

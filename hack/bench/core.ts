@@ -1,8 +1,13 @@
+import type { SplitOptions } from '../../controller/split/plan.ts';
 import { split } from '../../controller/split/split.ts';
 import { benchPod } from './pod.ts';
 import type { Figure } from './figures.ts';
 
-const options = { image: 'podsplit.local/podsplit:dev', maxContainers: 30 };
+const options: SplitOptions = {
+  image: 'podsplit.local/podsplit:dev',
+  maxContainers: 30,
+  install: { otherwise: 'node', byNetwork: new Map() },
+};
 
 /** Decisions a second on one core, after a warm-up: admission's lower bound. */
 export function benchCore(): readonly Figure[] {

@@ -18,6 +18,8 @@ export interface Case {
 export const corpusOptions: SplitOptions = {
   image: 'podsplit:test',
   maxContainers: 14,
+  // Cases that show the other mode, or another way to it, say so by annotation or by network.
+  install: { otherwise: 'init', byNetwork: new Map([['of-node-mode', 'node']]) },
   readWriteOncePodClaims: new Set(['one-pod-only']),
 };
 
