@@ -1,8 +1,19 @@
 import { expect } from 'chai';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { splitId } from '../api/identity.ts';
-import { calmMs, nextStep, outdated, readiness, released, settleMs, type Observed, type Step } from './lifecycle.ts';
-import { readPod, type LivePod } from './piece-pod.ts';
+import { FakeClock } from '../kube/fake-clock.ts';
+import {
+  calmMs,
+  nextStep,
+  nudgeMs,
+  outdated,
+  readiness,
+  released,
+  settleMs,
+  type Observed,
+  type Step,
+} from './lifecycle.ts';
+import { installOf, readPod, type LivePod } from './piece-pod.ts';
 
 const now = Date.parse('2026-01-01T00:00:00Z');
 const uid = 'c0ffee00-0000-4000-8000-000000000001';
@@ -21,6 +32,11 @@ interface PodFacts {
   readonly owned?: boolean;
   readonly wiring?: string;
   readonly loaded?: string;
+  readonly nudged?: string;
+  /** As `podsplit.io/install` says; without it the Pod has an init container of ours, and no annotation. */
+  readonly install?: 'node';
+  /** Its environment has the primary's Pod IP. */
+  readonly readsPodIP?: boolean;
   readonly grace?: number;
 }
 
@@ -28,6 +44,30 @@ function ownersOf(role: 'primary' | 'sibling', facts: PodFacts) {
   const owner = { apiVersion: 'v1', kind: 'Owner', name: 'owner', uid: 'owner', controller: true };
   return role === 'sibling' || facts.owned === true ? [owner] : [];
 }
+
+function annotationsOf(role: 'primary' | 'sibling', facts: PodFacts): Record<string, string> {
+  return {
+    ...(facts.wiring === undefined ? {} : { 'podsplit.io/wiring': facts.wiring }),
+    ...(facts.nudged === undefined ? {} : { 'podsplit.io/nudged': facts.nudged }),
+    ...(facts.install === undefined || role === 'sibling' ? {} : { 'podsplit.io/install': facts.install }),
+  };
+}
+
+function initStatus({ loaded }: PodFacts) {
+  return {
+    name: 'podsplit-init',
+    image: '',
+    imageID: '',
+    ready: true,
+    restartCount: 0,
+    state: loaded === undefined ? { running: {} } : { terminated: { exitCode: 0, message: loaded } },
+  };
+}
+
+const podIPVariable = {
+  name: 'POD_IP',
+  valueFrom: { fieldRef: { fieldPath: "metadata.annotations['podsplit.io/pod-ip']" } },
+};
 
 function pod(role: 'primary' | 'sibling', container: string, facts: PodFacts = {}): LivePod {
   const raw: IPod = {
@@ -38,15 +78,18 @@ function pod(role: 'primary' | 'sibling', container: string, facts: PodFacts = {
       namespace: 'ns',
       uid: role === 'primary' ? uid : `${uid}-${container}`,
       labels: { 'podsplit.io/role': role, 'podsplit.io/container': container, 'podsplit.io/split': splitId(uid) },
-      annotations: facts.wiring === undefined ? {} : { 'podsplit.io/wiring': facts.wiring },
+      annotations: annotationsOf(role, facts),
       ...(facts.deletingAt === undefined ? {} : { deletionTimestamp: facts.deletingAt }),
       ownerReferences: ownersOf(role, facts),
     },
     spec: {
-      containers: [{ name: container }],
+      containers: [{ name: container, ...(facts.readsPodIP === true ? { env: [podIPVariable] } : {}) }],
       ...(role === 'primary' ? { readinessGates: [{ conditionType: 'podsplit.io/pieces-ready' }] } : {}),
       restartPolicy: facts.restartPolicy ?? 'Always',
-      initContainers: [{ name: 'podsplit-init' }, ...(facts.ownInit === true ? [{ name: 'migrate' }] : [])],
+      initContainers: [
+        ...(facts.install === 'node' ? [] : [{ name: 'podsplit-init' }]),
+        ...(facts.ownInit === true ? [{ name: 'migrate' }] : []),
+      ],
       ...(facts.gated === true ? { schedulingGates: [{ name: 'podsplit.io/network' }] } : {}),
       ...(facts.node === undefined ? {} : { nodeName: facts.node }),
       ...(facts.grace === undefined ? {} : { terminationGracePeriodSeconds: facts.grace }),
@@ -59,16 +102,7 @@ function pod(role: 'primary' | 'sibling', container: string, facts: PodFacts = {
         { type: 'Ready', status: facts.ready === true ? 'True' : 'False' },
         { type: 'Initialized', status: facts.initialized === true ? 'True' : 'False' },
       ],
-      initContainerStatuses: [
-        {
-          name: 'podsplit-init',
-          image: '',
-          imageID: '',
-          ready: true,
-          restartCount: 0,
-          state: facts.loaded === undefined ? { running: {} } : { terminated: { exitCode: 0, message: facts.loaded } },
-        },
-      ],
+      initContainerStatuses: facts.install === 'node' ? [] : [initStatus(facts)],
     },
   };
   const read = readPod(raw);
@@ -91,6 +125,10 @@ function seen(over: Partial<Observed>): Observed {
 
 const running: PodFacts = { node: 'a', ips: ['10.0.0.1'], wiring: '{"release":"go"}', loaded: 'h', owned: true };
 const sibling = pod('sibling', 'cache', { node: 'a', ips: ['10.0.0.2'] });
+/** Released, and its init container has not seen it. */
+const waiting: PodFacts = { node: 'a', ips: ['10.0.0.2'], wiring: '{"release":"go"}' };
+const node: PodFacts = { install: 'node', node: 'a', wiring: '{"release":"go"}', owned: true };
+const gatedOnNode: PodFacts = { install: 'node', gated: true };
 
 /** Given these objects and this time, what is the next step? */
 const table: readonly { readonly given: string; readonly when: Observed; readonly then: Step['kind'] }[] = [
@@ -214,6 +252,101 @@ const table: readonly { readonly given: string; readonly when: Observed; readonl
     when: seen({ primary: pod('primary', 'web', running), siblings: [sibling] }),
     then: 'report',
   },
+  {
+    given: 'a released piece that was not nudged yet',
+    when: seen({
+      primary: pod('primary', 'web', running),
+      siblings: [pod('sibling', 'cache', waiting)],
+    }),
+    then: 'nudge',
+  },
+  {
+    given: 'a piece that is held',
+    when: seen({
+      primary: pod('primary', 'web', running),
+      siblings: [pod('sibling', 'cache', { ...waiting, wiring: '{"release":"hold"}' })],
+    }),
+    then: 'report',
+  },
+  {
+    given: 'rules that stay outdated while another piece waits for the kubelet',
+    when: seen({
+      primary: pod('primary', 'web', running),
+      siblings: [pod('sibling', 'cache', { ...waiting, nudged: new Date(now).toISOString() })],
+      outdatedSince: now - settleMs,
+    }),
+    then: 'replace',
+  },
+];
+
+/** In install mode `node` the agent loads the rules, and knows the Pod IPs. */
+const nodeTable: readonly { readonly given: string; readonly when: Observed; readonly then: Step['kind'] }[] = [
+  { given: 'a gated primary', when: seen({ primary: pod('primary', 'web', { ...node, gated: true }) }), then: 'wire' },
+  {
+    given: 'a bound primary and gated siblings',
+    when: seen({ primary: pod('primary', 'web', node), siblings: [pod('sibling', 'cache', gatedOnNode)] }),
+    then: 'lift-siblings',
+  },
+  {
+    given: 'init containers of the Pod that run',
+    when: seen({
+      primary: pod('primary', 'web', { ...node, ownInit: true }),
+      siblings: [pod('sibling', 'cache', gatedOnNode)],
+    }),
+    then: 'report',
+  },
+  {
+    given: 'init containers of the Pod that have run',
+    when: seen({
+      primary: pod('primary', 'web', { ...node, ownInit: true, initialized: true }),
+      siblings: [pod('sibling', 'cache', gatedOnNode)],
+    }),
+    then: 'lift-siblings',
+  },
+  {
+    given: 'a gated sibling that reads a Pod IP which is not there yet',
+    when: seen({
+      primary: pod('primary', 'web', node),
+      siblings: [pod('sibling', 'cache', { ...gatedOnNode, readsPodIP: true })],
+    }),
+    then: 'report',
+  },
+  {
+    given: 'a gated sibling that reads a Pod IP which is there',
+    when: seen({
+      primary: pod('primary', 'web', { ...node, ips: ['10.0.0.1'] }),
+      siblings: [pod('sibling', 'cache', { ...gatedOnNode, readsPodIP: true })],
+    }),
+    then: 'lift-siblings',
+  },
+  {
+    given: 'flows that changed a moment ago under running pieces',
+    when: seen({
+      primary: pod('primary', 'web', { ...node, ips: ['10.0.0.1'] }),
+      siblings: [pod('sibling', 'cache', { install: 'node', node: 'a', ips: ['10.0.0.2'] })],
+      told: false,
+      addressesSince: now,
+    }),
+    then: 'tell',
+  },
+  {
+    given: 'a sandbox that is made anew',
+    when: seen({
+      primary: pod('primary', 'web', { ...node, ips: ['10.0.0.1'] }),
+      siblings: [pod('sibling', 'cache', { install: 'node', node: 'a' })],
+      addressesSince: now,
+    }),
+    then: 'report',
+  },
+  { given: 'a lost sibling', when: seen({ primary: pod('primary', 'web', node) }), then: 'replace' },
+  {
+    given: 'a completed primary',
+    when: seen({
+      primary: pod('primary', 'web', { ...node, phase: 'Succeeded' }),
+      siblings: [pod('sibling', 'cache', { install: 'node', node: 'a' })],
+    }),
+    then: 'end-siblings',
+  },
 ];
 
 describe('nextStep', () => {
@@ -223,11 +356,52 @@ describe('nextStep', () => {
     });
   }
 
+  for (const { given, when, then } of nodeTable) {
+    it(`in mode node, given ${given}: ${then}`, () => {
+      expect(nextStep(when, now).kind).to.equal(then);
+    });
+  }
+
+  it('nudges the kubelet at intervals for as long as a released piece waits, and no longer', async () => {
+    const clock = new FakeClock(now);
+    let nudged = new Date(clock.now()).toISOString();
+    const look = (facts: PodFacts = {}): Step =>
+      nextStep(
+        seen({
+          primary: pod('primary', 'web', running),
+          siblings: [pod('sibling', 'cache', { ...waiting, nudged, ...facts })],
+        }),
+        clock.now(),
+      );
+    expect(look(), 'released a moment ago').to.deep.equal({ kind: 'look-again', forMs: nudgeMs });
+    for (const round of [1, 2, 3]) {
+      await clock.advance(nudgeMs - 1);
+      expect(look(), `round ${round}`).to.deep.equal({ kind: 'look-again', forMs: 1 });
+      await clock.advance(1);
+      const step = look();
+      if (step.kind !== 'nudge') throw new Error(step.kind);
+      expect(step.pieces.map(({ container }) => container)).to.deep.equal(['cache']);
+      nudged = new Date(clock.now()).toISOString();
+    }
+    await clock.advance(60_000);
+    expect(look({ loaded: 'h' }).kind, 'it has loaded its rules').to.equal('report');
+    expect(look({ nudged: new Date(clock.now() + 60_000).toISOString() }).kind, 'by a clock ahead').to.equal('nudge');
+  });
+
   it('gives siblings what is left of the primary’s grace, and at least a second', () => {
     const ending = (deletingAt: string) =>
       nextStep(seen({ primary: pod('primary', 'web', { ...running, deletingAt }), siblings: [sibling] }), now);
     expect(ending('2026-01-01T00:00:17Z')).to.include({ graceSeconds: 17 });
     expect(ending('2025-12-31T23:59:00Z')).to.include({ graceSeconds: 1 });
+  });
+});
+
+describe('installOf', () => {
+  it('is what admission recorded, else what the Pod carries', () => {
+    expect(installOf(pod('primary', 'web', { install: 'node' }))).to.equal('node');
+    expect(installOf(pod('primary', 'web'))).to.equal('init');
+    expect(installOf(pod('sibling', 'cache', { install: 'node' }))).to.equal('node');
+    expect(installOf(pod('sibling', 'cache'))).to.equal('init');
   });
 });
 

@@ -1,17 +1,23 @@
+import type { InstallMode } from '../api/install.ts';
 import {
   containersReady,
   hasController,
   hasOwnInitContainers,
+  installOf,
   isDeleting,
   isEnded,
   isGated,
   isInitialized,
+  isLoadingRules,
   isLost,
   isReady,
+  isReleased,
   loadedRules,
   nodeOf,
+  nudgedAt,
   piecesCondition,
   podIPs,
+  readsPodIP,
   stateOf,
   wiringText,
   type LivePod,
@@ -27,7 +33,7 @@ export interface Observed {
   readonly claimed: boolean;
   /** The containers that must have siblings, as the primary's annotation says. Empty where it does not read. */
   readonly expected: readonly string[];
-  /** Does every piece carry the wiring that it should have now? */
+  /** Does every piece carry the wiring, and the primary's Pod IPs, that it should have now? */
   readonly told: boolean;
   /** Since when the pieces' addresses have been what they are, in ms. */
   readonly addressesSince: number;
@@ -42,6 +48,8 @@ export type Step =
   | { readonly kind: 'release' }
   | { readonly kind: 'lift-siblings'; readonly siblings: readonly LivePod[] }
   | { readonly kind: 'tell' }
+  | { readonly kind: 'nudge'; readonly pieces: readonly LivePod[] }
+  | { readonly kind: 'look-again'; readonly forMs: number }
   | { readonly kind: 'replace'; readonly reason: ReplaceReason; readonly message: string }
   | { readonly kind: 'settle'; readonly forMs: number; readonly message: string }
   | { readonly kind: 'stuck'; readonly reason: ReplaceReason; readonly message: string }
@@ -57,6 +65,13 @@ export type ReplaceReason = 'SiblingLost' | 'RulesOutdated';
 export const calmMs = 4_000;
 export const settleMs = 20_000;
 
+/**
+ * A released piece may wait for a wiring that was written long ago: the kubelet forgets that a downward API volume has to be
+ * written anew if the Pod changes while a mount of that volume is under way, and looks again only with the next sync of the
+ * Pod, a minute or more later. Each change of an annotation is such a sync, so one is made this often.
+ */
+export const nudgeMs = 5_000;
+
 /** The sentence of design.md, "the life of a split Pod", as one ordered table. The first that applies is the next step. */
 export function nextStep(seen: Observed, now: number): Step {
   const { primary, siblings, claimed } = seen;
@@ -66,8 +81,22 @@ export function nextStep(seen: Observed, now: number): Step {
   if (isEnded(primary)) return endAll(siblings, undefined);
   if (isGated(primary)) return { kind: 'wire' };
   if (nodeOf(primary) === undefined) return { kind: 'report' };
-  return lost(seen) ?? lift(siblings) ?? tell(seen, now) ?? renew(seen, now) ?? { kind: 'report' };
+  const living: Living = { ...seen, primary };
+  return lost(living) ?? stepsOf[installOf(primary)](living, now) ?? { kind: 'report' };
 }
+
+/** The primary is bound, and not at its end. */
+interface Living extends Observed {
+  readonly primary: LivePod;
+}
+
+const stepsOf: Readonly<Record<InstallMode, (seen: Living, now: number) => Step | undefined>> = {
+  // The init containers wait for Pod IPs, so all sandboxes must be there first.
+  init: (seen, now) =>
+    lift(seen.siblings) ?? tell(seen, now) ?? nudge(seen, now) ?? renew(seen, now) ?? lookAgain(seen, now),
+  // The agent of the node knows the Pod IPs of its pieces. What is told is what changed in the Pod: its flows.
+  node: (seen) => lift(liftable(seen)) ?? tellAtOnce(seen),
+};
 
 /** The pieces share their end: the primary's remaining grace is the siblings' too (ownership alone would add them up). */
 function endAll(siblings: readonly LivePod[], graceSeconds: number | undefined): Step {
@@ -83,8 +112,7 @@ function remainingGrace(primary: LivePod, now: number): number {
 }
 
 /** A sibling that is gone, going or evicted takes the Pod along: a container cannot be taken out of a Pod either. */
-function lost({ primary, siblings, expected }: Observed): Step | undefined {
-  if (primary === undefined) return undefined;
+function lost({ primary, siblings, expected }: Living): Step | undefined {
   const living = new Set(siblings.filter((sibling) => !isLost(sibling)).map((sibling) => sibling.container));
   const missing = expected.filter((container) => !living.has(container));
   if (missing.length === 0) return undefined;
@@ -101,12 +129,21 @@ function lift(siblings: readonly LivePod[]): Step | undefined {
 }
 
 /**
+ * In mode `node` a piece may start when its gate is lifted. The Pod's own init containers run to their end before that, and
+ * whose environment has the primary's Pod IP starts when there is one.
+ */
+function liftable({ primary, siblings }: Living): readonly LivePod[] {
+  const free = released(primary, siblings);
+  const known = podIPs(primary).length > 0;
+  return siblings.filter((sibling) => free.includes(sibling) && (known || !readsPodIP(sibling)));
+}
+
+/**
  * A piece whose sandbox was made anew has another Pod IP, and in `init` mode running pieces cannot be told: their rules
  * would let the stranger in by eth0. See docs/decisions/0006-init-mode-cannot-be-told.md.
  */
-function renew(seen: Observed, now: number): Step | undefined {
-  const { primary, outdatedSince } = seen;
-  if (primary === undefined || outdatedSince === undefined) return undefined;
+function renew({ primary, outdatedSince }: Living, now: number): Step | undefined {
+  if (outdatedSince === undefined) return undefined;
   const message = 'A piece got another Pod IP, which pieces that already run cannot be told of.';
   const forMs = outdatedSince + settleMs - now;
   return forMs > 0 ? { kind: 'settle', forMs, message } : anew(primary, 'RulesOutdated', message);
@@ -119,8 +156,8 @@ function anew(primary: LivePod, reason: ReplaceReason, message: string): Step {
 }
 
 /** Once every piece has its Pod IPs, each can be told all of them. The first time at once, of changes when they are over. */
-function tell({ primary, siblings, told, addressesSince }: Observed, now: number): Step | undefined {
-  if (primary === undefined || told) return undefined;
+function tell({ primary, siblings, told, addressesSince }: Living, now: number): Step | undefined {
+  if (told) return undefined;
   const pieces = [primary, ...siblings];
   if (pieces.some((piece) => podIPs(piece).length === 0)) return undefined;
   const forMs = addressesSince + calmMs - now;
@@ -129,8 +166,31 @@ function tell({ primary, siblings, told, addressesSince }: Observed, now: number
   return { kind: 'tell' };
 }
 
-function isReleased(piece: LivePod): boolean {
-  return wiringText(piece)?.includes('"release":"go"') ?? false;
+/** Nothing of it must hang together: the agent takes what each piece says as it comes. */
+function tellAtOnce({ told }: Living): Step | undefined {
+  return told ? undefined : { kind: 'tell' };
+}
+
+function nudge(seen: Living, now: number): Step | undefined {
+  const pieces = waitingForKubelet(seen).filter((piece) => untilNudge(piece, now) <= 0);
+  return pieces.length > 0 ? { kind: 'nudge', pieces } : undefined;
+}
+
+function lookAgain(seen: Living, now: number): Step | undefined {
+  const times = waitingForKubelet(seen).map((piece) => untilNudge(piece, now));
+  return times.length > 0 ? { kind: 'look-again', forMs: Math.min(...times) } : undefined;
+}
+
+function waitingForKubelet({ primary, siblings }: Living): readonly LivePod[] {
+  return [primary, ...siblings].filter(
+    (piece) => isReleased(piece) && isLoadingRules(piece) && !isDeleting(piece) && !isEnded(piece),
+  );
+}
+
+/** A time to come is of another controller, whose clock is ahead. */
+function untilNudge(piece: LivePod, now: number): number {
+  const at = nudgedAt(piece);
+  return at === undefined || at > now ? 0 : at + nudgeMs - now;
 }
 
 /**

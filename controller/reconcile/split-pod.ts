@@ -4,22 +4,21 @@ import { isApiError } from '../kube/errors.ts';
 import { resources } from '../kube/resources.ts';
 import { done, type Outcome } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
-import { formatWiring, wiringHash } from '../rules/wiring-json.ts';
+import { wiringHash } from '../rules/wiring-json.ts';
 import { podIPAnnotations } from '../split/downward-api.ts';
-import type { Plan } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
-import { buildWirings } from '../split/wire.ts';
-import { nextStep, outdated, released, type Observed, type Step } from './lifecycle.ts';
-import { carriedEndpoint, isGated, loadedRules, podIPs, wiringText, type LivePod } from './piece-pod.ts';
+import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
+import { carries, newsOf, type Annotations } from './news.ts';
+import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
-import { poolRanges, wire, type Obstacle, type WiringDependencies } from './wire.ts';
+import { wire, type Obstacle, type WiringDependencies } from './wire.ts';
 import type { SplitKey } from './world.ts';
 
 export interface SplitPodDependencies extends WiringDependencies {
   readonly reporter: Reporter;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Seconds from the Pod's creation until its pieces may start. */
+  /** Seconds from the Pod's creation until its pieces may start: they are released (`init`) or their gates lifted (`node`). */
   readonly released?: (seconds: number) => void;
 }
 
@@ -50,19 +49,27 @@ export class SplitPodReconciler {
     }
     const memory = this.remember(key, primary, siblings);
     const plan = primary === undefined ? undefined : planOf(primary, this.deps.options);
-    const wirings =
-      primary === undefined || plan === undefined ? new Map<string, string>() : this.wirings(primary, siblings, plan);
+    const news =
+      primary === undefined || plan === undefined
+        ? new Map<string, Annotations>()
+        : newsOf({
+            primary,
+            siblings,
+            plan,
+            network: world.networks.store.get(plan.network),
+            addresses: addresses.addressesOf(primary),
+          });
     const seen: Observed = {
       primary,
       siblings,
       claimed,
       expected: plan?.siblings.map((piece) => piece.name) ?? [],
-      told: [...wirings].every(([container, text]) => carries(pieceOf(container, primary, siblings), text)),
+      told: [...news].every(([container, wanted]) => carries(pieceOf(container, primary, siblings), wanted)),
       addressesSince: memory.addressesSince,
       outdatedSince: memory.outdatedSince,
     };
     const step = nextStep(seen, clock.now());
-    const outcome = await this.take(step, seen, { key, wirings, memory });
+    const outcome = await this.take(step, seen, { key, news, memory });
     if (primary !== undefined) {
       await reporter.report({
         seen,
@@ -95,36 +102,6 @@ export class SplitPodReconciler {
     return known;
   }
 
-  /** What each piece's wiring annotation should say now. Empty as long as some piece's addresses are not known. */
-  private wirings(primary: LivePod, siblings: readonly LivePod[], plan: Plan): ReadonlyMap<string, string> {
-    const addresses = this.deps.addresses.addressesOf(primary);
-    const network = this.deps.world.networks.store.get(plan.network);
-    const pieces = [primary, ...siblings];
-    if (
-      network === undefined ||
-      pieces.some((piece) => addresses[piece.container] === undefined || podIPs(piece).length === 0)
-    ) {
-      return new Map();
-    }
-    if (pieces.length !== plan.siblings.length + 1) return new Map();
-    const known = {
-      plan,
-      splitId: primary.split,
-      pool: poolRanges(network),
-      addresses,
-      podIPs: Object.fromEntries(pieces.map((piece) => [piece.container, podIPs(piece)])),
-    };
-    const go = buildWirings({ ...known, release: 'go' });
-    const hold = buildWirings({ ...known, release: 'hold' });
-    const free = new Set(released(primary, siblings).map((piece) => piece.container));
-    return new Map(
-      Object.entries(go).map(([container, wiring]) => [
-        container,
-        formatWiring(free.has(container) ? wiring : (hold[container] ?? wiring)),
-      ]),
-    );
-  }
-
   private async take(step: Step, seen: Observed, context: StepContext): Promise<Outcome> {
     const { primary, siblings } = seen;
     switch (step.kind) {
@@ -136,14 +113,18 @@ export class SplitPodReconciler {
       case 'release':
         return this.release(context.key);
       case 'lift-siblings':
-        return primary === undefined ? done : this.lift(primary, step.siblings);
+        return primary === undefined ? done : this.lift(primary, siblings, step.siblings);
       case 'tell':
-        await this.tell(primary, siblings, context.wirings);
+        await this.tell(primary, siblings, context.news);
+        return done;
+      case 'nudge':
+        await this.nudge(step.pieces);
         return done;
       case 'replace':
         if (primary !== undefined) await this.replace(primary, step.reason, step.message);
         return done;
       case 'settle':
+      case 'look-again':
         return { kind: 'requeue', afterMs: step.forMs };
       case 'stuck':
       case 'report':
@@ -188,9 +169,10 @@ export class SplitPodReconciler {
     return { kind: 'requeue', afterMs: 1000 };
   }
 
-  private async lift(primary: LivePod, siblings: readonly LivePod[]): Promise<Outcome> {
+  private async lift(primary: LivePod, all: readonly LivePod[], siblings: readonly LivePod[]): Promise<Outcome> {
     // The claim is read live, after the siblings were made and before any of them may start.
     const held = await this.deps.addresses.held(primary);
+    const node = installOf(primary) === 'node';
     if (held === undefined) return { kind: 'requeue', afterMs: 1000 };
     for (const sibling of siblings) {
       if (carriedEndpoint(sibling.raw)?.mac !== held[sibling.container]?.mac) {
@@ -198,30 +180,55 @@ export class SplitPodReconciler {
         continue;
       }
       const body = {
-        metadata: { uid: sibling.uid, resourceVersion: sibling.raw.metadata?.resourceVersion },
+        metadata: {
+          uid: sibling.uid,
+          resourceVersion: sibling.raw.metadata?.resourceVersion,
+          // In mode `node` nothing holds the sibling back from here on: what its environment reads is there with it.
+          ...(node && readsPodIP(sibling) ? { annotations: podIPAnnotations(podIPs(primary)) } : {}),
+        },
         spec: { schedulingGates: null },
       };
       await this.deps.client.patch(resources.pods, sibling, { type: 'merge', body });
     }
+    const last = all.every((sibling) => !isGated(sibling) || siblings.includes(sibling));
+    if (node && last) this.sayReleased(primary);
     return done;
   }
 
   private async tell(
     primary: LivePod | undefined,
     siblings: readonly LivePod[],
-    wirings: ReadonlyMap<string, string>,
+    news: ReadonlyMap<string, Annotations>,
   ): Promise<void> {
     if (primary === undefined) return;
-    const wasHeld = loadedRules(primary) === undefined;
+    const init = installOf(primary) === 'init';
+    const wasHeld = init && loadedRules(primary) === undefined;
     for (const piece of [primary, ...siblings]) {
-      const text = wirings.get(piece.container);
-      if (text === undefined || text === wiringText(piece)) continue;
-      const facade = piece.role === 'sibling' ? podIPAnnotations(podIPs(primary)) : {};
-      const body = { metadata: { uid: piece.uid, annotations: { [ownAnnotations.wiring]: text, ...facade } } };
-      await this.deps.client.patch(resources.pods, piece, { type: 'merge', body });
+      const wanted = news.get(piece.container);
+      if (wanted === undefined || carries(piece, wanted)) continue;
+      // The kubelet hears of it by this very change: the first nudge has time until it is overdue.
+      await this.annotate(piece, init ? { ...wanted, ...this.nudged() } : wanted);
     }
+    if (wasHeld) this.sayReleased(primary);
+  }
+
+  /** Any change of an annotation makes the kubelet look at the volumes of a Pod again. */
+  private async nudge(pieces: readonly LivePod[]): Promise<void> {
+    for (const piece of pieces) await this.annotate(piece, this.nudged());
+  }
+
+  private nudged(): Annotations {
+    return { [ownAnnotations.nudged]: new Date(this.deps.clock.now()).toISOString() };
+  }
+
+  private async annotate(piece: LivePod, annotations: Annotations): Promise<void> {
+    const body = { metadata: { uid: piece.uid, annotations } };
+    await this.deps.client.patch(resources.pods, piece, { type: 'merge', body });
+  }
+
+  private sayReleased(primary: LivePod): void {
     const created = Date.parse(primary.raw.metadata?.creationTimestamp ?? '');
-    if (wasHeld && !Number.isNaN(created)) this.deps.released?.((this.deps.clock.now() - created) / 1000);
+    if (!Number.isNaN(created)) this.deps.released?.((this.deps.clock.now() - created) / 1000);
   }
 
   private async replace(primary: LivePod, reason: string, message: string): Promise<void> {
@@ -232,14 +239,10 @@ export class SplitPodReconciler {
 
 interface StepContext {
   readonly key: SplitKey;
-  readonly wirings: ReadonlyMap<string, string>;
+  readonly news: ReadonlyMap<string, Annotations>;
   readonly memory: Memory;
 }
 
 function pieceOf(container: string, primary: LivePod | undefined, siblings: readonly LivePod[]): LivePod | undefined {
   return primary?.container === container ? primary : siblings.find((sibling) => sibling.container === container);
-}
-
-function carries(piece: LivePod | undefined, text: string): boolean {
-  return piece !== undefined && wiringText(piece) === text;
 }
