@@ -1,6 +1,7 @@
 import { readinessGate } from '../api/names.ts';
 import { sameJson } from '../api/same-json.ts';
 import { podSplitName } from '../api/identity.ts';
+import type { PodSplit } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
@@ -19,6 +20,8 @@ export interface Report {
   readonly step: Step;
   readonly obstacle: Obstacle | undefined;
   readonly addresses: Readonly<Record<string, PieceAddresses>>;
+  /** Where they can change on a Pod that runs (install mode `node`): what the pieces are told now. */
+  readonly flows: readonly string[] | undefined;
 }
 
 interface ReporterDependencies {
@@ -41,6 +44,7 @@ export class Reporter {
     const wanted = verdict(seen, step, obstacle);
     await this.condition(primary, wanted, step.kind);
     await this.status(report, wanted);
+    await this.flows(report);
   }
 
   wired(primary: LivePod): void {
@@ -90,9 +94,27 @@ export class Reporter {
     }
   }
 
+  private async flows({ primary, flows }: Report): Promise<void> {
+    const current = this.podSplitOf(primary);
+    if (flows === undefined || current === undefined || sameJson(flows, current.spec.flows)) return;
+    const { uid, name } = current.metadata;
+    try {
+      const body = { metadata: { uid }, spec: { flows } };
+      const { namespace } = primary;
+      await this.deps.client.patch(resources.podSplits, { namespace, name }, { type: 'merge', body });
+    } catch (error) {
+      if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
+    }
+  }
+
+  private podSplitOf(primary: LivePod): PodSplit | undefined {
+    const name = podSplitName(primary.name, primary.uid);
+    return this.deps.world.podSplits.store.get(`${primary.namespace}/${name}`);
+  }
+
   private async status({ primary, seen, obstacle, addresses }: Report, wanted: Readiness): Promise<void> {
-    const { world, client, clock } = this.deps;
-    const current = world.podSplits.store.get(`${primary.namespace}/${podSplitName(primary.name, primary.uid)}`);
+    const { client, clock } = this.deps;
+    const current = this.podSplitOf(primary);
     if (current === undefined) return;
     const status = statusOf({
       primary,

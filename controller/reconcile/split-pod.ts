@@ -1,3 +1,4 @@
+import { formatFlow } from '../api/flow.ts';
 import { ownAnnotations } from '../api/names.ts';
 import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
@@ -77,6 +78,7 @@ export class SplitPodReconciler {
         step,
         obstacle: memory.obstacle,
         addresses: addresses.addressesOf(primary),
+        flows: plan?.install === 'node' ? plan.flows.map(formatFlow) : undefined,
       });
     }
     return outcome;

@@ -13,7 +13,8 @@ export interface Wiring {
   readonly role: Role;
   /**
    * `hold`: the init container keeps everything closed and waits. `go`: it loads the rules and lets the piece start.
-   * The controller writes `go` once every piece's Pod IPs are known (init mode cannot be told of them later).
+   * The controller writes `go` once every piece's Pod IPs are known (init mode cannot be told of them later). In install
+   * mode `node` it is `go` from the start: the agent loads the rules before there is a process to hold back.
    */
   readonly release: 'hold' | 'go';
   readonly self: Endpoint;
@@ -34,7 +35,10 @@ export interface Endpoint {
   readonly mac: string;
   readonly ipv4?: string;
   readonly ipv6?: string;
-  /** The addresses of the Pod's eth0. Absent where nobody knows them (a manifest applied without the controller). */
+  /**
+   * The addresses of the Pod's eth0. Absent in install mode `node`, whose agent sees them, and where nobody knows them (a
+   * manifest applied without the controller).
+   */
   readonly podIPs?: readonly string[];
 }
 
