@@ -124,7 +124,27 @@ export interface PodSplitStatus {
   /** `3/3`. */
   readonly readyPieces?: string;
   readonly pieces?: readonly PieceStatus[];
+  /** What the pieces tried and were denied: newest first, at most 64. Only the agent of the node writes it. */
+  readonly denied?: readonly Denial[];
   readonly conditions?: readonly Condition[];
+}
+
+/** One kind of attempt that some piece's rules dropped. */
+export interface Denial {
+  /** A container of the Pod, or the address of somebody else. */
+  readonly from: string;
+  readonly to: string;
+  /** As it was called. */
+  readonly address: string;
+  readonly port: number;
+  readonly protocol: 'tcp' | 'udp';
+  /** The peer network, or the Pod's own (eth0). */
+  readonly network: 'peer' | 'pod';
+  /** The container whose rules dropped it. */
+  readonly seenBy: string;
+  readonly packets: number;
+  /** RFC 3339. */
+  readonly lastSeen: string;
 }
 
 export interface PieceStatus {

@@ -1,15 +1,22 @@
 import { links } from '../rules/links.ts';
 import { differences } from '../rules/loaded.ts';
-import { printTable, tableName, type Table } from '../rules/nft.ts';
+import { printTable, type Table } from '../rules/nft.ts';
 import type { Local, Wiring } from '../rules/wiring.ts';
 import type { Host } from './host.ts';
 import { NetnsError } from './netns-error.ts';
 
-/** Loads a table in one transaction and proves that the kernel has it. */
-export async function loadTable(table: Table, host: Host): Promise<void> {
+/** Loads a table in one transaction and proves that the kernel has it. Gives the listing that proves it. */
+export async function loadTable(table: Table, host: Host): Promise<unknown> {
   await nft(printTable(table), host);
-  const unlike = differences(table, await listTable(host));
+  return proveTable(table, host);
+}
+
+/** @throws NetnsError NotLoaded, where the kernel lists another table than was compiled */
+export async function proveTable(table: Table, host: Host): Promise<unknown> {
+  const listing = await listTable(table, host);
+  const unlike = listing === undefined ? ['it is not there'] : differences(table, listing);
   if (unlike.length > 0) throw new NetnsError('NotLoaded', unlike.join('; '));
+  return listing;
 }
 
 /** One transaction: all of it, or nothing. */
@@ -18,10 +25,12 @@ export async function nft(text: string, host: Host): Promise<void> {
   if (loaded.status !== 0) throw new NetnsError('NftFailed', `nft -f: ${loaded.stderr.trim()}`);
 }
 
-export async function listTable(host: Host): Promise<unknown> {
-  const listed = await host.run(['nft', '-j', 'list', 'table', 'inet', tableName]);
-  if (listed.status !== 0) throw new NetnsError('NftFailed', `nft list: ${listed.stderr.trim()}`);
-  return JSON.parse(listed.stdout);
+/** As `nft -j` prints it, parsed; undefined where there is no such table. */
+export async function listTable({ family, name }: Table, host: Host): Promise<unknown> {
+  const listed = await host.run(['nft', '-j', 'list', 'table', family, name]);
+  if (listed.status === 0) return JSON.parse(listed.stdout);
+  if (listed.stderr.includes('No such file or directory')) return undefined;
+  throw new NetnsError('NftFailed', `nft list: ${listed.stderr.trim()}`);
 }
 
 /** Neighbours, routes and rules. May be run again at any time. */

@@ -3,7 +3,7 @@ import { bridgeName, nadName, workloadKey, type WorkloadRef } from '../api/ident
 import type { InstallMode } from '../api/install.ts';
 import { cniPluginType, ownLabels } from '../api/names.ts';
 import type { ObjectMeta, OwnerReference, SplitNetworkSpec } from '../api/resources.ts';
-import { interfaceDefaultsFor, sysctlsFor } from '../rules/sysctls.ts';
+import { sysctlsFor } from '../rules/sysctls.ts';
 
 /** NPWG multi-network specification v1.3, section 3. */
 export interface NetworkAttachmentDefinition {
@@ -52,26 +52,20 @@ type Plugins = (workload: WorkloadRef, spec: SplitNetworkSpec) => readonly objec
 
 /**
  * What makes a piece's interface, in this order. The plugin of mode `node` has the agent load a closed table before there
- * is an interface, and the rules when it is there: ADD returns then, so that no container starts without them. Pieces of
+ * is an interface, so that no router advertisement slips in (its raw chain drops it before the kernel reads it), and the
+ * rules when it is there: ADD returns then, so that no container starts without them. Pieces of
  * mode `init` need nothing of podsplit's on the node, which is why they have a NAD of their own.
  */
 const plugins: Readonly<Record<InstallMode, Plugins>> = {
   init: (workload, spec) => [bridge(workload, spec, spec.macSpoofCheck ?? true), tuning(spec)],
   node: (workload, spec) => [
     { type: cniPluginType, phase: 'close' },
-    ...interfaceDefaults(spec),
     // The agent's filter on the node judges the MAC of each frame, and its IP with it.
     bridge(workload, spec, spec.macSpoofCheck ?? false),
     tuning(spec),
     { type: cniPluginType, phase: 'wire' },
   ],
 };
-
-/** A first call of `tuning`. It takes no place at the head of the chain: it wants the result of a plugin before it. */
-function interfaceDefaults(spec: SplitNetworkSpec): readonly object[] {
-  const sysctl = interfaceDefaultsFor(familiesOf(spec));
-  return Object.keys(sysctl).length === 0 ? [] : [{ type: 'tuning', sysctl }];
-}
 
 /**
  * containernetworking/plugins, `bridge`. The addresses and the MAC come from the Pod's networks annotation, which the two

@@ -40,17 +40,11 @@ describe('network attachment definition', () => {
       ).plugins;
     const bridge = (install: InstallMode) => plugins(install).find(({ type }) => type === 'bridge')?.bridge;
     expect(plugins('init').map(({ type }) => type)).to.deep.equal(['bridge', 'tuning']);
-    expect(plugins('node').map(({ type }) => type)).to.deep.equal([
-      'podsplit',
-      'tuning',
-      'bridge',
-      'tuning',
-      'podsplit',
-    ]);
+    expect(plugins('node').map(({ type }) => type)).to.deep.equal(['podsplit', 'bridge', 'tuning', 'podsplit']);
     expect(bridge('node')).to.equal(bridge('init'));
   });
 
-  it('sets defaults of new interfaces only where the network has IPv6', () => {
+  it('closes before there is an interface, and has nothing of IPv6 where the network has none', () => {
     const ipv4 = { name: 'v4', spec: { ipv4: '198.18.0.0/15', blockSize: 8 } };
     const { config } = networkAttachmentDefinition({ workload, install: 'node', network: ipv4 }).spec;
     expect(config).to.contain('"phase":"close"').and.to.contain('"phase":"wire"');

@@ -126,7 +126,9 @@ export class Reporter {
       previous: current.status,
       now: seconds(clock.now()),
     });
-    if (sameJson(status, current.status)) return;
+    // The node's agent writes what was denied; a merge leaves it there.
+    const { denied: _denied, ...own } = current.status ?? {};
+    if (sameJson(status, own)) return;
     try {
       const body = { metadata: { uid: current.metadata.uid }, status };
       await client.patch(

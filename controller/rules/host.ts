@@ -37,9 +37,11 @@ export function compileHost(side: HostSide): string {
   return printTable(hostTable(side));
 }
 
+export const hostTablePrefix = 'podsplit-';
+
 export function hostTableName(sandbox: string): string {
   if (!/^[A-Za-z0-9_.-]{1,12}$/.test(sandbox)) throw new TypeError(`not the beginning of a container id: ${sandbox}`);
-  return `podsplit-${sandbox}`;
+  return `${hostTablePrefix}${sandbox}`;
 }
 
 /**

@@ -63,52 +63,9 @@ export const sysctls: readonly Sysctl[] = [
   },
 ];
 
-/**
- * What the peer interface has from its first moment on, so that no router advertisement and no neighbour slips in between
- * its making and the table above. In install mode `node` a first call of the tuning plugin, before the interface is made,
- * sets the defaults of new interfaces in the piece's network namespace; eth0 is there by then and keeps its own.
- */
-export const interfaceDefaults: readonly Sysctl[] = [
-  {
-    key: 'net.ipv6.conf.default.accept_ra',
-    value: '0',
-    family: 'ipv6',
-    reason: 'A router advertisement that comes before the rules would set a default route, an address and the MTU.',
-  },
-  {
-    key: 'net.ipv6.conf.default.autoconf',
-    value: '0',
-    family: 'ipv6',
-    reason: 'The addresses are the claimed ones and no others.',
-  },
-  {
-    key: 'net.ipv6.conf.default.accept_redirects',
-    value: '0',
-    family: 'ipv6',
-    reason: 'No peer tells a piece its routes.',
-  },
-  {
-    key: 'net.ipv6.conf.default.addr_gen_mode',
-    value: '1',
-    family: 'ipv6',
-    reason:
-      'No link-local address: the kernel would announce it by multicast before any rule is there, and nothing on the peer ' +
-      'network uses it.',
-  },
-];
-
-/** Of interfaces that are made from then on; empty for a peer network without IPv6. */
-export function interfaceDefaultsFor(families: readonly ('ipv4' | 'ipv6')[]): Readonly<Record<string, string>> {
-  return valuesOf(interfaceDefaults, families);
-}
-
 /** For a peer network of these families. */
 export function sysctlsFor(families: readonly ('ipv4' | 'ipv6')[]): Readonly<Record<string, string>> {
-  return valuesOf(sysctls, families);
-}
-
-function valuesOf(table: readonly Sysctl[], families: readonly ('ipv4' | 'ipv6')[]): Readonly<Record<string, string>> {
-  return Object.fromEntries(table.filter(({ family }) => families.includes(family)).map((s) => [s.key, s.value]));
+  return Object.fromEntries(sysctls.filter(({ family }) => families.includes(family)).map((s) => [s.key, s.value]));
 }
 
 /** Of both families, as the tuning plugin's `sysctl` field takes them. */

@@ -23,7 +23,7 @@ export async function buildImage(recipe: ImageRecipe): Promise<BuiltImage> {
     below.push(layer);
   }
   const files = (await recipe.top?.prepare()) ?? [];
-  const contents = await Promise.all(files.map((file) => readFile(file, 'utf8')));
+  const contents = await Promise.all(files.map((file) => readFile(file, 'latin1')));
   const reference = imageReference(recipe.name);
   const key = inputKey(reference, JSON.stringify(recipe.config), ...layers.map((layer) => layer.digest), ...contents);
 

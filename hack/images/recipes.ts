@@ -3,9 +3,11 @@
 
 import { execFile } from 'node:child_process';
 import { chmod, copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
-import { basename, join } from 'node:path';
+import { basename, extname, join } from 'node:path';
 import { promisify } from 'node:util';
+import { cniPluginType } from '../../controller/api/names.ts';
 import { bundle, programs } from '../build.ts';
+import { buildCni } from '../cni.ts';
 import type { ImageConfig } from './archive.ts';
 import type { PackageSet } from './debian.ts';
 
@@ -65,7 +67,8 @@ const runtime: LayerRecipe = {
 const network: LayerRecipe = {
   name: 'network',
   packages: await packageList(join(import.meta.dirname, 'podsplit.packages')),
-  omit: ['debconf'],
+  // Of util-linux' dependencies those that log people in.
+  omit: ['debconf', 'login', 'passwd', 'libpam-modules', 'libpam-modules-bin', 'libpam-runtime'],
   inputs: () => Promise.resolve([]),
 };
 
@@ -93,12 +96,20 @@ const samples: LayerRecipe = {
 };
 
 const bundleLayer: TopLayer = {
-  prepare: () => bundle(programs.podsplit),
+  prepare: async () => [
+    ...(await Promise.all([bundle(programs.podsplit), bundle(programs.agent)])).flat(),
+    await buildCni(),
+  ],
   fill: async (root, files) => {
     const home = join(root, 'usr/lib/podsplit');
-    await mkdir(home, { recursive: true });
+    await mkdir(join(home, 'cni'), { recursive: true });
     await mkdir(join(root, 'usr/bin'));
-    for (const file of files) await copyFile(file, join(home, basename(file)));
+    for (const file of files) {
+      // The CNI plugin has no ending; the agent puts it onto the node.
+      const isPlugin = extname(file) === '';
+      await copyFile(file, join(isPlugin ? join(home, 'cni') : home, basename(file)));
+    }
+    await chmod(join(home, 'cni', cniPluginType), 0o755);
     await writeFile(join(home, 'package.json'), '{ "type": "module" }\n');
     // The bundle's first line names its interpreter, so the image needs no shell.
     await symlink('../lib/podsplit/podsplit.js', join(root, 'usr/bin/podsplit'));

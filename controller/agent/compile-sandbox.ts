@@ -1,0 +1,55 @@
+import { shortHash } from '../api/identity.ts';
+import { compileTable } from '../rules/compile.ts';
+import { hostTable } from '../rules/host.ts';
+import { links, type LinkBatches } from '../rules/links.ts';
+import type { Table } from '../rules/nft.ts';
+import { parseWiring } from '../rules/wiring-json.ts';
+import type { Wiring } from '../rules/wiring.ts';
+import { shortId, type Sandbox } from './sandbox.ts';
+
+/** What a sandbox shall have, given who else of its Pod is on this node. */
+export interface Compiled {
+  readonly wiring: Wiring;
+  /** In the piece's network namespace. */
+  readonly piece: Table;
+  /** On the node. */
+  readonly host: Table;
+  readonly links: LinkBatches;
+  readonly linksHash: string;
+}
+
+/** @param peers the other sandboxes of the same split Pod */
+export function compileSandbox(sandbox: Sandbox, peers: readonly Sandbox[]): Compiled {
+  const wiring = withPodIPs(parseWiring(sandbox.wiring), sandbox, peers);
+  const wanted = links(wiring, sandbox.local);
+  const { eth0, net1 } = sandbox.host;
+  return {
+    wiring,
+    piece: compileTable(wiring, sandbox.local),
+    host: hostTable({
+      sandbox: shortId(sandbox.id),
+      wiring,
+      net1: { device: net1 },
+      ...(eth0 === undefined ? {} : { eth0: { ...eth0, podIPs: [...sandbox.local.podIPs, ...eth0.linkLocal] } }),
+      peerDevices: Object.fromEntries(peers.map((peer) => [peer.piece, peer.host.net1])),
+      link: 'fwd',
+    }),
+    links: wanted,
+    linksHash: shortHash(JSON.stringify(wanted), 16),
+  };
+}
+
+/**
+ * The pieces of a Pod are on one node, so the agent knows their Pod IPs before any of their programs runs: nobody has to
+ * tell it, and a sandbox that was made anew is known at once.
+ */
+function withPodIPs(wiring: Wiring, sandbox: Sandbox, peers: readonly Sandbox[]): Wiring {
+  return {
+    ...wiring,
+    self: { ...wiring.self, podIPs: sandbox.local.podIPs },
+    peers: wiring.peers.map((peer) => {
+      const there = peers.find(({ piece }) => piece === peer.name);
+      return there === undefined ? peer : { ...peer, podIPs: there.local.podIPs };
+    }),
+  };
+}

@@ -1,0 +1,99 @@
+import { isRecord } from '../api/json.ts';
+import { peerInterface } from '../api/names.ts';
+import type { Denial } from '../api/resources.ts';
+import type { Host } from '../netns/host.ts';
+import { NetnsError } from '../netns/netns-error.ts';
+import { markerName, tableName } from '../rules/nft.ts';
+import type { Protocol } from '../api/flow.ts';
+import { parseWiring } from '../rules/wiring-json.ts';
+import { inNetns } from './netns.ts';
+import type { Sandbox } from './sandbox.ts';
+
+/** What a piece's table has counted and recorded so far. */
+export interface Recorded {
+  /** Packets by counter: `denied_in`, `spoofed`, … */
+  readonly counters: Readonly<Record<string, number>>;
+  readonly attempts: readonly Attempt[];
+}
+
+/** One element of the sets `tried4` and `tried6`, which the kernel bounds (rules/redirect-sets.ts). */
+export interface Attempt {
+  readonly interfaceName: string;
+  readonly from: string;
+  readonly to: string;
+  readonly protocol: Protocol;
+  readonly port: number;
+  readonly packets: number;
+}
+
+/** The whole table at once: nft 1.0.6 lists no two things in one run. */
+export async function readRecords(sandbox: Sandbox, node: Host): Promise<Recorded> {
+  const listed = await inNetns(sandbox.netns, node).run(['nft', '-j', 'list', 'table', 'inet', tableName]);
+  if (listed.status !== 0) throw new NetnsError('NftFailed', `nft list: ${listed.stderr.trim()}`);
+  return parseRecords(JSON.parse(listed.stdout));
+}
+
+export function parseRecords(listing: unknown): Recorded {
+  const all: readonly unknown[] = isRecord(listing) && Array.isArray(listing['nftables']) ? listing['nftables'] : [];
+  const objects = all.filter((each) => isRecord(each));
+  const counters = objects
+    .flatMap(({ counter }) => (isRecord(counter) ? [counter] : []))
+    .filter(({ name }) => name !== markerName);
+  const tried = objects
+    .flatMap(({ set }) => (isRecord(set) ? [set] : []))
+    .filter(({ name }) => name === 'tried4' || name === 'tried6');
+  return {
+    counters: Object.fromEntries(counters.map((each) => [String(each['name']), Number(each['packets'])])),
+    attempts: tried.flatMap((set) => (Array.isArray(set['elem']) ? (set['elem'] as unknown[]).flatMap(attemptOf) : [])),
+  };
+}
+
+function attemptOf(element: unknown): readonly Attempt[] {
+  const { val, counter } = isRecord(element) && isRecord(element['elem']) ? element['elem'] : {};
+  const parts = isRecord(val) && Array.isArray(val['concat']) ? (val['concat'] as unknown[]) : [];
+  const [interfaceName, from, to, protocol, port] = parts;
+  const known = protocolOf(protocol);
+  if (known === undefined) return [];
+  return [
+    {
+      interfaceName: String(interfaceName),
+      from: String(from),
+      to: String(to),
+      protocol: known,
+      port: Number(port),
+      packets: isRecord(counter) ? Number(counter['packets']) : 0,
+    },
+  ];
+}
+
+function protocolOf(value: unknown): Protocol | undefined {
+  if (value === 6 || value === 'tcp') return 'tcp';
+  return value === 17 || value === 'udp' ? 'udp' : undefined;
+}
+
+/**
+ * An attempt in the words of the Pod: which container wanted what of which.
+ *
+ * @param peers the other sandboxes of the same Pod
+ */
+export function denialOf(attempt: Attempt, sandbox: Sandbox, peers: readonly Sandbox[], lastSeen: string): Denial {
+  const wiring = parseWiring(sandbox.wiring);
+  const own = new Set([wiring.self.ipv4, wiring.self.ipv6, ...sandbox.local.podIPs]);
+  const outgoing = own.has(attempt.from) || attempt.from === '127.0.0.1' || attempt.from === '::1';
+  const other = outgoing ? attempt.to : attempt.from;
+  const peer =
+    wiring.peers.find(({ ipv4, ipv6 }) => ipv4 === other || ipv6 === other)?.name ??
+    peers.find(({ local }) => local.podIPs.includes(other))?.piece;
+  const network = attempt.interfaceName === peerInterface ? 'peer' : 'pod';
+  return {
+    from: outgoing ? sandbox.piece : (peer ?? other),
+    to: outgoing ? (peer ?? other) : sandbox.piece,
+    address: attempt.to,
+    port: attempt.port,
+    protocol: attempt.protocol,
+    network,
+    seenBy: sandbox.piece,
+    packets: attempt.packets,
+    lastSeen,
+  };
+}

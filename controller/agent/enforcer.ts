@@ -1,0 +1,130 @@
+import type { Host } from '../netns/host.ts';
+import { listTable, loadTable, nft, proveTable, setLinks } from '../netns/load.ts';
+import { NetnsError } from '../netns/netns-error.ts';
+import { changes } from '../rules/changes.ts';
+import { fingerprint } from '../rules/fingerprint.ts';
+import { differences } from '../rules/loaded.ts';
+import type { Table } from '../rules/nft.ts';
+import { compileSandbox, type Compiled } from './compile-sandbox.ts';
+import { cutChanged } from './connections.ts';
+import { inNetns } from './netns.ts';
+import type { Sandbox } from './sandbox.ts';
+
+/** A table as it was proved to be loaded. */
+interface Proved {
+  readonly table: Table;
+  /** Of what the kernel listed then: finds rules that somebody edits, which the table's own data cannot. */
+  readonly fingerprint: string;
+}
+
+type Side = 'piece' | 'host';
+
+export interface Applied {
+  readonly compiled: Compiled;
+  /** Did what was loaded before differ from what was proved then? */
+  readonly drift: readonly string[];
+}
+
+/** Brings the kernel to what a sandbox shall have: in the piece's network namespace, and on the node. */
+export class Enforcer {
+  private readonly node: Host;
+  private readonly proved = new Map<string, Proved>();
+
+  constructor(node: Host) {
+    this.node = node;
+  }
+
+  /** A new sandbox: everything, whole. Rules before routes, as while one is there without the other nothing is misled. */
+  async install(sandbox: Sandbox, peers: readonly Sandbox[]): Promise<Compiled> {
+    const compiled = compileSandbox(sandbox, peers);
+    const netns = inNetns(sandbox.netns, this.node);
+    await Promise.all([
+      this.replace(sandbox.id, 'host', compiled.host, this.node),
+      this.replace(sandbox.id, 'piece', compiled.piece, netns).then(() =>
+        setLinks(compiled.wiring, sandbox.local, netns),
+      ),
+    ]);
+    return compiled;
+  }
+
+  /** One that runs: the least change, in one transaction for each table. */
+  async update(sandbox: Sandbox, peers: readonly Sandbox[]): Promise<Compiled> {
+    const compiled = compileSandbox(sandbox, peers);
+    const netns = inNetns(sandbox.netns, this.node);
+    const before = this.proved.get(key(sandbox.id, 'piece'))?.table;
+    await this.change(sandbox.id, 'host', compiled.host, this.node);
+    await this.change(sandbox.id, 'piece', compiled.piece, netns);
+    if (compiled.linksHash !== sandbox.links) await setLinks(compiled.wiring, sandbox.local, netns);
+    if (before !== undefined) await cutChanged(before, compiled.piece, netns);
+    return compiled;
+  }
+
+  /** Compares what the kernel lists with what there should be, and replaces a table that is not so. */
+  async audit(sandbox: Sandbox, peers: readonly Sandbox[], mend: boolean): Promise<Applied> {
+    const compiled = compileSandbox(sandbox, peers);
+    const netns = inNetns(sandbox.netns, this.node);
+    const drift = [
+      ...(await this.inspect(sandbox.id, 'piece', compiled.piece, netns)),
+      ...(await this.inspect(sandbox.id, 'host', compiled.host, this.node)),
+    ];
+    if (mend && drift.length > 0) await this.install(sandbox, peers);
+    return { compiled, drift };
+  }
+
+  /** The piece's own table goes with its network namespace. */
+  async remove(sandboxId: string, hostTableName: string): Promise<void> {
+    this.forget(sandboxId);
+    // Named first, so that deleting it cannot fail where it is not there.
+    await nft(`table netdev ${hostTableName}\ndelete table netdev ${hostTableName}\n`, this.node);
+  }
+
+  forget(sandboxId: string): void {
+    this.proved.delete(key(sandboxId, 'piece'));
+    this.proved.delete(key(sandboxId, 'host'));
+  }
+
+  private async change(id: string, side: Side, wanted: Table, host: Host): Promise<void> {
+    const before = this.proved.get(key(id, side));
+    const text = before === undefined ? undefined : changes(before.table, wanted);
+    if (text === '') return;
+    if (text === undefined) {
+      await this.replace(id, side, wanted, host);
+      return;
+    }
+    try {
+      await nft(text, host);
+      this.keep(id, side, wanted, await proveTable(wanted, host));
+    } catch (error) {
+      // Somebody has changed the table since it was proved: whole it is right again.
+      if (!(error instanceof NetnsError)) throw error;
+      await this.replace(id, side, wanted, host);
+    }
+  }
+
+  private async replace(id: string, side: Side, wanted: Table, host: Host): Promise<void> {
+    this.keep(id, side, wanted, await loadTable(wanted, host));
+  }
+
+  private keep(id: string, side: Side, table: Table, listing: unknown): void {
+    this.proved.set(key(id, side), { table, fingerprint: fingerprint(listing) });
+  }
+
+  /** An agent that has just started knows no fingerprint: it takes the one of a table that otherwise is as it should be. */
+  private async inspect(id: string, side: Side, wanted: Table, host: Host): Promise<readonly string[]> {
+    const listing = await listTable(wanted, host);
+    if (listing === undefined) return [`the ${side}'s table is not there`];
+    const unlike = differences(wanted, listing);
+    if (unlike.length > 0) return unlike;
+    const found = fingerprint(listing);
+    const known = this.proved.get(key(id, side));
+    if (known !== undefined && known.table.marker === wanted.marker && known.fingerprint !== found) {
+      return [`rules of the ${side}'s table were edited`];
+    }
+    this.keep(id, side, wanted, listing);
+    return [];
+  }
+}
+
+function key(id: string, side: Side): string {
+  return `${side}/${id}`;
+}

@@ -1,0 +1,82 @@
+import type { EventRecorder } from '../kube/events.ts';
+import type { Pod } from '../kube/resources.ts';
+import type { Logger } from '../observability/log.ts';
+import { readPod, wiringText, type LivePod } from '../reconcile/piece-pod.ts';
+import { formatWiring, parseWiring, WiringError } from '../rules/wiring-json.ts';
+import type { Endpoint, Wiring } from '../rules/wiring.ts';
+import type { Attachments } from './attachments.ts';
+import type { Registry } from './registry.ts';
+import type { Sandbox } from './sandbox.ts';
+
+export interface RewireDependencies {
+  readonly registry: Registry;
+  readonly attachments: Attachments;
+  readonly events: EventRecorder;
+  readonly log: Logger;
+  readonly applied: (seconds: number) => void;
+}
+
+/**
+ * Flows change on a Pod that runs: its controller writes other wirings, and the pieces' tables follow, each in one
+ * transaction. Addresses do not change that way: they were verified at the ADD, and stay what they were then.
+ *
+ * @returns whether anything was changed
+ */
+export async function rewire(raw: Pod, deps: RewireDependencies): Promise<boolean> {
+  const pod = readPod(raw);
+  const sandbox = pod === undefined ? undefined : deps.registry.ofPod(pod.uid);
+  if (pod === undefined || sandbox === undefined) return false;
+  const found = newWiring(pod, sandbox);
+  if (found.kind === 'refused') sayRefused(pod, found.why, deps);
+  if (found.kind !== 'new') return false;
+  const { wiring } = found;
+  const started = performance.now();
+  await deps.attachments.lock.run(sandbox.split, async () => {
+    const current = deps.registry.get(sandbox.id);
+    if (current === undefined) return;
+    await deps.registry.put({ ...current, wiring: formatWiring(wiring) });
+    await deps.attachments.renew(sandbox.split);
+  });
+  deps.applied((performance.now() - started) / 1000);
+  deps.log.info({ pod: sandbox.pod, piece: sandbox.piece, flows: wiring.flows.length }, 'rewired');
+  return true;
+}
+
+type NewWiring =
+  | { readonly kind: 'same' }
+  | { readonly kind: 'new'; readonly wiring: Wiring }
+  | { readonly kind: 'refused'; readonly why: string };
+
+function newWiring(pod: LivePod, sandbox: Sandbox): NewWiring {
+  const text = wiringText(pod);
+  if (text === undefined || text === sandbox.wiring) return { kind: 'same' };
+  try {
+    const wiring = parseWiring(text);
+    if (formatWiring(wiring) === sandbox.wiring) return { kind: 'same' };
+    const before = parseWiring(sandbox.wiring);
+    if (identities(wiring) === identities(before)) return { kind: 'new', wiring };
+    const why = 'it gives the pieces other addresses than those that were verified when they were attached.';
+    return { kind: 'refused', why };
+  } catch (error) {
+    if (error instanceof WiringError) return { kind: 'refused', why: error.message };
+    throw error;
+  }
+}
+
+function sayRefused(pod: LivePod, why: string, { events, log }: RewireDependencies): void {
+  const { namespace, name, uid } = pod;
+  log.error({ pod: { namespace, name }, why }, 'a wiring is not taken');
+  events.event(
+    { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+    'Warning',
+    'WiringRefused',
+    `The annotation podsplit.io/wiring is not taken, and the rules stay as they are: ${why}`,
+  );
+}
+
+/** All of a wiring that says who is who. */
+function identities({ split, piece, role, self, peers, pool }: Wiring): string {
+  const endpoint = ({ mac, ipv4, ipv6 }: Endpoint) => ({ mac, ipv4, ipv6 });
+  const others = peers.map((peer) => ({ name: peer.name, role: peer.role, ...endpoint(peer) }));
+  return JSON.stringify([split, piece, role, endpoint(self), others, pool]);
+}

@@ -1,0 +1,233 @@
+import { once } from 'node:events';
+import { isApiError } from '../kube/errors.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { sleep, systemClock } from '../kube/clock.ts';
+import { EventRecorder } from '../kube/events.ts';
+import { connectInCluster } from '../kube/in-cluster.ts';
+import { Reflector } from '../kube/reflector.ts';
+import { resources, type Pod } from '../kube/resources.ts';
+import { ownLabels } from '../api/names.ts';
+import { host } from '../netns/host.ts';
+import { answer, listen, pathOf, report, type Check } from '../observability/health.ts';
+import { createLogger, type Logger } from '../observability/log.ts';
+import { version } from '../version.ts';
+import { AgentConfigError, readAgentConfig, type AgentConfig } from './agent-config.ts';
+import { createAgentMetrics, type AgentMetrics } from './agent-metrics.ts';
+import { Attachments } from './attachments.ts';
+import { Auditor } from './auditor.ts';
+import { startCniServer } from './cni-server.ts';
+import { DenialReporter } from './denial-reporter.ts';
+import { Enforcer } from './enforcer.ts';
+import { installPlugin, removePlugin } from './install-plugin.ts';
+import { Registry } from './registry.ts';
+import { rewire } from './rewire.ts';
+import { SandboxFiles } from './sandbox-files.ts';
+
+/** One round that takes longer than this is stuck, and only a restart helps. */
+const stuckMs = 10 * 60_000;
+const flushMs = 2_000;
+
+/** The node agent: answers the CNI plugin, keeps the rules of this node's pieces. Returns the exit code. */
+export async function runAgent(environment: NodeJS.ProcessEnv): Promise<number> {
+  const log = createLogger();
+  try {
+    return await run(readAgentConfig(environment), log);
+  } catch (error) {
+    if (error instanceof AgentConfigError) log.fatal({ code: error.code }, error.message);
+    else log.fatal({ err: error }, 'the agent could not start');
+    return 1;
+  }
+}
+
+async function run(config: AgentConfig, log: Logger): Promise<number> {
+  const client = connectInCluster(version);
+  const metrics = createAgentMetrics();
+  const stopping = new AbortController();
+  log.info({ version, node: config.node, server: client.server }, 'starting');
+  const events = new EventRecorder({
+    client,
+    component: 'podsplit-agent',
+    instance: config.instance,
+    clock: systemClock,
+    log,
+    hooks: {
+      recorded: (result) => {
+        metrics.events.inc({ result });
+      },
+    },
+  });
+
+  const registry = new Registry(new SandboxFiles(config.sandboxFolder, log));
+  await registry.load();
+  const pods = watchPods(config, client, log);
+  const enforcer = new Enforcer(host);
+  const notReady = (): string | undefined => (pods.hasSynced() ? undefined : 'the agent has not listed its Pods yet');
+  const { node, hostIPs } = config;
+  const attachments = new Attachments({ client, host, registry, enforcer, node, hostIPs, notReady, log });
+  const auditor = new Auditor({
+    host,
+    registry,
+    attachments,
+    enforcer,
+    events,
+    log,
+    repaired: () => {
+      metrics.repairs.inc();
+    },
+  });
+  const denials = new DenialReporter({
+    client,
+    clock: systemClock,
+    host,
+    registry,
+    attachments,
+    log,
+    counted: (counter, packets) => {
+      metrics.denied.inc({ counter }, packets);
+    },
+  });
+  pods.onChange(({ kind, object }) => {
+    if (kind === 'deleted') return;
+    const applied = (seconds: number): void => {
+      metrics.rewires.observe(seconds);
+    };
+    rewire(object, { registry, attachments, events, log, applied }).catch((error: unknown) => {
+      log.error({ err: error, pod: object.metadata.name }, 'a changed wiring could not be applied');
+    });
+  });
+
+  // What was there before this agent is right again before it takes the first call.
+  await auditor.audit();
+  pods.start();
+  const server = await startCniServer({
+    socket: config.socket,
+    handle: (request, signal) => attachments.handle(request, signal),
+    log,
+    hooks: {
+      answered: (request, result, seconds) => {
+        const { command = 'none', config: { phase } = { phase: 'none' as const } } = request ?? {};
+        metrics.calls.observe({ command, phase, result }, seconds);
+      },
+    },
+  });
+  // The plugin comes last: from the first call on somebody answers.
+  if (await installPlugin(config.plugin, config.pluginFolder))
+    log.info({ folder: config.pluginFolder }, 'plugin written');
+
+  const audits = rounds('audit', config.auditMs, () => auditor.audit(), { log, signal: stopping.signal });
+  const reports = rounds('denials', config.denialsMs, () => denials.report(), { log, signal: stopping.signal });
+  const http = await serveHttp(config, metrics, registry, {
+    livez: [audits.check, reports.check],
+    readyz: [{ name: 'pods', check: notReady }],
+  });
+
+  log.info({ signal: await untilStopped() }, 'stopping');
+  stopping.abort();
+  await Promise.all([server.close(), pods.stop(), http.close(), audits.ended, reports.ended]);
+  if (await isUninstalled(client, config, log)) await removePlugin(config.pluginFolder);
+  await Promise.race([events.flush(), sleep(systemClock, flushMs)]);
+  client.close();
+  log.info('stopped');
+  return 0;
+}
+
+/** The pieces of this node, and of a Pod only what says how it is wired. */
+function watchPods(config: AgentConfig, client: KubeClient, log: Logger): Reflector<Pod> {
+  return new Reflector<Pod>({
+    client,
+    resource: resources.pods,
+    labelSelector: ownLabels.role,
+    fieldSelector: `spec.nodeName=${config.node}`,
+    slim: ({ apiVersion, kind, metadata, spec }) => ({
+      apiVersion,
+      kind,
+      metadata,
+      spec: {
+        containers: (spec?.containers ?? []).slice(0, 1).map(({ name }) => ({ name })),
+        ...(spec?.readinessGates === undefined ? {} : { readinessGates: spec.readinessGates }),
+      },
+    }),
+    clock: systemClock,
+    log: log.child({ resource: 'pods' }),
+  });
+}
+
+interface Rounds {
+  readonly check: Check;
+  readonly ended: Promise<void>;
+}
+
+/** Again and again, each some time after the one before has ended. */
+function rounds(
+  name: string,
+  everyMs: number,
+  work: () => Promise<void>,
+  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
+): Rounds {
+  let lastEnd = systemClock.monotonic();
+  const loop = async (): Promise<void> => {
+    for (;;) {
+      await sleep(systemClock, everyMs, signal);
+      if (signal.aborted) return;
+      await work().catch((error: unknown) => {
+        log.error({ err: error, round: name }, 'a round failed, the next one comes');
+      });
+      lastEnd = systemClock.monotonic();
+    }
+  };
+  const check = (): string | undefined => {
+    const silentMs = systemClock.monotonic() - lastEnd;
+    return silentMs > stuckMs + everyMs ? `the last round ended ${Math.round(silentMs / 1000)} s ago` : undefined;
+  };
+  return { check: { name, check }, ended: loop() };
+}
+
+async function serveHttp(
+  config: AgentConfig,
+  metrics: AgentMetrics,
+  registry: Registry,
+  checks: Readonly<Record<'livez' | 'readyz', readonly Check[]>>,
+) {
+  return listen(config.port, undefined, (request, response) => {
+    const path = pathOf(request);
+    if (path === '/livez' || path === '/readyz') {
+      const { ok, text } = report(checks[path === '/livez' ? 'livez' : 'readyz']);
+      answer(response, ok ? 200 : 503, text);
+      return;
+    }
+    if (path !== '/metrics') {
+      answer(response, 404, 'not found: /livez, /readyz and /metrics are here\n');
+      return;
+    }
+    metrics.sandboxes.set(registry.list().length);
+    metrics.registry.metrics().then(
+      (text) => {
+        answer(response, 200, text);
+      },
+      (error: unknown) => {
+        answer(response, 500, `${String(error)}\n`);
+      },
+    );
+  });
+}
+
+async function untilStopped(): Promise<string> {
+  return Promise.race(
+    (['SIGTERM', 'SIGINT'] as const).map(async (name) => {
+      await once(process, name);
+      return name;
+    }),
+  );
+}
+
+/** An upgrade leaves the plugin in place, because Pods start meanwhile; an uninstall takes it away. */
+async function isUninstalled(client: KubeClient, { namespace }: AgentConfig, log: Logger): Promise<boolean> {
+  try {
+    const found = await client.get(resources.daemonSets, { namespace, name: 'podsplit-agent' }, { timeoutMs: 3_000 });
+    return found.metadata.deletionTimestamp !== undefined;
+  } catch (error) {
+    if (isApiError(error, 'NotFound')) return true;
+    log.info({ err: error }, 'whether podsplit is being uninstalled could not be asked; the plugin stays');
+    return false;
+  }
+}
