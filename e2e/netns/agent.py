@@ -9,14 +9,21 @@ import hashlib
 import json
 import os
 import socket
+import struct
 import sys
 import threading
+import time
+from collections import deque
 
 NAME = sys.argv[1]
 HELD = {}
 SEEN = {}
+HEARD = {}
 OUT = threading.Lock()
 IP_TRANSPARENT, IPV6_FREEBIND = 19, 78
+ETH_P_ALL, PACKET_OUTGOING = 3, 4
+SOL_PACKET, PACKET_QDISC_BYPASS = 263, 20
+PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 1, 1
 
 
 def family(host):
@@ -172,12 +179,52 @@ def seen(port):
     return SEEN.get(port, [])
 
 
-def frames(interface, data):
-    """Whole Ethernet frames, as CAP_NET_RAW lets a container send them."""
+def frames(interface, data, bypass=False):
+    """Whole Ethernet frames, as CAP_NET_RAW lets a container send them; with bypass past every egress hook."""
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
         sock.bind((interface, 0))
+        if bypass:
+            sock.setsockopt(SOL_PACKET, PACKET_QDISC_BYPASS, 1)
         for each in data:
             sock.send(bytes.fromhex(each))
+
+
+def sniff(interface, protocol=ETH_P_ALL):
+    """Keeps what comes in by the interface. All protocols are heard before the kernel filters, one of them behind it."""
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+    sock.bind((interface, protocol))
+    member = struct.pack("iHH8s", socket.if_nametoindex(interface), PACKET_MR_PROMISC, 0, b"")
+    sock.setsockopt(SOL_PACKET, PACKET_ADD_MEMBERSHIP, member)
+    kept = HEARD.setdefault(interface, deque(maxlen=1000))
+    threading.Thread(target=keep, args=(sock, kept), daemon=True).start()
+
+
+def keep(sock, kept):
+    while True:
+        data, address = sock.recvfrom(2048)
+        if address[2] != PACKET_OUTGOING:
+            kept.append(data.hex())
+
+
+def heard(interface, token):
+    return any(token in frame for frame in list(HEARD[interface]))
+
+
+def forget(interface):
+    HEARD[interface].clear()
+
+
+def load(proto, host, port, seconds):
+    """Round trips, one after another, and how many of them failed."""
+    done, failed, end = 0, 0, time.monotonic() + seconds
+    with connect(proto, host, port, timeout=1.0) as sock:
+        while time.monotonic() < end:
+            try:
+                exchange(sock, proto)
+                done += 1
+            except OSError:
+                failed += 1
+    return {"done": done, "failed": failed}
 
 
 OPS = {
@@ -191,6 +238,10 @@ OPS = {
     "fetchDatagram": fetch_datagram,
     "seen": seen,
     "frames": frames,
+    "sniff": sniff,
+    "heard": heard,
+    "forget": forget,
+    "load": load,
 }
 
 

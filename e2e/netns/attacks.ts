@@ -1,5 +1,5 @@
 import { arpReply, portUnreachable4, routerAdvertisement, tcpSyn4, udp4 } from './frames.ts';
-import { outside, sites, type Lab, type PieceName } from './lab.ts';
+import { eth0Mac, outside, sites, type Lab, type PieceName } from './lab.ts';
 import type { Namespace } from './namespace.ts';
 
 /**
@@ -71,7 +71,6 @@ let flooded = 10_000 - 25_000;
 
 const statsdToWeb = { from: statsd.mac, to: web.mac };
 const cacheToWeb = { from: cache.ipv4, to: web.ipv4 };
-const eth0Mac = (mac: string): string => mac.replace('0a:58', '0a:00');
 
 const forged: readonly Attack[] = [
   datagram("a peer's IP with the own MAC", 'web', 9105, 'spoofed', (lab) =>
@@ -205,7 +204,7 @@ function range(first: number, count: number): readonly number[] {
 }
 
 /** Whether it becomes true while the attack may still be on its way. */
-async function appears(patience: number, condition: () => Promise<boolean>): Promise<boolean> {
+export async function appears(patience: number, condition: () => Promise<boolean>): Promise<boolean> {
   const end = performance.now() + 1000 * patience;
   do {
     if (await condition()) return true;

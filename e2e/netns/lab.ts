@@ -1,4 +1,7 @@
-import { compile } from '../../controller/rules/compile.ts';
+import { changes } from '../../controller/rules/changes.ts';
+import { compile, compileTable } from '../../controller/rules/compile.ts';
+import { hostLinks } from '../../controller/rules/host-links.ts';
+import { compileHost, hostTable, hostTableName, type HostSide } from '../../controller/rules/host.ts';
 import { links } from '../../controller/rules/links.ts';
 import { requiredSysctls } from '../../controller/rules/sysctls.ts';
 import { formatWiring, parseWiring } from '../../controller/rules/wiring-json.ts';
@@ -90,6 +93,26 @@ export function localOf(piece: PieceName): Local {
   return { podIPs: sites[piece].podIPs, nodeIPs: [node.ipv4, node.ipv6], mtu: 1500 };
 }
 
+export function eth0Mac(mac: string): string {
+  return mac.replace('0a:58', '0a:00');
+}
+
+function sandboxOf(piece: PieceName): string {
+  return `sandbox-${piece}`.slice(0, 12);
+}
+
+export function hostSideOf(piece: PieceName, link: HostSide['link'], changed: Partial<Wiring> = {}): HostSide {
+  const wiring = wiringOf(piece, changed);
+  return {
+    sandbox: sandboxOf(piece),
+    wiring,
+    net1: { device: `net1-${piece}` },
+    eth0: { device: `eth0-${piece}`, mac: eth0Mac(sites[piece].mac), podIPs: sites[piece].podIPs },
+    peerDevices: Object.fromEntries(wiring.peers.map(({ name }) => [name, `net1-${name}`])),
+    link,
+  };
+}
+
 /** A node with its Pods, as the CNI plugins would make them: eth0s on a routed bridge, net1s on the peer bridge. */
 export class Lab {
   readonly node = new Namespace('node');
@@ -112,7 +135,7 @@ export class Lab {
     this.#attachEth0(this.other, '0a:00:00:00:00:09', [otherPod.ipv4, otherPod.ipv6]);
     for (const piece of this.pieces()) {
       const { podIPs, mac, ipv4, ipv6 } = sites[piece];
-      this.#attachEth0(this[piece], mac.replace('0a:58', '0a:00'), podIPs);
+      this.#attachEth0(this[piece], eth0Mac(mac), podIPs);
       this.#attachNet1(this[piece], mac, [`${ipv4}/15`, `${ipv6}/64`]);
     }
   }
@@ -129,6 +152,57 @@ export class Lab {
     const batches = links(wiring, local);
     this[piece].run(['ip', '-4', '-batch', '-'], `${batches.ipv4.join('\n')}\n`);
     this[piece].run(['ip', '-6', '-batch', '-'], `${batches.ipv6.join('\n')}\n`);
+  }
+
+  /** What the node agent does to a wired piece: from one wiring to another by elements. */
+  change(piece: PieceName, before: Partial<Wiring>, after: Partial<Wiring>): void {
+    const [loaded, wanted] = [before, after].map((changed) => compileTable(wiringOf(piece, changed), localOf(piece)));
+    this[piece].run(['nft', '-f', '-'], changes(loaded!, wanted!) ?? 'another skeleton');
+  }
+
+  /** The node's side of a piece, as the node agent would load it. */
+  guard(piece: PieceName, link: HostSide['link']): void {
+    const side = hostSideOf(piece, link);
+    this.node.run(['nft', '-f', '-'], compileHost(side));
+    this.node.run(['bridge', '-batch', '-'], `${hostLinks(side).join('\n')}\n`);
+  }
+
+  guardAll(link: HostSide['link']): void {
+    for (const piece of this.pieces()) this.guard(piece, link);
+  }
+
+  unguardAll(): void {
+    this.node.run(['nft', 'flush', 'ruleset']);
+    for (const piece of this.pieces()) {
+      const port = `net1-${piece}`;
+      this.node.run([
+        'bridge',
+        'link',
+        'set',
+        'dev',
+        port,
+        'flood',
+        'on',
+        'mcast_flood',
+        'on',
+        'bcast_flood',
+        'on',
+        'learning',
+        'on',
+      ]);
+      this.node.run(['bridge', 'fdb', 'del', sites[piece].mac, 'dev', port, 'master', 'static']);
+    }
+  }
+
+  /** From one side to another by elements. */
+  changeHost(before: HostSide, after: HostSide): void {
+    this.node.run(['nft', '-f', '-'], changes(hostTable(before), hostTable(after)) ?? 'another skeleton');
+  }
+
+  /** Packets that a counter of the piece's table on the node has seen. */
+  hostCounter(piece: PieceName, name: string): number {
+    const table = hostTableName(sandboxOf(piece));
+    return Number(/packets (\d+)/.exec(this.node.run(['nft', 'list', 'counter', 'netdev', table, name]))?.[1]);
   }
 
   wireAll(): void {
