@@ -1,7 +1,9 @@
 import { expect } from 'chai';
+import { compileHost, hostTableName } from '../../controller/rules/host.ts';
+import { appears } from './attacks.ts';
 import { arrives, ears, hostAttacks, serviceAttack, withService } from './host-attacks.ts';
 import { facade, flows, hostSideOf, Lab, listeners, node, otherPod, outside, sites } from './lab.ts';
-import type { Namespace } from './namespace.ts';
+import { heal, Namespace, run } from './namespace.ts';
 
 const { web, cache, statsd } = sites;
 const denied = { error: 'ETIMEDOUT' };
@@ -279,6 +281,74 @@ describe("the node's side of a split Pod in network namespaces", function () {
       expect(await lab.web.call(http)).to.have.property('server', 'other');
     });
   });
+});
+
+describe("the node's side of a Pod on a routed veth (ptp)", function () {
+  this.timeout(10_000);
+  const gateway = ['10.88.0.1', 'fd88::1'] as const;
+  const podIPs = ['10.88.0.2', 'fd88::2'] as const;
+  const mac = '0a:00:00:88:00:02';
+
+  it('takes nothing from it: duplicate address detection, listener reports, ARP, calls both ways', async () => {
+    heal();
+    const [host, pod] = [new Namespace('node'), new Namespace('routed')];
+    try {
+      for (const device of ['eth0', 'net1']) {
+        run([
+          'ip',
+          'link',
+          'add',
+          `h-${device}`,
+          'netns',
+          host.name,
+          'type',
+          'veth',
+          'peer',
+          device,
+          'netns',
+          pod.name,
+        ]);
+      }
+      const side = hostSideOf('statsd', 'fwd');
+      const eth0 = { device: 'h-eth0', mac, podIPs };
+      host.run(['nft', '-f', '-'], compileHost({ ...side, net1: { device: 'h-net1' }, peerDevices: {}, eth0 }));
+      pod.run(['ip', 'link', 'set', 'eth0', 'address', mac]);
+      pod.run(['sysctl', '-qw', 'net.ipv6.conf.all.accept_dad=1', 'net.ipv6.conf.eth0.accept_dad=1']);
+      host.run(['ip', 'link', 'set', 'h-eth0', 'up']);
+      pod.run(['ip', 'link', 'set', 'eth0', 'up']);
+      for (const [i, length, family] of [
+        [0, 32, '-4'],
+        [1, 128, '-6'],
+      ] as const) {
+        host.run(['ip', family, 'address', 'add', `${gateway[i]}/${length}`, 'dev', 'h-eth0']);
+        host.run(['ip', family, 'route', 'replace', podIPs[i], 'dev', 'h-eth0']);
+        pod.run(['ip', family, 'address', 'add', `${podIPs[i]}/${length}`, 'dev', 'eth0']);
+        pod.run(['ip', family, 'route', 'replace', gateway[i], 'dev', 'eth0']);
+        pod.run(['ip', family, 'route', 'replace', 'default', 'via', gateway[i]]);
+      }
+      await settled(pod);
+      await host.listen('tcp', '::', 80, true);
+      await pod.listen('tcp', '::', 80, true);
+      for (const [i, address] of podIPs.entries()) {
+        expect(await pod.call({ proto: 'tcp', host: gateway[i]!, port: 80 })).to.have.property('server', 'node');
+        host.run(['ip', 'neighbour', 'flush', 'dev', 'h-eth0']);
+        pod.run(['ip', 'neighbour', 'flush', 'dev', 'eth0']);
+        expect(await host.call({ proto: 'tcp', host: address, port: 80 })).to.have.property('server', 'routed');
+      }
+      const listed = host.run(['nft', 'list', 'counter', 'netdev', hostTableName(side.sandbox), 'host_eth0_spoofed']);
+      expect(listed).to.include('packets 0 ');
+    } finally {
+      pod.end();
+      host.end();
+    }
+  });
+
+  async function settled(pod: Namespace): Promise<void> {
+    const done = await appears(5, () =>
+      Promise.resolve(!pod.run(['ip', '-6', 'address', 'show', 'dev', 'eth0']).includes('tentative')),
+    );
+    expect(done).to.equal(true);
+  }
 });
 
 interface Sums {
