@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostLinks } from './host-links.ts';
 import { compileHost, hostTable, hostTableName, type HostSide } from './host.ts';
 import { parseWiring } from './wiring-json.ts';
 
@@ -77,5 +78,14 @@ describe('compileHost', () => {
     expect(() => compileHost(side('ipv4.cache', { net1: { device: 'a" accept' } }))).to.throw(TypeError, 'a" accept');
     expect(() => compileHost(side('ipv4.cache', { peerDevices: { web: 'veth*' } }))).to.throw(TypeError);
     expect(() => hostTableName('a b')).to.throw(TypeError);
+  });
+});
+
+describe('hostLinks', () => {
+  it('tells the bridge who is behind a port, and to flood nothing to it', () => {
+    expect(hostLinks(side('ipv4.web'))).to.deep.equal([
+      'link set dev veth1a2b3c4d learning off flood off mcast_flood off bcast_flood off',
+      'fdb replace 0a:58:c6:12:00:02 dev veth1a2b3c4d master static',
+    ]);
   });
 });
