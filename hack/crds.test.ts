@@ -49,8 +49,8 @@ describe('custom resource definitions', () => {
 describe('manifests', () => {
   const text = manifests({ image: 'example.test/podsplit:1', pullPolicy: 'Always' });
 
-  it('carries the image in both places and no other', () => {
-    expect(text.match(/example\.test\/podsplit:1/g)).to.have.length(2);
+  it('carries the image in the three places and no other', () => {
+    expect(text.match(/example\.test\/podsplit:1/g)).to.have.length(3);
     expect(text).not.to.contain('podsplit.local');
   });
 

@@ -49,7 +49,12 @@ export function install(image?: string): void {
   kubectl(['apply', '--server-side', '--force-conflicts', '--field-manager=podsplit-install', '-f', '-'], {
     input: text,
   });
-  kubectl(['-n', 'podsplit-system', 'rollout', 'status', 'deployment/podsplit', '--timeout=120s'], { show: true });
+  for (const [namespace, workload] of [
+    ['podsplit-system', 'deployment/podsplit'],
+    ['podsplit-node', 'daemonset/podsplit-agent'],
+  ] as const) {
+    kubectl(['-n', namespace, 'rollout', 'status', workload, '--timeout=120s'], { show: true });
+  }
   waitForAdmission();
 }
 

@@ -14,7 +14,7 @@ export const defaultImage = 'podsplit.local/podsplit:dev';
 export interface ManifestOptions {
   readonly image?: string;
   readonly pullPolicy?: string;
-  /** Changes with the image's content where its tag does not: the Deployment then rolls out. */
+  /** Changes with the image's content where its tag does not: Deployment and DaemonSet then roll out. */
   readonly imageKey?: string;
 }
 
@@ -32,7 +32,7 @@ export function manifests(options: ManifestOptions = {}): string {
     text = text.replaceAll('imagePullPolicy: IfNotPresent', `imagePullPolicy: ${options.pullPolicy}`);
   }
   if (options.imageKey !== undefined) {
-    text = text.replace("prometheus.io/scrape: 'true'", `checksum/image: ${options.imageKey}\n        $&`);
+    text = text.replaceAll("prometheus.io/scrape: 'true'", `checksum/image: ${options.imageKey}\n        $&`);
   }
   for (const document of parseAllDocuments(text)) {
     const [error] = document.errors;

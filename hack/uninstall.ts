@@ -104,9 +104,14 @@ export function uninstall(deleteBarePods: boolean): void {
     waitUntil('generated objects are gone', () => generated().length === 0, 60);
   }
 
-  console.log('3. The controller, its guards and its resources go');
+  console.log('3. The agents, the controller, its guards and its resources go');
+  // Each agent takes the plugin off its node when it is told that its DaemonSet is gone, and for that it has to ask.
+  tryKubectl(['-n', 'podsplit-node', 'delete', 'daemonset', 'podsplit-agent', '--ignore-not-found', '--wait=true']);
+  waitUntil('the agents are gone', () => list(['pods', '-n', 'podsplit-node']).length === 0, 60);
   tryKubectl(['delete', '--ignore-not-found', '--wait=true', '-f', '-'], { input: manifests(), timeoutMs: 120_000 });
-  waitUntil('the namespace is gone', () => tryKubectl(['get', 'namespace', 'podsplit-system']) === undefined, 60);
+  for (const namespace of ['podsplit-system', 'podsplit-node']) {
+    waitUntil(`${namespace} is gone`, () => tryKubectl(['get', 'namespace', namespace]) === undefined, 60);
+  }
 }
 
 /** Kinds that replace their Pods by themselves, one after the other. */

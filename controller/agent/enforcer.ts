@@ -39,7 +39,7 @@ export class Enforcer {
     const compiled = compileSandbox(sandbox, peers);
     const netns = inNetns(sandbox.netns, this.node);
     await Promise.all([
-      this.replace(sandbox.id, 'host', compiled.host, this.node),
+      this.replace(sandbox.id, 'host', compiled.host, this.node).then(() => bridge(compiled.hostLinks, this.node)),
       this.replace(sandbox.id, 'piece', compiled.piece, netns).then(() =>
         setLinks(compiled.wiring, sandbox.local, netns),
       ),
@@ -123,6 +123,12 @@ export class Enforcer {
     this.keep(id, side, wanted, listing);
     return [];
   }
+}
+
+/** What the bridge knows of the link, beside what it carries. */
+async function bridge(lines: readonly string[], node: Host): Promise<void> {
+  const set = await node.run(['bridge', '-batch', '-'], lines.map((line) => `${line}\n`).join(''));
+  if (set.status !== 0) throw new NetnsError('IpFailed', `bridge: ${set.stderr.trim()}`);
 }
 
 function key(id: string, side: Side): string {
