@@ -13,17 +13,20 @@ help: ## This list
 setup: ## Install what is needed: apt packages, npm packages
 	@sh hack/setup.sh
 
-build: setup ## Bundle the controller and the CLI into dist/
+build: setup ## Bundle controller, agent, CLI and the CNI plugin into dist/
 	@node hack/build.ts
+	@node hack/cni.ts
 
-lint: setup ## Types, eslint (with the pure-core rule), formatting, CRDs and manifests
+lint: setup ## Types, eslint (with the pure-core rule), formatting, go vet, CRDs and manifests
 	tsc --noEmit
 	eslint --cache --cache-location node_modules/.cache/eslint/ .
 	prettier --check --log-level warn .
 	@node hack/manifests.ts > /dev/null
+	node hack/cni.ts --lint
 
 unit: setup ## Unit, golden and property tests
 	mocha
+	node hack/cni.ts --test
 
 manifests: setup ## Write dist/podsplit.yaml: what users kubectl apply
 	@mkdir -p dist

@@ -2,6 +2,7 @@
 // flows say, and no more; in one Pod all of it passes.
 
 import { expect } from 'chai';
+import { installModes, type InstallMode } from '../controller/api/install.ts';
 import { agentProgram, agents, call, splitMode, workload, type Listener, type Target } from './support/agents.ts';
 import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
@@ -50,18 +51,24 @@ function show(from: string, { to, listener: { protocol, bind, port }, address }:
   return `${from} -> ${to} ${protocol} ${port} (bound to ${bind}) at ${address}`;
 }
 
-describe('loopback between pieces', () => {
+for (const install of installModes) {
+  describe(`loopback between pieces, install mode ${install}`, () => {
+    loopbackSuite(install);
+  });
+}
+
+function loopbackSuite(install: InstallMode): void {
   let namespace: TestNamespace;
   let split: readonly SplitPod[];
 
   before(async () => {
-    namespace = await TestNamespace.create('loopback');
+    namespace = await TestNamespace.create(`loopback-${install}`);
     await namespace.apply(
       agentProgram,
       workload('Deployment', 'whole', agents(containers), { replicas: 1 }),
       workload('Deployment', 'split', agents(containers), {
         replicas: 2,
-        annotations: { ...splitMode, 'podsplit.io/flows': flowsAnnotation },
+        annotations: { ...splitMode, 'podsplit.io/install': install, 'podsplit.io/flows': flowsAnnotation },
       }),
       { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'client' }, spec: agents({ client: [] }) },
     );
@@ -183,7 +190,7 @@ describe('loopback between pieces', () => {
     const targets = tries.map(({ listener, address }): Target => [listener.protocol, address, listener.port]);
     return call(namespace, pod.metadata.name, container, targets);
   }
-});
+}
 
 function allTries(addresses: readonly string[]): readonly Try[] {
   return names.flatMap((to) =>

@@ -52,9 +52,10 @@ describe('the life of split Pods', () => {
 
   before(async () => {
     namespace = await TestNamespace.create('life');
+    // The StatefulSet's pieces load their rules themselves, all others' have the node's agent do it.
     const apps = (kind: string, name: string, replicas?: number) =>
       workload(kind, name, pair, {
-        annotations: splitMode,
+        annotations: { ...splitMode, ...(kind === 'StatefulSet' ? { 'podsplit.io/install': 'init' } : {}) },
         ...(replicas === undefined ? {} : { replicas }),
         ...(kind === 'StatefulSet' ? { spec: { serviceName: name } } : {}),
       });

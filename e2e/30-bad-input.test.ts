@@ -45,6 +45,12 @@ const badAnnotations: readonly BadAnnotation[] = [
     path: key('flows'),
   },
   {
+    what: 'an unknown way to install',
+    annotations: { mode: 'split', install: 'agent' },
+    code: 'UnknownInstall',
+    path: key('install'),
+  },
+  {
     what: 'an annotation that does not exist',
     annotations: { mode: 'split', flow: 'app->helper:7002' },
     code: 'UnknownAnnotation',
@@ -184,8 +190,10 @@ describe('bad input, refused at admission', () => {
     });
   }
 
-  it('a namespace of the baseline standard: says which container it does not admit', async () => {
-    const ended = await restricted.dryRun(barePod('pod', pair, splitMode));
+  it('a namespace of the baseline standard: mode node is admitted, of mode init it says which container is not', async () => {
+    expect((await restricted.dryRun(barePod('pod', pair, splitMode))).output).to.contain('pod/pod created');
+    const init = { ...splitMode, 'podsplit.io/install': 'init' };
+    const ended = await restricted.dryRun(barePod('pod', pair, init));
     expect(ended.status).not.to.equal(0);
     expect(ended.output)
       .to.contain('violates PodSecurity "baseline')

@@ -20,6 +20,7 @@ const lint: readonly Step[] = [
   { name: 'types', command: ['tsc', '--noEmit'] },
   { name: 'eslint', command: ['eslint', '--cache', '--cache-location', 'node_modules/.cache/eslint/', '.'] },
   { name: 'formatting', command: ['prettier', '--check', '--log-level', 'warn', '.'] },
+  { name: 'CNI plugin: gofmt and go vet', command: ['node', 'hack/cni.ts', '--lint'] },
   { name: 'reference docs', command: ['node', 'hack/docs.ts', '--check'] },
 ];
 
@@ -28,7 +29,10 @@ function mocha(spec: string): readonly string[] {
   return ['mocha', '--no-config', '--extension', 'ts', '--timeout', '300000', spec];
 }
 
-const unit: readonly Step[] = [{ name: 'unit, golden and property tests', command: ['mocha'] }];
+const unit: readonly Step[] = [
+  { name: 'unit, golden and property tests', command: ['mocha'] },
+  { name: 'CNI plugin: go test', command: ['node', 'hack/cni.ts', '--test'] },
+];
 
 const e2e: readonly Step[] = [
   { name: 'bundles', command: ['node', 'hack/build.ts'], needed: true },

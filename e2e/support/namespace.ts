@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { startKubectl, type Ended } from '../../hack/demo/command.ts';
 
-/** The init container adds NET_ADMIN, which the baseline Pod Security Standard does not allow. */
+/** The init container of install mode init adds NET_ADMIN, which the baseline Pod Security Standard does not allow. */
 const privileged = { 'pod-security.kubernetes.io/enforce': 'privileged' };
 
 export async function kubectl(args: readonly string[], input?: string): Promise<string> {

@@ -1,0 +1,74 @@
+// The example, in a namespace that enforces the restricted Pod Security Standard: no privilege in any Pod.
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'chai';
+import { parseAllDocuments } from 'yaml';
+import { trials } from '../examples/web/trials.ts';
+import { webPods } from '../hack/demo/pods.ts';
+import { runTrial } from '../hack/demo/trial.ts';
+import { invariantsHold } from './support/invariants.ts';
+import { TestNamespace } from './support/namespace.ts';
+import { peerAddresses, readySplitPods, type SplitPod } from './support/pieces.ts';
+
+const example = join(import.meta.dirname, '../examples/web');
+const containers = ['nginx', 'php', 'exporter', 'statsd'];
+
+interface Manifest {
+  readonly spec?: {
+    readonly template?: { readonly spec: { readonly containers: readonly { securityContext: object }[] } };
+  };
+}
+
+/** The example's statsd is root, to show what it overhears then: that is what the standard forbids. */
+function withoutRoot(): readonly object[] {
+  const documents = parseAllDocuments(readFileSync(join(example, 'web.yaml'), 'utf8'));
+  return documents.map((document) => {
+    const manifest = document.toJS() as Manifest;
+    const pod = manifest.spec?.template?.spec;
+    for (const container of pod?.containers ?? [])
+      container.securityContext = pod?.containers[0]?.securityContext ?? {};
+    return manifest;
+  });
+}
+
+describe('in a namespace that enforces the restricted Pod Security Standard', () => {
+  let namespace: TestNamespace;
+  let split: readonly SplitPod[];
+
+  before(async () => {
+    namespace = await TestNamespace.create('restricted', { 'pod-security.kubernetes.io/enforce': 'restricted' });
+    await Promise.all([namespace.apply(...withoutRoot()), namespace.applyFile(join(example, 'client.yaml'))]);
+    await namespace.kubectl(['annotate', 'deployment/web', 'podsplit.io/mode=split']);
+    await Promise.all([
+      namespace.kubectl(['rollout', 'status', 'deployment/web', '--timeout=120s']),
+      namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']),
+    ]);
+    split = await readySplitPods(namespace, 'web', 2, containers);
+  });
+
+  after(() => TestNamespace.deleteAll());
+
+  it('adds no container, no capability and no volume to any piece', () => {
+    for (const { pieces } of split) {
+      for (const [name, pod] of pieces) {
+        expect(pod.spec.containers.map((container) => container.name)).to.deep.equal([name]);
+        expect(pod.spec.initContainers ?? []).to.deep.equal([]);
+        expect(JSON.stringify(pod.spec)).not.to.contain('"add":').and.not.to.contain('podsplit-wiring');
+        // One of each family.
+        expect(peerAddresses(pod)).to.have.length(2);
+      }
+    }
+  });
+
+  // To overhear takes a root with NET_RAW, which the standard forbids: there is nothing to try.
+  for (const trial of trials.filter(({ id }) => id !== 'sniff')) {
+    it(`${trial.what}: ${trial.succeeds.split ? 'works' : 'fails'}`, async () => {
+      const [pod] = await webPods(namespace.name);
+      const verdict = await runTrial(trial, 'split', namespace.name, pod!);
+      expect(verdict.succeeded, verdict.output).to.equal(verdict.expected);
+    });
+  }
+
+  it('leaks and doubles no address', () => invariantsHold());
+});
