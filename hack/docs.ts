@@ -1,6 +1,6 @@
 /**
  * Writes the reference pages that are made from code: docs/refusals.md from the table of refusal codes and the golden
- * cases, docs/metrics.md from the metrics that the controller registers. With --check it writes nothing and fails where a
+ * cases, docs/metrics.md from the metrics that controller and agent register. With --check it writes nothing and fails where a
  * page is not what the code says now.
  *
  *   node hack/docs.ts [--check]
@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isRecord } from '../controller/api/json.ts';
 import { refusalCodes } from '../controller/api/refusal.ts';
+import type { Registry } from 'prom-client';
+import { createAgentMetrics } from '../controller/agent/agent-metrics.ts';
 import { createMetrics } from '../controller/observability/metrics.ts';
 import { corpus } from '../controller/split/testdata/corpus.ts';
 
@@ -73,20 +75,37 @@ function fenced(text: string): string {
 }
 
 function metricsPage(): string {
-  const rows = createMetrics()
-    .registry.getMetricsAsArray()
+  const sections = [
+    metricsIntroduction,
+    metricsTable(createMetrics().registry),
+    agentMetricsIntroduction,
+    metricsTable(createAgentMetrics().registry),
+  ];
+  return `${sections.join('\n\n')}\n`;
+}
+
+function metricsTable(registry: Registry): string {
+  const rows = registry
+    .getMetricsAsArray()
     .map((metric) => [`\`${metric.name}\``, kindOf(metric), labelsOf(metric), metric.help])
     .toSorted(([one = ''], [other = '']) => (one < other ? -1 : 1));
   const lines = [['metric', 'type', 'labels', 'meaning'], ['---', '---', '---', '---'], ...rows];
-  return `${metricsIntroduction}\n\n${lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')}\n`;
+  return lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
 const metricsIntroduction = `# Metrics
 
-<!-- Made by hack/docs.ts from controller/observability/metrics.ts. Do not edit. -->
+<!-- Made by hack/docs.ts from controller/observability/metrics.ts and controller/agent/agent-metrics.ts. Do not edit. -->
 
-Each replica serves its own at port 8080, path \`/metrics\`. Those of the reconcilers move on the leader only. Names and
-labels are an interface: they change with a note in the release.`;
+Names and labels are an interface: they change with a note in the release.
+
+## Controller
+
+Each replica serves its own at port 8080, path \`/metrics\`. Those of the reconcilers move on the leader only.`;
+
+const agentMetricsIntroduction = `## Node agent
+
+Each agent serves those of its node at port 9471 of the node, path \`/metrics\`.`;
 
 /** prom-client keeps type and labels of a metric in fields that its declarations leave out. */
 function kindOf(metric: object): string {
