@@ -3,6 +3,7 @@
  * figure says little about another machine.
  */
 import { benchAdmission } from './bench/admission.ts';
+import { benchAgent } from './bench/agent.ts';
 import { benchCore } from './bench/core.ts';
 import { printFigures, type Figure } from './bench/figures.ts';
 import { benchLoopback } from './bench/loopback.ts';
@@ -11,9 +12,9 @@ import { tryKubectl } from './kubectl.ts';
 const figures: Figure[] = [...benchCore(), ...(await benchAdmission())];
 if (tryKubectl(['get', 'mutatingwebhookconfiguration', 'podsplit']) === undefined) {
   console.log(
-    'No cluster with podsplit: the loopback is not measured. Run `make cluster load install` first, or `make demo`.',
+    'No cluster with podsplit: loopback and agent are not measured. Run `make cluster load install` first, or `make demo`.',
   );
 } else {
-  figures.push(...benchLoopback());
+  figures.push(...benchLoopback(), ...(await benchAgent()));
 }
 printFigures(figures);
