@@ -1,10 +1,10 @@
-import type { KubeClient } from '../kube/client.ts';
+import { existsSync } from 'node:fs';
 import type { Host } from '../netns/host.ts';
 import { nft } from '../netns/load.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import { readLocal } from '../netns/read.ts';
 import type { Logger } from '../observability/log.ts';
-import { splitKey } from '../reconcile/piece-pod.ts';
+import { splitKey, wiringText } from '../reconcile/piece-pod.ts';
 import { closedTable } from '../rules/closed.ts';
 import { hostTableName } from '../rules/host.ts';
 import { printTable } from '../rules/nft.ts';
@@ -12,24 +12,29 @@ import { formatWiring } from '../rules/wiring-json.ts';
 import { AgentError } from './agent-error.ts';
 import { emptyResult, peerAttachment } from './cni-result.ts';
 import type { CniRequest, PodIdentity } from './cni-request.ts';
+import type { Compiled } from './compile-sandbox.ts';
 import type { Enforcer } from './enforcer.ts';
 import { hostEndOfEth0 } from './host-ends.ts';
 import { KeyedLock } from './keyed-lock.ts';
-import { inNetns, refuseOwnNetns } from './netns.ts';
+import { inNetns, netnsFile, refuseOwnNetns } from './netns.ts';
 import type { Registry } from './registry.ts';
 import { shortId, type Sandbox } from './sandbox.ts';
-import { verifyPiece } from './verify-piece.ts';
+import type { VerifiedPiece, VerifyInput } from './verify-piece.ts';
 
 export interface AttachmentsOptions {
-  readonly client: KubeClient;
   readonly host: Host;
   readonly registry: Registry;
   readonly enforcer: Enforcer;
-  /** This node's name, and its addresses. */
-  readonly node: string;
+  /** @throws AgentError where the Pod is no piece with these addresses */
+  readonly verify: (input: Omit<VerifyInput, 'node'>) => Promise<VerifiedPiece>;
+  /** The Pod's wiring as the watch last told it, if it did. */
+  readonly watchedWiring: (pod: PodIdentity) => string | undefined;
+  /** This node's addresses. */
   readonly hostIPs: readonly string[];
   /** Why the agent cannot answer yet, if it cannot. */
   readonly notReady: () => string | undefined;
+  /** A piece's rules are behind: the audit, which tries again, should not wait for its time. */
+  readonly behind: () => void;
   readonly log: Logger;
 }
 
@@ -42,7 +47,8 @@ export class Attachments {
   private readonly options: AttachmentsOptions;
   /** Sandboxes that the runtime has ended, oldest first: a container id never comes back. */
   private readonly ended = new Set<string>();
-  private readonly pending = new Map<string, Set<AbortController>>();
+  /** How many ADDs of a sandbox are under way. */
+  private readonly pending = new Map<string, number>();
 
   constructor(options: AttachmentsOptions) {
     this.options = options;
@@ -80,20 +86,20 @@ export class Attachments {
 
   private async wire(request: CniRequest, cancelled: () => void): Promise<object> {
     this.expectReady();
-    const { client, host, node, hostIPs, registry, enforcer, log } = this.options;
+    const { host, hostIPs, log } = this.options;
     const { containerID, netns, config } = request;
     const attachment = peerAttachment(config.prevResult, netns);
-    const { pod, wiring } = await verifyPiece(
-      { pod: identityOf(request), network: config.name, attachment, node },
-      client,
-    );
+    const input = { pod: identityOf(request), network: config.name, attachment };
+    const first = await this.options.verify(input);
     cancelled();
+    await this.retireNetns(netns, containerID);
     await rulesErrors(async () => {
       const inside = inNetns(netns, host);
-      const [local, eth0] = await Promise.all([readLocal(hostIPs, inside), hostEndOfEth0(inside)]);
-      const split = splitKey(pod);
+      const [local, eth0] = await Promise.all([readLocal(hostIPs, inside), hostEndOfEth0(inside, host)]);
+      const split = splitKey(first.pod);
       await this.lock.run(split, async () => {
         cancelled();
+        const { pod, wiring } = await this.newest(first, input);
         const sandbox: Sandbox = {
           version: 1,
           id: containerID,
@@ -107,62 +113,88 @@ export class Attachments {
           local,
           host: { net1: attachment.hostDevice, ...(eth0 === undefined ? {} : { eth0 }) },
           links: '',
+          loaded: '',
         };
-        await this.retireEarlier(sandbox);
-        const peers = registry.ofSplit(split);
-        const compiled = await enforcer.install(sandbox, peers);
-        // The peers know this piece's Pod IP, and where its frames go, before its first program runs.
-        await registry.put({ ...sandbox, links: compiled.linksHash });
-        await this.renew(split, containerID);
-        await this.undoIfCancelled(containerID, cancelled);
+        await this.settle(sandbox, cancelled);
       });
-      log.info({ pod: sandboxName(pod), piece: pod.container, containerID, local }, 'wired');
+      log.info({ pod: sandboxName(first.pod), piece: first.pod.container, containerID, local }, 'wired');
     });
     return withVersion(config.prevResult, config.cniVersion);
   }
 
-  /** The kubelet makes a Pod's sandbox anew: the one before is gone, whether its DEL has come or not. */
-  private async retireEarlier(sandbox: Sandbox): Promise<void> {
-    const earlier = this.options.registry.ofPod(sandbox.pod.uid);
-    if (earlier !== undefined && earlier.id !== sandbox.id) await this.forget(earlier.id);
+  /**
+   * Flows may have changed since the Pod was read, and whoever heard of it (rewire.ts) found no sandbox to change. From here
+   * on, with the Pod's lock held, it waits for the lock and finds one.
+   */
+  private async newest(first: VerifiedPiece, input: Omit<VerifyInput, 'node'>): Promise<VerifiedPiece> {
+    const watched = this.options.watchedWiring(input.pod);
+    return watched === undefined || watched === wiringText(first.pod) ? first : this.options.verify(input);
   }
 
-  private async undoIfCancelled(containerID: string, cancelled: () => void): Promise<void> {
+  /** All of it, or nothing is left: no table, no file, no peer that knows of it. */
+  private async settle(sandbox: Sandbox, cancelled: () => void): Promise<void> {
+    const { registry, enforcer } = this.options;
+    const { id, split, piece } = sandbox;
     try {
+      // The kubelet makes a Pod's sandbox anew: the one before is gone, whether its DEL has come or not.
+      for (const earlier of registry.ofSplit(split)) {
+        if (earlier.piece === piece && earlier.id !== id) await this.forget(earlier.id);
+      }
+      const compiled = await enforcer.install(sandbox, this.peersOf(sandbox));
+      cancelled();
+      await registry.put(loadedAs(sandbox, compiled));
+      // The peers know this piece's Pod IP, and where its frames go, before its first program runs.
+      await this.renew(split, id);
       cancelled();
     } catch (error) {
-      await this.forgetAndTell(containerID);
+      await this.abandon(sandbox);
       throw error;
     }
   }
 
+  private async abandon({ id, split, pod }: Sandbox): Promise<void> {
+    try {
+      await this.forget(id);
+    } catch (error) {
+      // The audit finds what is left: it belongs to no sandbox, or to one whose namespace is gone.
+      this.options.log.warn({ err: error, pod, containerID: id }, 'what an ADD had made could not be removed');
+    }
+    await this.renew(split, id);
+  }
+
+  /** A namespace has one sandbox: another one that was there has ended, whether its DEL has come or not. */
+  private async retireNetns(netns: string, containerID: string): Promise<void> {
+    const others = this.options.registry.list().filter((other) => other.netns === netns && other.id !== containerID);
+    for (const { id } of others) await this.detach(id);
+  }
+
   private async check({ containerID }: CniRequest): Promise<void> {
     const { registry, enforcer } = this.options;
-    const sandbox = registry.get(containerID);
-    if (sandbox === undefined) throw new AgentError('RulesDiffer', `the agent knows no sandbox ${containerID}`);
-    await this.lock.run(sandbox.split, async () => {
-      const { drift } = await rulesErrors(() => enforcer.audit(sandbox, this.peersOf(sandbox), false));
-      if (drift.length > 0) throw new AgentError('RulesDiffer', drift.join('; '));
+    const unknown = (): AgentError => new AgentError('RulesDiffer', `the agent knows no sandbox ${containerID}`);
+    const split = registry.get(containerID)?.split;
+    if (split === undefined) throw unknown();
+    await this.lock.run(split, async () => {
+      const sandbox = registry.get(containerID);
+      if (sandbox === undefined) throw unknown();
+      const { drift } = await rulesErrors(() => enforcer.inspect(sandbox, this.peersOf(sandbox)));
+      const all = [...drift.piece, ...drift.host];
+      if (all.length > 0) throw new AgentError('RulesDiffer', all.join('; '));
     });
   }
 
   /** Succeeds when everything is gone already, and for sandboxes that nobody knows. */
   async detach(containerID: string): Promise<void> {
     this.ended.add(containerID);
-    for (const [oldest] of this.ended.entries()) {
+    for (const oldest of this.ended) {
       if (this.ended.size <= maxEnded) break;
       this.ended.delete(oldest);
     }
-    for (const controller of this.pending.get(containerID) ?? []) controller.abort();
     const split = this.options.registry.get(containerID)?.split;
-    // An ADD of it that is at work holds the lock of its Pod: what it made is taken away after it.
-    await this.lock.run(split ?? containerID, () => rulesErrors(() => this.forgetAndTell(containerID)));
-  }
-
-  private async forgetAndTell(containerID: string): Promise<void> {
-    const split = this.options.registry.get(containerID)?.split;
-    await this.forget(containerID);
-    if (split !== undefined) await this.renew(split, containerID);
+    // An ADD of it that is at work takes back itself what it makes, since it knows now that the sandbox has ended.
+    await this.lock.run(split ?? containerID, async () => {
+      await rulesErrors(() => this.forget(containerID));
+      if (split !== undefined) await this.renew(split, containerID);
+    });
   }
 
   private async forget(containerID: string): Promise<void> {
@@ -171,21 +203,34 @@ export class Attachments {
     await registry.remove(containerID);
   }
 
-  /** Tells the other pieces of a Pod. To be called with its lock held. */
-  async renew(split: string, except?: string): Promise<void> {
-    const { registry, enforcer, log } = this.options;
+  /**
+   * Tells the other pieces of a Pod. To be called with its lock held. A piece that cannot be told must not keep the others
+   * from it: the audit tries again soon.
+   *
+   * @returns whether all were told
+   */
+  async renew(split: string, except?: string): Promise<boolean> {
+    const { registry, enforcer, log, behind } = this.options;
+    let all = true;
     for (const sandbox of registry.ofSplit(split)) {
-      if (sandbox.id === except) continue;
+      // The namespace of a piece that ends goes before its sandbox does, as a rule with a DEL that is on its way.
+      if (sandbox.id === except || !existsSync(netnsFile(sandbox.netns))) continue;
       try {
-        const { linksHash } = await enforcer.update(sandbox, this.peersOf(sandbox));
-        if (linksHash !== sandbox.links) await registry.put({ ...sandbox, links: linksHash });
+        const told = loadedAs(sandbox, await enforcer.update(sandbox, this.peersOf(sandbox)));
+        if (told.loaded !== sandbox.loaded || told.links !== sandbox.links) await registry.put(told);
       } catch (error) {
-        // A peer whose namespace is going must not keep this one from starting; the audit looks at it again.
-        if (!(error instanceof NetnsError)) throw error;
-        log.warn({ err: error, pod: sandbox.pod, piece: sandbox.piece }, 'a peer could not be told');
+        all = false;
+        log.warn({ err: error, pod: sandbox.pod, piece: sandbox.piece }, 'a piece could not be told');
         enforcer.forget(sandbox.id);
       }
     }
+    if (!all) behind();
+    return all;
+  }
+
+  /** Sandboxes with an ADD under way: what is theirs on the node is nobody's stray. */
+  underWay(): readonly string[] {
+    return [...this.pending.keys()];
   }
 
   peersOf(sandbox: Sandbox): readonly Sandbox[] {
@@ -211,23 +256,27 @@ export class Attachments {
     gone: AbortSignal,
     work: (cancelled: () => void) => Promise<T>,
   ): Promise<T> {
-    const ended = new AbortController();
-    const own = this.pending.get(containerID) ?? new Set();
-    this.pending.set(containerID, own.add(ended));
     const cancelled = (): void => {
-      if (ended.signal.aborted || this.ended.has(containerID)) {
+      if (this.ended.has(containerID)) {
         throw new AgentError('Cancelled', `the runtime has ended the sandbox ${containerID} meanwhile`);
       }
       if (gone.aborted) throw new AgentError('Cancelled', 'the plugin gave up waiting');
     };
+    this.pending.set(containerID, (this.pending.get(containerID) ?? 0) + 1);
     try {
       cancelled();
       return await work(cancelled);
     } finally {
-      own.delete(ended);
-      if (own.size === 0) this.pending.delete(containerID);
+      const left = (this.pending.get(containerID) ?? 1) - 1;
+      if (left === 0) this.pending.delete(containerID);
+      else this.pending.set(containerID, left);
     }
   }
+}
+
+/** The sandbox once its tables and links are what was compiled. */
+export function loadedAs(sandbox: Sandbox, { linksHash, tablesHash }: Compiled): Sandbox {
+  return { ...sandbox, links: linksHash, loaded: tablesHash };
 }
 
 function identityOf({ pod, containerID }: CniRequest): PodIdentity {

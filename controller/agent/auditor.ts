@@ -1,5 +1,4 @@
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { isRecord } from '../api/json.ts';
 import { bridgeNamePrefix } from '../api/names.ts';
 import type { EventRecorder } from '../kube/events.ts';
@@ -8,7 +7,7 @@ import { ip, nft } from '../netns/load.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import type { Logger } from '../observability/log.ts';
 import { hostTableName, hostTablePrefix } from '../rules/host.ts';
-import type { Attachments } from './attachments.ts';
+import { loadedAs, type Attachments } from './attachments.ts';
 import type { Enforcer } from './enforcer.ts';
 import { netnsFile } from './netns.ts';
 import type { Registry } from './registry.ts';
@@ -19,9 +18,13 @@ export interface AuditorOptions {
   readonly registry: Registry;
   readonly attachments: Attachments;
   readonly enforcer: Enforcer;
-  readonly events: EventRecorder;
+  readonly events: Pick<EventRecorder, 'event'>;
+  /** Bridges of the Pods that are bound to this node; undefined as long as they are not known. */
+  readonly bridgesInUse: () => ReadonlySet<string> | undefined;
   readonly log: Logger;
   readonly repaired: () => void;
+  /** A piece's rules could not be mended: the next audit should not wait for its time. */
+  readonly behind: () => void;
 }
 
 /**
@@ -38,15 +41,27 @@ export class Auditor {
     this.options = options;
   }
 
+  /** Does not fail: what is wrong with one thing must not keep the audit from the others. */
   async audit(): Promise<void> {
-    for (const sandbox of this.options.registry.list()) await this.auditSandbox(sandbox);
-    await this.collectTables();
-    await this.collectBridges();
+    const { registry, log } = this.options;
+    for (const sandbox of registry.list()) {
+      const { pod, piece } = sandbox;
+      await this.auditSandbox(sandbox).catch((error: unknown) => {
+        log.error({ err: error, pod, piece }, 'the rules of a piece could not be audited');
+        this.options.behind();
+      });
+    }
+    for (const collect of [() => this.collectTables(), () => this.collectBridges()]) {
+      await collect().catch((error: unknown) => {
+        log.error({ err: error }, 'what belongs to no piece could not be collected');
+      });
+    }
   }
 
   private async auditSandbox(sandbox: Sandbox): Promise<void> {
-    const { registry, attachments, enforcer, log } = this.options;
-    if (!existsSync(netnsFile(sandbox.netns))) {
+    const { registry, attachments, log } = this.options;
+    const isGone = (): boolean => !existsSync(netnsFile(sandbox.netns));
+    if (isGone()) {
       log.info({ pod: sandbox.pod, containerID: sandbox.id }, 'a sandbox ended while no agent heard of it');
       await attachments.detach(sandbox.id);
       return;
@@ -55,13 +70,24 @@ export class Auditor {
       const current = registry.get(sandbox.id);
       if (current === undefined) return;
       try {
-        const { drift } = await enforcer.audit(current, attachments.peersOf(current), true);
-        if (drift.length > 0) this.sayRepaired(current, drift);
+        await this.compare(current);
       } catch (error) {
-        if (!(error instanceof NetnsError)) throw error;
-        log.error({ err: error, pod: current.pod, piece: current.piece }, 'the rules of a piece could not be audited');
+        // It ends while it is looked at: its DEL comes, or the next audit sees it.
+        if (!isGone()) throw error;
       }
     });
+  }
+
+  private async compare(sandbox: Sandbox): Promise<void> {
+    const { registry, attachments, enforcer, log } = this.options;
+    const { compiled, drift } = await enforcer.inspect(sandbox, attachments.peersOf(sandbox));
+    const loaded = loadedAs(sandbox, compiled);
+    const isOutdated = loaded.loaded !== sandbox.loaded;
+    const found = [...drift.piece, ...drift.host];
+    if (found.length > 0 || loaded.links !== sandbox.links) await enforcer.mend(sandbox, compiled, drift);
+    if (isOutdated || loaded.links !== sandbox.links) await registry.put(loaded);
+    if (isOutdated) log.info({ pod: sandbox.pod, piece: sandbox.piece }, 'rules of before were brought up to date');
+    else if (found.length > 0) this.sayRepaired(sandbox, found);
   }
 
   private sayRepaired(sandbox: Sandbox, drift: readonly string[]): void {
@@ -79,10 +105,12 @@ export class Auditor {
 
   /** A netdev chain outlives its device, and would bind to the next one of that name. */
   private async collectTables(): Promise<void> {
-    const { host, registry, log } = this.options;
+    const { host, registry, attachments, log } = this.options;
+    // Before the listing: an ADD that ends meanwhile is known by one or the other.
+    const underWay = attachments.underWay();
     const listed = await host.run(['nft', '-j', 'list', 'tables', 'netdev']);
     if (listed.status !== 0) throw new NetnsError('NftFailed', `nft list tables: ${listed.stderr.trim()}`);
-    const known = new Set(registry.list().map(({ id }) => hostTableName(shortId(id))));
+    const known = new Set([...underWay, ...registry.ids()].map((id) => hostTableName(shortId(id))));
     const strays = tableNames(JSON.parse(listed.stdout)).filter(
       (name) => name.startsWith(hostTablePrefix) && !known.has(name),
     );
@@ -94,22 +122,33 @@ export class Auditor {
     this.strayTables = new Set(strays);
   }
 
-  /** The bridge plugin makes bridges and never removes one. */
+  /**
+   * The bridge plugin makes bridges and never removes one. One without ports may get one in the next moment: it goes when no
+   * Pod of its workload is bound to this node, which a Pod is before the runtime hears of it.
+   */
   private async collectBridges(): Promise<void> {
-    const { host, log } = this.options;
-    const strays = new Set<string>();
-    for (const name of await readdir('/sys/class/net')) {
-      if (!name.startsWith(bridgeNamePrefix)) continue;
-      const ports = await readdir(`/sys/class/net/${name}/brif`).catch(() => undefined);
-      if (ports?.length === 0) strays.add(name);
-    }
+    const { host, log, bridgesInUse } = this.options;
+    const idle = idleBridges(await ip(['-json', 'link', 'show'], host));
+    const used = bridgesInUse();
+    if (used === undefined) return;
+    const strays = idle.filter((name) => !used.has(name));
     for (const name of strays) {
       if (!this.strayBridges.has(name)) continue;
       log.info({ bridge: name }, 'a bridge without ports is removed');
       await ip(['link', 'delete', name, 'type', 'bridge'], host);
     }
-    this.strayBridges = strays;
+    this.strayBridges = new Set(strays);
   }
+}
+
+/** Of ours, in what `ip -json link show` lists. */
+export function idleBridges(listing: string): readonly string[] {
+  const parsed: unknown = listing.trim() === '' ? [] : JSON.parse(listing);
+  const links = Array.isArray(parsed) ? parsed.filter((each) => isRecord(each)) : [];
+  const busy = new Set(links.map(({ master }) => master));
+  return links
+    .map(({ ifname }) => String(ifname))
+    .filter((name) => name.startsWith(bridgeNamePrefix) && !busy.has(name));
 }
 
 function tableNames(listing: unknown): readonly string[] {

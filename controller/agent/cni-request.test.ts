@@ -45,6 +45,11 @@ describe('a call of the CNI plugin', () => {
     ['no container id', { containerID: '' }, 'containerID is ""'],
     ['no phase', { config: { ...add.config, phase: 'open' } }, 'config.phase is "open"; allowed: close, wire'],
     ['no config', { config: null }, 'config is null; allowed: an object'],
+    [
+      'GC that does not say what is to stay',
+      { command: 'GC' },
+      'config.cni.dev/valid-attachments is missing; allowed: an array',
+    ],
     ['no netns', { netns: undefined }, 'netns is missing; allowed: a string'],
   ];
   for (const [what, changed, message] of wrong) {

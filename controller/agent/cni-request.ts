@@ -67,6 +67,8 @@ function parseConfig(config: Readonly<Record<string, unknown>>, command: CniComm
     throw bad('config.phase', phase, 'close, wire');
   }
   const valid = config['cni.dev/valid-attachments'];
+  // Absent is not empty: everything of this network would be taken for gone.
+  if (command === 'GC' && !Array.isArray(valid)) throw bad('config.cni.dev/valid-attachments', valid, 'an array');
   return {
     cniVersion: string(config['cniVersion'], 'config.cniVersion'),
     name: string(config['name'], 'config.name'),

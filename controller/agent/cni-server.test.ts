@@ -82,18 +82,37 @@ describe('the socket of the agent', () => {
   });
 
   it('tells its handler that the plugin is gone', async () => {
+    const { gone, connection } = await pendingCall();
+    connection.destroy();
+    await gone;
+  });
+
+  it('has ended what it began once it is closed', async () => {
+    let ended = false;
+    await pendingCall(async () => {
+      await new Promise(setImmediate);
+      ended = true;
+    });
+    await server.close();
+    expect(ended).to.equal(true);
+  });
+
+  /** A call whose handler waits until it hears that the plugin is gone. */
+  async function pendingCall(afterwards: () => Promise<void> = () => Promise.resolve()) {
     const { promise: gone, resolve: wentAway } = Promise.withResolvers<undefined>();
     const { promise: called, resolve: isCalled } = Promise.withResolvers<undefined>();
-    handle = (_request, signal) => {
+    handle = async (_request, signal) => {
       signal.addEventListener('abort', () => {
         wentAway(undefined);
       });
       isCalled(undefined);
-      return new Promise(() => undefined);
+      await gone;
+      await afterwards();
+      return undefined;
     };
     const connection = net.connect(socket, () => connection.write(`${request}\n`));
+    connection.on('error', () => undefined);
     await called;
-    connection.destroy();
-    await gone;
-  });
+    return { gone, connection };
+  }
 });

@@ -32,13 +32,19 @@ export async function startCniServer(options: CniServerOptions): Promise<CniServ
   await chmod(dirname(socket), 0o700);
   await rm(socket, { force: true });
   const open = new Set<net.Socket>();
+  const served = new Set<Promise<void>>();
   const server = net.createServer((connection) => {
     open.add(connection);
     connection.on('close', () => open.delete(connection));
     connection.on('error', (error) => {
       options.log.debug({ err: error }, 'a plugin went away');
     });
-    void serve(connection, options);
+    const call = serve(connection, options).catch((error: unknown) => {
+      options.log.error({ err: error }, 'a call of the plugin could not be served');
+      connection.destroy();
+    });
+    served.add(call);
+    void call.then(() => served.delete(call));
   });
   const mask = process.umask(0o177);
   try {
@@ -50,14 +56,16 @@ export async function startCniServer(options: CniServerOptions): Promise<CniServ
     process.umask(mask);
   }
   return {
-    close: () =>
-      new Promise((resolve) => {
+    close: async () => {
+      const closed = new Promise<void>((resolve) => {
         server.close(() => {
           resolve();
         });
-        // Whoever waits is told by the cut connection to try again; the kubelet does.
-        for (const connection of open) connection.destroy();
-      }),
+      });
+      // Whoever waits is told by the cut connection to try again; the kubelet does. What was begun is taken back.
+      for (const connection of open) connection.destroy();
+      await Promise.all([closed, ...served]);
+    },
   };
 }
 

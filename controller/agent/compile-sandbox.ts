@@ -3,7 +3,7 @@ import { compileTable } from '../rules/compile.ts';
 import { hostLinks } from '../rules/host-links.ts';
 import { hostTable, type HostSide } from '../rules/host.ts';
 import { links, type LinkBatches } from '../rules/links.ts';
-import type { Table } from '../rules/nft.ts';
+import { printTable, type Table } from '../rules/nft.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
 import type { Wiring } from '../rules/wiring.ts';
 import { shortId, type Sandbox } from './sandbox.ts';
@@ -18,6 +18,8 @@ export interface Compiled {
   readonly hostLinks: readonly string[];
   readonly links: LinkBatches;
   readonly linksHash: string;
+  /** Of both tables, whole. */
+  readonly tablesHash: string;
 }
 
 /** @param peers the other sandboxes of the same split Pod */
@@ -34,13 +36,16 @@ export function compileSandbox(sandbox: Sandbox, peers: readonly Sandbox[]): Com
     // Faster than the bridge, and closes what br_netfilter opens there (docs/decisions/0015-frames-go-to-the-peer.md).
     link: 'fwd',
   };
+  const piece = compileTable(wiring, sandbox.local);
+  const host = hostTable(side);
   return {
     wiring,
-    piece: compileTable(wiring, sandbox.local),
-    host: hostTable(side),
+    piece,
+    host,
     hostLinks: hostLinks(side),
     links: wanted,
     linksHash: shortHash(JSON.stringify(wanted), 16),
+    tablesHash: shortHash(printTable(piece) + printTable(host), 16),
   };
 }
 

@@ -53,7 +53,11 @@ export class DenialReporter {
     const splits = new Set(sandboxes.map(({ split }) => split));
     for (const id of this.seen.keys()) if (!sandboxes.some((sandbox) => sandbox.id === id)) this.drop(id);
     for (const split of this.told.keys()) if (!splits.has(split)) this.told.delete(split);
-    for (const split of splits) await this.reportSplit(split);
+    for (const split of splits) {
+      await this.reportSplit(split).catch((error: unknown) => {
+        this.options.log.error({ err: error, split }, 'what was denied in a Pod could not be read or told');
+      });
+    }
   }
 
   private async reportSplit(split: string): Promise<void> {

@@ -19,11 +19,8 @@ interface Proved {
 
 type Side = 'piece' | 'host';
 
-export interface Applied {
-  readonly compiled: Compiled;
-  /** Did what was loaded before differ from what was proved then? */
-  readonly drift: readonly string[];
-}
+/** How a table is not as it should be: a sentence each; none where it is. */
+export type Drift = Readonly<Record<Side, readonly string[]>>;
 
 /** Brings the kernel to what a sandbox shall have: in the piece's network namespace, and on the node. */
 export class Enforcer {
@@ -37,13 +34,7 @@ export class Enforcer {
   /** A new sandbox: everything, whole. Rules before routes, as while one is there without the other nothing is misled. */
   async install(sandbox: Sandbox, peers: readonly Sandbox[]): Promise<Compiled> {
     const compiled = compileSandbox(sandbox, peers);
-    const netns = inNetns(sandbox.netns, this.node);
-    await Promise.all([
-      this.replace(sandbox.id, 'host', compiled.host, this.node).then(() => bridge(compiled.hostLinks, this.node)),
-      this.replace(sandbox.id, 'piece', compiled.piece, netns).then(() =>
-        setLinks(compiled.wiring, sandbox.local, netns),
-      ),
-    ]);
+    await bothOf(this.installPiece(sandbox, compiled), this.installHost(sandbox, compiled));
     return compiled;
   }
 
@@ -59,16 +50,22 @@ export class Enforcer {
     return compiled;
   }
 
-  /** Compares what the kernel lists with what there should be, and replaces a table that is not so. */
-  async audit(sandbox: Sandbox, peers: readonly Sandbox[], mend: boolean): Promise<Applied> {
+  /** Compares what the kernel lists with what there should be. */
+  async inspect(sandbox: Sandbox, peers: readonly Sandbox[]): Promise<{ readonly compiled: Compiled; drift: Drift }> {
     const compiled = compileSandbox(sandbox, peers);
-    const netns = inNetns(sandbox.netns, this.node);
-    const drift = [
-      ...(await this.inspect(sandbox.id, 'piece', compiled.piece, netns)),
-      ...(await this.inspect(sandbox.id, 'host', compiled.host, this.node)),
-    ];
-    if (mend && drift.length > 0) await this.install(sandbox, peers);
-    return { compiled, drift };
+    const { id, netns } = sandbox;
+    const piece = await this.look(id, 'piece', compiled.piece, inNetns(netns, this.node));
+    const host = await this.look(id, 'host', compiled.host, this.node);
+    return { compiled, drift: { piece, host } };
+  }
+
+  /** Replaces what is not as it should be, and leaves alone what is: its counters, and the connections that it carries. */
+  async mend(sandbox: Sandbox, compiled: Compiled, drift: Drift): Promise<void> {
+    const rewired = compiled.linksHash !== sandbox.links;
+    await bothOf(
+      drift.piece.length > 0 || rewired ? this.installPiece(sandbox, compiled) : Promise.resolve(),
+      drift.host.length > 0 ? this.installHost(sandbox, compiled) : Promise.resolve(),
+    );
   }
 
   /** The piece's own table goes with its network namespace. */
@@ -81,6 +78,17 @@ export class Enforcer {
   forget(sandboxId: string): void {
     this.proved.delete(key(sandboxId, 'piece'));
     this.proved.delete(key(sandboxId, 'host'));
+  }
+
+  private async installPiece(sandbox: Sandbox, { piece, wiring }: Compiled): Promise<void> {
+    const netns = inNetns(sandbox.netns, this.node);
+    await this.replace(sandbox.id, 'piece', piece, netns);
+    await setLinks(wiring, sandbox.local, netns);
+  }
+
+  private async installHost(sandbox: Sandbox, { host, hostLinks }: Compiled): Promise<void> {
+    await this.replace(sandbox.id, 'host', host, this.node);
+    await bridge(hostLinks, this.node);
   }
 
   private async change(id: string, side: Side, wanted: Table, host: Host): Promise<void> {
@@ -110,7 +118,7 @@ export class Enforcer {
   }
 
   /** An agent that has just started knows no fingerprint: it takes the one of a table that otherwise is as it should be. */
-  private async inspect(id: string, side: Side, wanted: Table, host: Host): Promise<readonly string[]> {
+  private async look(id: string, side: Side, wanted: Table, host: Host): Promise<readonly string[]> {
     const listing = await listTable(wanted, host);
     if (listing === undefined) return [`the ${side}'s table is not there`];
     const unlike = differences(wanted, listing);
@@ -129,6 +137,13 @@ export class Enforcer {
 async function bridge(lines: readonly string[], node: Host): Promise<void> {
   const set = await node.run(['bridge', '-batch', '-'], lines.map((line) => `${line}\n`).join(''));
   if (set.status !== 0) throw new NetnsError('IpFailed', `bridge: ${set.stderr.trim()}`);
+}
+
+/** Fails when both have ended, and not before: what still ran would go on after the Pod's lock is given away. */
+async function bothOf(one: Promise<void>, other: Promise<void>): Promise<void> {
+  for (const result of await Promise.allSettled([one, other])) {
+    if (result.status === 'rejected') throw result.reason;
+  }
 }
 
 function key(id: string, side: Side): string {

@@ -1,38 +1,48 @@
-import { readdir, readFile } from 'node:fs/promises';
 import { isRecord } from '../api/json.ts';
+import { peerInterface } from '../api/names.ts';
 import type { Host } from '../netns/host.ts';
 import { ip } from '../netns/load.ts';
 import type { HostEnds } from './sandbox.ts';
 
 const podInterface = 'eth0';
 
+type Link = Readonly<Record<string, unknown>>;
+
 /**
  * The host end of eth0, whichever CNI made it: a veth's `link_index` is the index of its peer, here in the node's network
- * namespace. Undefined where eth0 is no veth (macvlan, SR-IOV, …) or not there.
+ * namespace. Undefined where eth0 is no veth (macvlan, SR-IOV, …) or its other end is elsewhere: it has to be where net1's is,
+ * and to name eth0 in turn. An index of another namespace would be any device, and a filter on it could cut the node off.
  */
-export async function hostEndOfEth0(netns: Host): Promise<HostEnds['eth0']> {
-  const listed: unknown = JSON.parse(await ip(['-json', '-details', 'address', 'show', 'dev', podInterface], netns));
-  const eth0: unknown = Array.isArray(listed) ? listed[0] : undefined;
-  const info = isRecord(eth0) ? eth0['linkinfo'] : undefined;
-  if (!isRecord(eth0) || !isRecord(info) || info['info_kind'] !== 'veth') return undefined;
-  const device = await deviceAt(Number(eth0['link_index']));
-  return device === undefined ? undefined : { device, mac: String(eth0['address']), linkLocal: linkLocalOf(eth0) };
+export async function hostEndOfEth0(netns: Host, node: Host): Promise<HostEnds['eth0']> {
+  const [inside, outside] = await Promise.all([
+    ip(['-json', '-details', 'address', 'show', 'type', 'veth'], netns),
+    ip(['-json', '-details', 'link', 'show', 'type', 'veth'], node),
+  ]);
+  return matchingEnd(list(inside), list(outside));
+}
+
+/** @param inside, outside the veths of the piece and of the node, as `ip` lists them */
+export function matchingEnd(inside: readonly Link[], outside: readonly Link[]): HostEnds['eth0'] {
+  const eth0 = inside.find(({ ifname }) => ifname === podInterface);
+  const net1 = inside.find(({ ifname }) => ifname === peerInterface);
+  if (eth0 === undefined || net1?.['link_netnsid'] !== eth0['link_netnsid']) return undefined;
+  const end = outside.find(
+    ({ ifindex, link_index }) => ifindex === eth0['link_index'] && link_index === eth0['ifindex'],
+  );
+  if (end === undefined) return undefined;
+  return { device: String(end['ifname']), mac: String(eth0['address']), linkLocal: linkLocalOf(eth0) };
 }
 
 /** Not all follow from the MAC (RFC 7217). */
-function linkLocalOf(link: Readonly<Record<string, unknown>>): readonly string[] {
+function linkLocalOf(link: Link): readonly string[] {
   const infos: readonly unknown[] = Array.isArray(link['addr_info']) ? link['addr_info'] : [];
   return infos.flatMap((info) =>
     isRecord(info) && info['family'] === 'inet6' && info['scope'] === 'link' ? [String(info['local'])] : [],
   );
 }
 
-/** Read in sysfs, which shows the node's devices to a container in the node's network. */
-async function deviceAt(index: number): Promise<string | undefined> {
-  const folder = '/sys/class/net';
-  for (const name of await readdir(folder)) {
-    const text = await readFile(`${folder}/${name}/ifindex`, 'utf8').catch(() => '');
-    if (Number(text) === index) return name;
-  }
-  return undefined;
+/** iproute2 prints nothing rather than [] where it has nothing to list, and {} for what it leaves out. */
+function list(text: string): readonly Link[] {
+  const links: unknown = text.trim() === '' ? [] : JSON.parse(text);
+  return Array.isArray(links) ? links.filter((each) => isRecord(each)) : [];
 }

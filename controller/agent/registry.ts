@@ -5,13 +5,17 @@ import type { SandboxFiles } from './sandbox-files.ts';
 export class Registry {
   private readonly files: SandboxFiles;
   private readonly sandboxes = new Map<string, Sandbox>();
+  /** Something is on disk of them that this version does not read. */
+  private readonly unread = new Set<string>();
 
   constructor(files: SandboxFiles) {
     this.files = files;
   }
 
   async load(): Promise<void> {
-    for (const sandbox of await this.files.list()) this.sandboxes.set(sandbox.id, sandbox);
+    const { sandboxes, unread } = await this.files.list();
+    for (const sandbox of sandboxes) this.sandboxes.set(sandbox.id, sandbox);
+    for (const id of unread) this.unread.add(id);
   }
 
   get(id: string): Sandbox | undefined {
@@ -20,6 +24,11 @@ export class Registry {
 
   list(): readonly Sandbox[] {
     return [...this.sandboxes.values()];
+  }
+
+  /** Of all that may have something on the node. */
+  ids(): readonly string[] {
+    return [...this.sandboxes.keys(), ...this.unread];
   }
 
   ofPod(uid: string): Sandbox | undefined {
@@ -39,7 +48,8 @@ export class Registry {
   }
 
   async remove(id: string): Promise<void> {
-    this.sandboxes.delete(id);
     await this.files.remove(id);
+    this.sandboxes.delete(id);
+    this.unread.delete(id);
   }
 }

@@ -1,7 +1,7 @@
 import type { EventRecorder } from '../kube/events.ts';
 import type { Pod } from '../kube/resources.ts';
 import type { Logger } from '../observability/log.ts';
-import { readPod, wiringText, type LivePod } from '../reconcile/piece-pod.ts';
+import { readPod, splitKey, wiringText, type LivePod } from '../reconcile/piece-pod.ts';
 import { formatWiring, parseWiring, WiringError } from '../rules/wiring-json.ts';
 import type { Endpoint, Wiring } from '../rules/wiring.ts';
 import type { Attachments } from './attachments.ts';
@@ -11,7 +11,7 @@ import type { Sandbox } from './sandbox.ts';
 export interface RewireDependencies {
   readonly registry: Registry;
   readonly attachments: Attachments;
-  readonly events: EventRecorder;
+  readonly events: Pick<EventRecorder, 'event'>;
   readonly log: Logger;
   readonly applied: (seconds: number) => void;
 }
@@ -23,22 +23,28 @@ export interface RewireDependencies {
  * @returns whether anything was changed
  */
 export async function rewire(raw: Pod, deps: RewireDependencies): Promise<boolean> {
+  const { registry, attachments, log, applied } = deps;
   const pod = readPod(raw);
-  const sandbox = pod === undefined ? undefined : deps.registry.ofPod(pod.uid);
-  if (pod === undefined || sandbox === undefined) return false;
-  const found = newWiring(pod, sandbox);
-  if (found.kind === 'refused') sayRefused(pod, found.why, deps);
-  if (found.kind !== 'new') return false;
-  const { wiring } = found;
+  if (pod === undefined) return false;
   const started = performance.now();
-  await deps.attachments.lock.run(sandbox.split, async () => {
-    const current = deps.registry.get(sandbox.id);
-    if (current === undefined) return;
-    await deps.registry.put({ ...current, wiring: formatWiring(wiring) });
-    await deps.attachments.renew(sandbox.split);
+  const isBehind = await attachments.lock.run(splitKey(pod), async () => {
+    // What is in force is known under the lock only: an ADD, or an earlier change, may be under way.
+    const sandbox = registry.ofPod(pod.uid);
+    if (sandbox === undefined) return undefined;
+    const found = newWiring(pod, sandbox);
+    if (found.kind === 'refused') sayRefused(pod, found.why, deps);
+    if (found.kind !== 'new') return undefined;
+    await registry.put({ ...sandbox, wiring: formatWiring(found.wiring) });
+    return !(await attachments.renew(sandbox.split));
   });
-  deps.applied((performance.now() - started) / 1000);
-  deps.log.info({ pod: sandbox.pod, piece: sandbox.piece, flows: wiring.flows.length }, 'rewired');
+  if (isBehind === undefined) return false;
+  const { namespace, name, container } = pod;
+  if (isBehind) {
+    log.warn({ pod: `${namespace}/${name}`, piece: container }, 'changed flows are not in force everywhere yet');
+    return true;
+  }
+  applied((performance.now() - started) / 1000);
+  log.info({ pod: `${namespace}/${name}`, piece: container }, 'rewired');
   return true;
 }
 

@@ -6,8 +6,8 @@ import { EventRecorder } from '../kube/events.ts';
 import { connectInCluster } from '../kube/in-cluster.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { resources, type Pod } from '../kube/resources.ts';
-import { ownLabels } from '../api/names.ts';
-import { host } from '../netns/host.ts';
+import { bridgeNamePrefix, ownAnnotations, ownLabels } from '../api/names.ts';
+import { host as node } from '../netns/host.ts';
 import { answer, listen, pathOf, report, type Check } from '../observability/health.ts';
 import { createLogger, type Logger } from '../observability/log.ts';
 import { version } from '../version.ts';
@@ -15,17 +15,21 @@ import { AgentConfigError, readAgentConfig, type AgentConfig } from './agent-con
 import { createAgentMetrics, type AgentMetrics } from './agent-metrics.ts';
 import { Attachments } from './attachments.ts';
 import { Auditor } from './auditor.ts';
+import { bounded } from './bounded-host.ts';
+import type { PodIdentity } from './cni-request.ts';
 import { startCniServer } from './cni-server.ts';
 import { DenialReporter } from './denial-reporter.ts';
 import { Enforcer } from './enforcer.ts';
 import { installPlugin, removePlugin } from './install-plugin.ts';
 import { Registry } from './registry.ts';
 import { rewire } from './rewire.ts';
+import { Rounds } from './rounds.ts';
 import { SandboxFiles } from './sandbox-files.ts';
+import { verifyPiece } from './verify-piece.ts';
 
-/** One round that takes longer than this is stuck, and only a restart helps. */
-const stuckMs = 10 * 60_000;
 const flushMs = 2_000;
+/** Each is a few ms of one CPU, and some MB. */
+const programsAtOnce = 4;
 
 /** The node agent: answers the CNI plugin, keeps the rules of this node's pieces. Returns the exit code. */
 export async function runAgent(environment: NodeJS.ProcessEnv): Promise<number> {
@@ -42,7 +46,6 @@ export async function runAgent(environment: NodeJS.ProcessEnv): Promise<number> 
 async function run(config: AgentConfig, log: Logger): Promise<number> {
   const client = connectInCluster(version);
   const metrics = createAgentMetrics();
-  const stopping = new AbortController();
   log.info({ version, node: config.node, server: client.server }, 'starting');
   const events = new EventRecorder({
     client,
@@ -57,23 +60,40 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
     },
   });
 
+  const host = bounded(node, programsAtOnce);
   const registry = new Registry(new SandboxFiles(config.sandboxFolder, log));
   await registry.load();
   const pods = watchPods(config, client, log);
   const enforcer = new Enforcer(host);
   const notReady = (): string | undefined => (pods.hasSynced() ? undefined : 'the agent has not listed its Pods yet');
-  const { node, hostIPs } = config;
-  const attachments = new Attachments({ client, host, registry, enforcer, node, hostIPs, notReady, log });
+  const common = { clock: systemClock, log };
+  const audits = new Rounds({ name: 'audit', everyMs: config.auditMs, work: () => auditor.audit(), ...common });
+  const behind = (): void => {
+    audits.soon();
+  };
+  const attachments = new Attachments({
+    host,
+    registry,
+    enforcer,
+    verify: (input) => verifyPiece({ ...input, node: config.node }, client),
+    watchedWiring: (identity) => watchedWiring(pods, identity),
+    hostIPs: config.hostIPs,
+    notReady,
+    behind,
+    log,
+  });
   const auditor = new Auditor({
     host,
     registry,
     attachments,
     enforcer,
     events,
+    bridgesInUse: () => (pods.hasSynced() ? bridgesOf(pods.store.list()) : undefined),
     log,
     repaired: () => {
       metrics.repairs.inc();
     },
+    behind,
   });
   const denials = new DenialReporter({
     client,
@@ -114,16 +134,16 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
   if (await installPlugin(config.plugin, config.pluginFolder))
     log.info({ folder: config.pluginFolder }, 'plugin written');
 
-  const audits = rounds('audit', config.auditMs, () => auditor.audit(), { log, signal: stopping.signal });
-  const reports = rounds('denials', config.denialsMs, () => denials.report(), { log, signal: stopping.signal });
+  const reports = new Rounds({ name: 'denials', everyMs: config.denialsMs, work: () => denials.report(), ...common });
+  audits.start();
+  reports.start();
   const http = await serveHttp(config, metrics, registry, {
     livez: [audits.check, reports.check],
     readyz: [{ name: 'pods', check: notReady }],
   });
 
   log.info({ signal: await untilStopped() }, 'stopping');
-  stopping.abort();
-  await Promise.all([server.close(), pods.stop(), http.close(), audits.ended, reports.ended]);
+  await Promise.all([server.close(), pods.stop(), http.close(), audits.stop(), reports.stop()]);
   if (await isUninstalled(client, config, log)) await removePlugin(config.pluginFolder);
   await Promise.race([events.flush(), sleep(systemClock, flushMs)]);
   client.close();
@@ -141,7 +161,7 @@ function watchPods(config: AgentConfig, client: KubeClient, log: Logger): Reflec
     slim: ({ apiVersion, kind, metadata, spec }) => ({
       apiVersion,
       kind,
-      metadata,
+      metadata: slimMetadata(metadata),
       spec: {
         containers: (spec?.containers ?? []).slice(0, 1).map(({ name }) => ({ name })),
         ...(spec?.readinessGates === undefined ? {} : { readinessGates: spec.readinessGates }),
@@ -152,34 +172,20 @@ function watchPods(config: AgentConfig, client: KubeClient, log: Logger): Reflec
   });
 }
 
-interface Rounds {
-  readonly check: Check;
-  readonly ended: Promise<void>;
+/** Annotations may have 256 kB: `podsplit.io/removed` holds whole containers. */
+function slimMetadata({ annotations, ...rest }: Pod['metadata']): Pod['metadata'] {
+  const wiring = annotations?.[ownAnnotations.wiring];
+  return { ...rest, ...(wiring === undefined ? {} : { annotations: { [ownAnnotations.wiring]: wiring } }) };
 }
 
-/** Again and again, each some time after the one before has ended. */
-function rounds(
-  name: string,
-  everyMs: number,
-  work: () => Promise<void>,
-  { log, signal }: { readonly log: Logger; readonly signal: AbortSignal },
-): Rounds {
-  let lastEnd = systemClock.monotonic();
-  const loop = async (): Promise<void> => {
-    for (;;) {
-      await sleep(systemClock, everyMs, signal);
-      if (signal.aborted) return;
-      await work().catch((error: unknown) => {
-        log.error({ err: error, round: name }, 'a round failed, the next one comes');
-      });
-      lastEnd = systemClock.monotonic();
-    }
-  };
-  const check = (): string | undefined => {
-    const silentMs = systemClock.monotonic() - lastEnd;
-    return silentMs > stuckMs + everyMs ? `the last round ended ${Math.round(silentMs / 1000)} s ago` : undefined;
-  };
-  return { check: { name, check }, ended: loop() };
+/** Older or newer than what the API server just said: whoever asks settles that by asking it again. */
+function watchedWiring({ store }: Reflector<Pod>, { namespace, name, uid }: PodIdentity): string | undefined {
+  const pod = store.get(`${namespace}/${name}`);
+  return pod?.metadata.uid === uid ? pod.metadata.annotations?.[ownAnnotations.wiring] : undefined;
+}
+
+function bridgesOf(pods: readonly Pod[]): ReadonlySet<string> {
+  return new Set(pods.map(({ metadata }) => `${bridgeNamePrefix}${metadata.labels?.[ownLabels.workload] ?? ''}`));
 }
 
 async function serveHttp(

@@ -1,8 +1,16 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isRecord } from '../api/json.ts';
 import type { Logger } from '../observability/log.ts';
+import { parseSandbox } from './parse-sandbox.ts';
 import type { Sandbox } from './sandbox.ts';
+
+const suffix = '.json';
+
+export interface Found {
+  readonly sandboxes: readonly Sandbox[];
+  /** Container ids of files that this version does not read. */
+  readonly unread: readonly string[];
+}
 
 /**
  * The sandboxes of this node as files under /run: they outlive the agent, and end with the node's boot as the sandboxes do.
@@ -17,21 +25,28 @@ export class SandboxFiles {
     this.log = log;
   }
 
-  async list(): Promise<readonly Sandbox[]> {
+  async list(): Promise<Found> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
-    const names = await readdir(this.folder);
-    const found: Sandbox[] = [];
-    for (const name of names) {
+    const sandboxes: Sandbox[] = [];
+    const unread: string[] = [];
+    for (const name of await readdir(this.folder)) {
       const path = join(this.folder, name);
-      const sandbox = name.endsWith('.json') ? parse(await readFile(path, 'utf8')) : undefined;
-      if (sandbox !== undefined) found.push(sandbox);
-      else {
-        // Half-written, or of a version that this one does not read: the audit finds the Pod without a sandbox.
-        this.log.warn({ path }, 'a file of a sandbox does not read and is removed');
-        await rm(path, { force: true });
+      if (!name.endsWith(suffix)) {
+        // Not renamed any more: the agent ended in between, and answered nobody.
+        await rm(path, { force: true, recursive: true });
+        continue;
+      }
+      const id = name.slice(0, -suffix.length);
+      try {
+        sandboxes.push(parseSandbox(await readFile(path, 'utf8'), id));
+      } catch (error) {
+        // Of another version, or broken. Its piece runs, and the rules that it has are better than none: they stay as they
+        // are until the sandbox' DEL, and so does the file, which another version may read.
+        this.log.error({ path, err: error }, 'the file of a sandbox does not read: its rules stay, and are not kept');
+        unread.push(id);
       }
     }
-    return found;
+    return { sandboxes, unread };
   }
 
   async write(sandbox: Sandbox): Promise<void> {
@@ -45,15 +60,6 @@ export class SandboxFiles {
   }
 
   private path(id: string): string {
-    return join(this.folder, `${id}.json`);
-  }
-}
-
-function parse(text: string): Sandbox | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) && value['version'] === 1 ? (value as unknown as Sandbox) : undefined;
-  } catch {
-    return undefined;
+    return join(this.folder, `${id}${suffix}`);
   }
 }

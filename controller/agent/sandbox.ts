@@ -22,6 +22,11 @@ export interface Sandbox {
   readonly host: HostEnds;
   /** Hash of the `ip` lines that were run: they are run again only when they change. */
   readonly links: string;
+  /**
+   * Hash of the tables that were loaded last. If it is another than that of the tables there should be, nobody has edited
+   * anything: flows changed while no agent ran, an agent of another version compiles other rules, or a change failed.
+   */
+  readonly loaded: string;
 }
 
 export interface HostEnds {

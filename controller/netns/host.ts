@@ -21,18 +21,22 @@ export interface Host {
   log(level: 'info' | 'error', message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
 
+/** The kernel answers in milliseconds. Whoever waits for it holds up others, and is waited for. */
+const patienceMs = 20_000;
+
 export const host: Host = {
   run: ([program, ...args], input = '') => {
     const { promise, resolve } = Promise.withResolvers<Output>();
-    const child = spawn(program, args, { stdio: 'pipe' });
+    const child = spawn(program, args, { stdio: 'pipe', timeout: patienceMs, killSignal: 'SIGKILL' });
     const out = { stdout: '', stderr: '' };
     child.stdout.setEncoding('utf8').on('data', (chunk: string) => (out.stdout += chunk));
     child.stderr.setEncoding('utf8').on('data', (chunk: string) => (out.stderr += chunk));
     child.on('error', (error) => {
       resolve({ ...out, status: 127, stderr: error.message });
     });
-    child.on('close', (status) => {
-      resolve({ ...out, status: status ?? 1 });
+    child.on('close', (status, signal) => {
+      if (signal === null) resolve({ ...out, status: status ?? 1 });
+      else resolve({ ...out, status: 1, stderr: `${out.stderr}${program} was ended by ${signal}` });
     });
     // A program that ends early closes its stdin: its exit code says more than EPIPE.
     child.stdin.on('error', () => undefined).end(input);
