@@ -148,6 +148,8 @@ export class Attachments {
       cancelled();
     } catch (error) {
       await this.abandon(sandbox);
+      // A DEL that came meanwhile takes the table away under the ADD: that is why it failed.
+      cancelled();
       throw error;
     }
   }
