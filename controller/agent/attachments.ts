@@ -113,7 +113,6 @@ export class Attachments {
           local,
           host: { net1: attachment.hostDevice, ...(eth0 === undefined ? {} : { eth0 }) },
           links: '',
-          loaded: '',
         };
         await this.settle(sandbox, cancelled);
       });

@@ -39,7 +39,6 @@ function sandbox(piece: 'web' | 'cache', other: 'web' | 'cache'): Sandbox {
     local: { podIPs: [`10.244.1.2${ends[piece]}`], nodeIPs: ['10.244.1.1'] },
     host: { net1: `veth${piece}` },
     links: '',
-    loaded: '',
   };
 }
 

@@ -41,7 +41,7 @@ const sandbox: Reader<Sandbox> = object({
     eth0: optional(object({ device, mac: macAddress, linkLocal: array(ipv6Address, 16) })),
   }),
   links: hash,
-  loaded: hash,
+  loaded: optional(hash),
 });
 
 /**

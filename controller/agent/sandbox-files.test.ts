@@ -34,7 +34,7 @@ const sandbox: Sandbox = {
   local: { podIPs: ['10.244.1.7', 'fd00:244:1::7'], nodeIPs: ['172.30.0.11', 'fe80::1'], mtu: 1500 },
   host: { net1: 'veth1a2b3c4d', eth0: { device: 'veth5e6f7a8b', mac: '0a:58:0a:f4:01:07', linkLocal: ['fe80::7'] } },
   links: '0123456789abcdef',
-  loaded: '',
+  loaded: '0123456789abcdef',
 };
 
 describe('the files of sandboxes', () => {

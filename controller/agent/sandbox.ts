@@ -24,9 +24,10 @@ export interface Sandbox {
   readonly links: string;
   /**
    * Hash of the tables that were loaded last. If it is another than that of the tables there should be, nobody has edited
-   * anything: flows changed while no agent ran, an agent of another version compiles other rules, or a change failed.
+   * anything: flows changed while no agent ran, an agent of another version compiles other rules, or a change failed. Absent
+   * until the first load is proved.
    */
-  readonly loaded: string;
+  readonly loaded?: string;
 }
 
 export interface HostEnds {

@@ -65,6 +65,12 @@ function podOf(piece: PieceName, wiring = wiringText(piece)): Pod {
   };
 }
 
+interface CallOptions {
+  readonly id?: string;
+  readonly phase?: 'close' | 'wire';
+  readonly signal?: AbortSignal;
+}
+
 /** An agent of this node; another one on the same folder is the one that runs after a restart. */
 class Agent {
   readonly registry: Registry;
@@ -123,7 +129,7 @@ class Agent {
   call(
     command: CniRequest['command'],
     piece: PieceName,
-    { id = idOf(piece), phase = 'wire', signal = new AbortController().signal } = {},
+    { id = idOf(piece), phase = 'wire', signal = new AbortController().signal }: CallOptions = {},
   ): Promise<object | undefined> {
     return this.attachments.handle(requestOf(command, piece, id, phase), signal);
   }
