@@ -21,3 +21,15 @@ export interface DeclaredPort {
 export function formatFlow(flow: Flow): string {
   return `${flow.from}->${flow.to}:${flow.port}${flow.protocol === 'tcp' ? '' : `/${flow.protocol}`}`;
 }
+
+/** What `formatFlow` wrote; undefined for anything else. */
+export function readFlow(text: string): Flow | undefined {
+  const {
+    from,
+    to,
+    port,
+    protocol = 'tcp',
+  } = /^(?<from>[^\s>]+)->(?<to>[^\s:]+):(?<port>\d{1,5})(\/(?<protocol>udp))?$/.exec(text)?.groups ?? {};
+  if (from === undefined || to === undefined || port === undefined) return undefined;
+  return { from, to, port: Number(port), protocol: protocol === 'udp' ? 'udp' : 'tcp' };
+}

@@ -35,6 +35,11 @@ export function nadName(workload: WorkloadRef, install: InstallMode): string {
   return install === 'node' ? `${networkName(workload)}-node` : networkName(workload);
 }
 
+/** Of the Pods on this NAD. The name of an `init` one ends with hex digits. */
+export function installOfNad(name: string): InstallMode {
+  return name.endsWith('-node') ? 'node' : 'init';
+}
+
 export function bridgeName(workload: WorkloadRef): string {
   return `${bridgeNamePrefix}${workloadKey(workload)}`;
 }

@@ -28,6 +28,9 @@ async function kubectlPodsplit(args: readonly string[], stdin?: string | Uint8Ar
     stdinIsTerminal: stdin === undefined,
     stdout: (text) => (stdout += text),
     stderr: (text) => (stderr += text),
+    colours: false,
+    now: () => 0,
+    connect: () => Promise.reject(new Error('offline commands ask no cluster')),
   });
   return { exitCode, stdout, stderr };
 }
@@ -215,6 +218,8 @@ describe('kubectl podsplit split', () => {
     [['split', '-f', 'workloads.yaml', '--mode', 'isolate'], /Allowed choices are split/],
     [['split', '-f', 'workloads.yaml', '--install', 'cni'], /Allowed choices are node, init/],
     [['split', '-f', 'workloads.yaml', '--network-file', 'refused.yaml'], /refused\.yaml has 3 objects/],
+    [['flows'], /missing required argument 'pod'.*\n.*--help/],
+    [['flows', 'web', '-o', 'csv'], /Allowed choices are table, wide, json, yaml/],
     [['slpit'], /unknown command 'slpit'.*\n.*split/],
     [['split', '-f', 'workloads.yaml', '--frob'], /unknown option '--frob'/],
   ];
@@ -228,7 +233,7 @@ describe('kubectl podsplit split', () => {
 
   it('has help with examples, and a version', async () => {
     const help = await kubectlPodsplit(['--help']);
-    expect(help.stdout).to.contain('kubectl podsplit split -f web.yaml');
+    expect(help.stdout).to.contain('kubectl podsplit split -f web.yaml').and.to.contain('kubectl podsplit flows web-');
     expect(help.exitCode).to.equal(0);
     expect((await kubectlPodsplit(['version'])).stdout).to.equal('dev\n');
   });

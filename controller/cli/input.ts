@@ -1,4 +1,5 @@
 import { CliError } from './cli-error.ts';
+import type { Cluster, ClusterOptions } from './flows-command.ts';
 import { parseManifests } from './manifest-yaml.ts';
 import { isRecord } from '../api/json.ts';
 
@@ -10,6 +11,11 @@ export interface Io {
   readonly stdinIsTerminal: boolean;
   stdout(text: string): void;
   stderr(text: string): void;
+  /** Whether stdout goes to somebody who sees colours. */
+  readonly colours: boolean;
+  /** Epoch milliseconds. */
+  now(): number;
+  connect(options: ClusterOptions): Promise<Cluster>;
 }
 
 /** One Kubernetes object of the input, raw. */

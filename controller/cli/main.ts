@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
+import pc from 'picocolors';
 import { run } from './run.ts';
 
 // `… | head` closes the pipe: nobody wants the rest.
@@ -14,4 +15,8 @@ process.exitCode = await run(process.argv.slice(2), {
   stdinIsTerminal: process.stdin.isTTY,
   stdout: (text) => process.stdout.write(text),
   stderr: (text) => process.stderr.write(text),
+  // picocolors takes CI for a terminal, and a pipe there is one still.
+  colours: pc.isColorSupported && (process.stdout.isTTY || process.env['FORCE_COLOR'] !== undefined),
+  now: () => Date.now(),
+  connect: async (options) => (await import('./connect-cluster.ts')).connectCluster(options),
 });

@@ -2,12 +2,13 @@ import { Command, CommanderError, Option } from 'commander';
 import { installModes, type InstallMode } from '../api/install.ts';
 import { version } from '../version.ts';
 import { CliError } from './cli-error.ts';
+import { type FlowsCommand, runFlows } from './flows-command.ts';
 import type { Io } from './input.ts';
 import { runSplit, type SplitCommand } from './split-command.ts';
 
 export const exitCodes = { ok: 0, refused: 1, usage: 2 } as const;
 
-const examples = `
+const splitExamples = `
 Examples:
   # What would the cluster run?
   kubectl podsplit split -f web.yaml
@@ -22,6 +23,32 @@ Examples:
   kubectl podsplit split -f web.yaml --image registry.example/podsplit:1 | kubectl apply -f -
 
 Exit code: 0, 1 if a workload was refused, 2 if the command or its input could not be read.
+`;
+
+const flowsExamples = `
+Examples:
+  # Who may reach whom in this Pod, and what was denied?
+  kubectl podsplit flows web-6d4f9c7b5-x7k2p
+
+  # With the piece whose rules dropped it, and the time.
+  kubectl podsplit flows web-6d4f9c7b5-x7k2p -n shop -o wide
+
+  # For scripts: what did the container sidecar try?
+  kubectl podsplit flows web-0 -o json | jq '.denied[] | select(.from == "sidecar")'
+
+POD is the Pod of the workload, or of any of its pieces. It needs to read Pods and PodSplits: the role view has both.
+Exit code: 0, or 2 if there was nothing to tell of.
+`;
+
+const examples = `
+Examples:
+  # What would the cluster run?
+  kubectl podsplit split -f web.yaml
+
+  # Who may reach whom in a Pod that runs, and what was denied?
+  kubectl podsplit flows web-6d4f9c7b5-x7k2p
+
+Each command's --help has more.
 `;
 
 /** Runs `kubectl podsplit ARGS` and returns its exit code. */
@@ -46,6 +73,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
       exitCode = await runSplit(command, io);
     }),
   );
+  program.addCommand(flowsCommand(program, (command) => runFlows(command, io)));
   program
     .command('version')
     .description('print the version')
@@ -87,7 +115,7 @@ function splitCommand(program: Command, action: (command: SplitCommand) => Promi
     .option('--image <image>', 'image of the init container', `podsplit.local/podsplit:${version}`)
     .option('--network-file <file>', 'SplitNetwork that addresses are taken from')
     .option('--multi-network-policy', 'print MultiNetworkPolicies too; their CRD must be installed', false)
-    .addHelpText('after', examples)
+    .addHelpText('after', splitExamples)
     .action(async (options: SplitOptionValues) => {
       await action({
         files: options.filename,
@@ -118,4 +146,34 @@ interface SplitOptionValues {
 
 function collect(value: string, previous: readonly string[] | undefined): readonly string[] {
   return [...(previous ?? []), value];
+}
+
+function flowsCommand(program: Command, action: (command: FlowsCommand) => Promise<void>): Command {
+  return new Command('flows')
+    .copyInheritedSettings(program)
+    .description('print what may pass between the pieces of a Pod that runs, and what was denied, newest first')
+    .argument('<pod>', "the workload's Pod, or that of any piece")
+    .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
+    .addOption(
+      new Option('-o, --output <format>', 'format of the output')
+        .choices(['table', 'wide', 'json', 'yaml'])
+        .default('table'),
+    )
+    .option('--kubeconfig <file>', 'as for kubectl')
+    .option('--context <name>', 'of the kubeconfig')
+    .option('--as <user>', 'user to impersonate')
+    .addHelpText('after', flowsExamples)
+    .action(async (pod: string, options: FlowsOptionValues) => {
+      const { output, namespace, kubeconfig, context, as } = options;
+      await action({ pod, output, namespace, kubeconfig, context, as });
+    });
+}
+
+/** As commander gives them. */
+interface FlowsOptionValues {
+  readonly output: FlowsCommand['output'];
+  readonly namespace?: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly as?: string;
 }

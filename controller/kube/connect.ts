@@ -23,6 +23,12 @@ export function connect(options: ConnectOptions = {}): KubeClient {
   return new JsonKubeClient(new HttpsTransport({ credentials, userAgent, impersonate: options.as }), systemClock);
 }
 
+/** The namespace that kubectl works in when none is named. */
+export function contextNamespace(options: ConnectOptions = {}): string {
+  const config = loadKubeConfig(options);
+  return config.getContextObject(config.getCurrentContext())?.namespace ?? 'default';
+}
+
 function loadKubeConfig(options: ConnectOptions): KubeConfig {
   const config = new KubeConfig();
   if (options.kubeconfig !== undefined) config.loadFromFile(options.kubeconfig);

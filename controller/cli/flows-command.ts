@@ -1,0 +1,126 @@
+import { splitId } from '../api/identity.ts';
+import { ownLabels, readinessGate, userAnnotations } from '../api/names.ts';
+import type { PodSplit } from '../api/resources.ts';
+import type { KubeClient } from '../kube/client.ts';
+import { isApiError, type ApiError } from '../kube/errors.ts';
+import { resources, type Pod } from '../kube/resources.ts';
+import { CliError } from './cli-error.ts';
+import { flowsReport, formatFlowsReport, type FlowsReport } from './flows-report.ts';
+import type { Io } from './input.ts';
+import { formatManifest } from './manifest-yaml.ts';
+import { printable } from './table.ts';
+
+export interface FlowsCommand {
+  /** A piece of the Pod, whichever. */
+  readonly pod: string;
+  readonly output: 'table' | 'wide' | 'json' | 'yaml';
+  readonly namespace: string | undefined;
+  readonly kubeconfig: string | undefined;
+  readonly context: string | undefined;
+  readonly as: string | undefined;
+}
+
+/** Of a cluster, what commands that read one are given. */
+export interface Cluster {
+  readonly client: KubeClient;
+  /** Where none is named. */
+  readonly namespace: string;
+}
+
+export type ClusterOptions = Pick<FlowsCommand, 'kubeconfig' | 'context' | 'as'>;
+
+/** `kubectl podsplit flows POD`: what may pass between the pieces of a running Pod, and what they tried and were denied. */
+export async function runFlows(command: FlowsCommand, io: Io): Promise<void> {
+  const { client, namespace: ofContext } = await io.connect(command);
+  const namespace = command.namespace ?? ofContext;
+  try {
+    const pod = await findPod(client, namespace, command.pod.replace(/^pods?\//, ''));
+    const podSplit = await findPodSplit(client, namespace, pod);
+    io.stdout(print(flowsReport(podSplit), command, io));
+  } finally {
+    client.close();
+  }
+}
+
+function print(report: FlowsReport, { output }: FlowsCommand, io: Io): string {
+  switch (output) {
+    case 'json':
+      return `${JSON.stringify(report, undefined, 2)}\n`;
+    case 'yaml':
+      return formatManifest(report);
+    default:
+      return formatFlowsReport(report, { wide: output === 'wide', colours: io.colours, now: io.now() });
+  }
+}
+
+async function findPod(client: KubeClient, namespace: string, name: string): Promise<Pod> {
+  try {
+    return await client.get(resources.pods, { namespace, name });
+  } catch (error) {
+    if (!isApiError(error)) throw error;
+    if (error.code !== 'NotFound') throw unanswered(error, 'get pods', namespace, client.server);
+    throw new CliError(
+      `There is no Pod ${name} in namespace ${namespace}. ` +
+        `The split ones are listed by: kubectl get podsplits -n ${namespace}`,
+    );
+  }
+}
+
+/** By its label: the controller puts it on, and the guards keep everybody else from it. */
+async function findPodSplit(client: KubeClient, namespace: string, pod: Pod): Promise<PodSplit> {
+  const split = splitOf(pod, namespace);
+  const labelSelector = `${ownLabels.split}=${split}`;
+  try {
+    const [found] = (await client.list(resources.podSplits, { namespace, labelSelector })).items;
+    if (found !== undefined) return found;
+  } catch (error) {
+    if (!isApiError(error)) throw error;
+    if (error.code === 'NotFound')
+      throw new CliError('This cluster has no PodSplits: podsplit is not installed there.');
+    throw unanswered(error, 'list podsplits.podsplit.io', namespace, client.server);
+  }
+  throw new CliError(`Pod ${pod.metadata.name} has no PodSplit yet. ${whyNot(pod)}`);
+}
+
+function splitOf({ metadata }: Pod, namespace: string): string {
+  const { name, uid = '', labels = {}, annotations = {} } = metadata;
+  const role = labels[ownLabels.role];
+  if (role === 'whole') {
+    throw new CliError(`Pod ${name} opted in, but has one container: there is nothing to split, and it runs as it is.`);
+  }
+  // A primary is labelled once it is wired, and is the same split Pod before.
+  const split = role === 'primary' ? splitId(uid) : labels[ownLabels.split];
+  if (split !== undefined) return split;
+  const opted = annotations[userAnnotations.mode] !== undefined;
+  throw new CliError(
+    opted
+      ? `Pod ${name} opted in, but is not split: it did not meet podsplit's webhook. Delete it, so that it is made anew.`
+      : `Pod ${name} is not split. Annotate what it belongs to, for example: ` +
+          `kubectl annotate deployment NAME -n ${namespace} ${userAnnotations.mode}=split`,
+  );
+}
+
+function whyNot({ status }: Pod): string {
+  const condition = status?.conditions?.find(({ type }) => type === readinessGate);
+  if (condition === undefined) {
+    return 'It is made in a moment, if the controller runs: kubectl get pods -n podsplit-system';
+  }
+  return `Its condition ${readinessGate} says: ${printable(condition.message ?? '')} (${printable(condition.reason ?? '')})`;
+}
+
+function unanswered(error: ApiError, what: string, namespace: string, server: string): CliError {
+  switch (error.code) {
+    case 'Forbidden':
+      return new CliError(
+        `You may not ${what} in namespace ${namespace}. Ask for the role view there: it has all that this command reads.`,
+      );
+    case 'Unauthorized':
+      return new CliError(
+        `${server} does not know you: ${printable(error.message)}. Log in again, or name another --context.`,
+      );
+    default:
+      return new CliError(
+        `${server} gave no answer: ${printable(error.message)}. Does kubectl get pods -n ${namespace} work?`,
+      );
+  }
+}

@@ -1,0 +1,129 @@
+import pc from 'picocolors';
+import { formatFlow, readFlow, type Flow } from '../api/flow.ts';
+import { installOfNad } from '../api/identity.ts';
+import type { InstallMode } from '../api/install.ts';
+import { userAnnotations } from '../api/names.ts';
+import type { Denial, PodSplit } from '../api/resources.ts';
+import { formatTable, printable } from './table.ts';
+
+/** What passes between the pieces of one Pod, and what was denied: the fields of `-o json` are an interface. */
+export interface FlowsReport {
+  readonly namespace: string;
+  /** The primary. */
+  readonly pod: string;
+  readonly workload: { readonly kind: string; readonly name: string };
+  readonly phase: string;
+  readonly install: InstallMode;
+  /** The Pods of the pieces. */
+  readonly pieces: readonly string[];
+  readonly flows: readonly Flow[];
+  /** Newest first. In install mode `init` nobody carries it here, so it is left out. */
+  readonly denied?: readonly Denial[];
+}
+
+export function flowsReport({ metadata, spec, status }: PodSplit): FlowsReport {
+  const install = installOfNad(spec.networkAttachmentDefinition);
+  const denied = [...(status?.denied ?? [])].sort(newestFirst);
+  return {
+    namespace: metadata.namespace ?? '',
+    pod: spec.pod.name,
+    workload: { kind: spec.workload.kind, name: spec.workload.name },
+    phase: status?.phase ?? 'Pending',
+    install,
+    pieces: (status?.pieces ?? []).map(({ pod }) => pod),
+    flows: spec.flows.map(readFlow).filter((flow) => flow !== undefined),
+    ...(install === 'node' || denied.length > 0 ? { denied } : {}),
+  };
+}
+
+function newestFirst(one: Denial, other: Denial): number {
+  const byTime = Date.parse(other.lastSeen) - Date.parse(one.lastSeen);
+  return byTime === 0 ? other.packets - one.packets : byTime;
+}
+
+export interface FlowsStyle {
+  readonly wide: boolean;
+  readonly colours: boolean;
+  /** Epoch milliseconds: ages count from here. */
+  readonly now: number;
+}
+
+export function formatFlowsReport(report: FlowsReport, style: FlowsStyle): string {
+  const { bold, red } = pc.createColors(style.colours);
+  const { namespace, pod, phase, flows, denied } = report;
+  const allowed = formatTable(
+    ['FROM', 'TO', 'PORT'],
+    flows.map(({ from, to, port, protocol }) => [from, to, `${port}/${protocol}`]),
+  );
+  const attempts = formatTable(
+    ['FROM', 'TO', 'ADDRESS', 'PORT', 'NETWORK', 'PACKETS', 'LAST SEEN', ...(style.wide ? ['SEEN BY', 'TIME'] : [])],
+    (denied ?? []).map((denial) => denialCells(denial, style)),
+  );
+  const sections = [
+    [`Pod ${namespace}/${pod}, ${phase}`],
+    [bold('Allowed'), ...(flows.length === 0 ? ['nothing: the pieces do not reach each other'] : allowed)],
+    [
+      bold('Denied'),
+      ...(denied === undefined ? notCarried(report) : []),
+      ...(denied?.length === 0 ? ['nothing in the last hour'] : []),
+      ...(denied === undefined || denied.length === 0
+        ? []
+        : attempts.map((line, row) => (row === 0 ? line : red(line)))),
+    ],
+    ...(denied?.some((denial) => isBetweenPieces(denial)) === true ? [howToAllow(report)] : []),
+  ];
+  return sections.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n');
+}
+
+function denialCells(denial: Denial, { wide, now }: FlowsStyle): readonly string[] {
+  const { from, to, address, port, protocol, network, packets, lastSeen, seenBy } = denial;
+  const age = formatAge(now - Date.parse(lastSeen));
+  return [from, to, address, `${port}/${protocol}`, network, String(packets), age, ...(wide ? [seenBy, lastSeen] : [])];
+}
+
+function notCarried({ namespace, pieces }: FlowsReport): readonly string[] {
+  const read = 'nft list table inet podsplit';
+  return [
+    'not carried here: this Pod loads its rules by an init container (install mode init), and what a piece was denied stays',
+    'in its own table. To read it, with the image of podsplit as IMAGE:',
+    `  kubectl debug PIECE -n ${namespace} -it --image=IMAGE --profile=general --custom=hack/demo/rules-reader.json -- ${read}`,
+    ...(pieces.length === 0 ? [] : [`PIECE is one of ${pieces.map(printable).join(', ')}.`]),
+    'docs/operations.md, "What was denied", says what the counters mean. In install mode node it stands here.',
+  ];
+}
+
+function isBetweenPieces({ from, to }: Denial): boolean {
+  return !/[:.]/.test(from) && !/[:.]/.test(to);
+}
+
+/** The annotation lists all flows there shall be, so the ones of today have to stand in it too. */
+function howToAllow({ workload, flows }: FlowsReport): readonly string[] {
+  const today = flows.map(formatFlow).join(',');
+  return [
+    `To allow one, add it to all that stay, as FROM->TO:PORT or FROM->TO:PORT/udp, in ${userAnnotations.flows} of`,
+    `${workload.kind.toLowerCase()}/${printable(workload.name)}. Today's are: ${today === '' ? 'none' : printable(today)}`,
+  ];
+}
+
+const second = 1000;
+const minute = 60 * second;
+const hour = 60 * minute;
+const day = 24 * hour;
+
+/** As kubectl prints ages, in at most two units; never negative, since the clocks of two machines differ. */
+export function formatAge(milliseconds: number): string {
+  if (Number.isNaN(milliseconds)) return '<unknown>';
+  const age = Math.max(0, milliseconds);
+  const whole = (unit: number): number => Math.floor(age / unit);
+  const rest = (unit: number, of: number, name: string): string => {
+    const count = Math.floor((age % of) / unit);
+    return count === 0 ? '' : `${count}${name}`;
+  };
+  if (age < 2 * minute) return `${whole(second)}s`;
+  if (age < 10 * minute) return `${whole(minute)}m${rest(second, minute, 's')}`;
+  if (age < 3 * hour) return `${whole(minute)}m`;
+  if (age < 8 * hour) return `${whole(hour)}h${rest(minute, hour, 'm')}`;
+  if (age < 2 * day) return `${whole(hour)}h`;
+  if (age < 8 * day) return `${whole(day)}d${rest(hour, day, 'h')}`;
+  return `${whole(day)}d`;
+}

@@ -1,0 +1,16 @@
+/** Lines of a table as kubectl prints them: columns three spaces apart, nothing behind the last one. */
+export function formatTable(head: readonly string[], rows: readonly (readonly string[])[]): readonly string[] {
+  const cells = [head, ...rows].map((row) => row.map(printable));
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
+  return cells.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
+      .join('   ')
+      .trimEnd(),
+  );
+}
+
+/** What an object of the cluster says cannot steer the terminal. */
+export function printable(text: string): string {
+  return text.replace(/\p{C}/gu, '?');
+}
