@@ -2,273 +2,253 @@
 // administrator may do, and the controller sets right again.
 
 import { expect } from 'chai';
-import { nadNamePrefix, networksAnnotation, ownLabels } from '../controller/api/names.ts';
-import { agentProgram, agents, barePod, call, pair, splitMode, workload, type Listener } from './support/agents.ts';
+import { networksAnnotation, networkStatusAnnotation } from '../controller/api/names.ts';
+import { agentProgram, agents, barePod, call, pair, splitMode, workload } from './support/agents.ts';
 import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
-import { TestNamespace } from './support/namespace.ts';
-import { condition, type Event, type KubeObject, type Pod } from './support/objects.ts';
-import { readySplitPods, type SplitPod } from './support/pieces.ts';
+import { kubectl, listAll, TestNamespace } from './support/namespace.ts';
+import { inNetns, onNode } from './support/node.ts';
+import { condition, podIPs, type AddressBlock, type Event, type KubeObject, type Pod } from './support/objects.ts';
+import { addressesOf, isReady, peerAddresses, podSplitOf, readySplitPods, type SplitPod } from './support/pieces.ts';
+import {
+  asColleague,
+  asUser,
+  attacks,
+  bridgeConfig,
+  debug,
+  nad,
+  nadKind,
+  podWith,
+  rights,
+  victimOf,
+  type Victim,
+} from './support/tampering.ts';
 
-const user = 'mallory';
-const asUser = [`--as=${user}`, '--as-group=system:authenticated'];
-const own: readonly Listener[] = [{ protocol: 'tcp', bind: '::', port: 7001, declared: true }];
-const alone = agents({ app: own });
-const nadKind = 'network-attachment-definitions.k8s.cni.cncf.io';
+const agent = 'system:serviceaccount:podsplit-node:podsplit-agent';
+const asAgent = [`--as=${agent}`, '--as-group=system:authenticated', '--as-group=system:serviceaccounts'];
 
-/** All that the built-in role `edit` gives, and NADs, as clusters do that let users have networks of their own. */
-const rights = [
-  {
-    apiVersion: 'rbac.authorization.k8s.io/v1',
-    kind: 'Role',
-    metadata: { name: 'networks' },
-    rules: [{ apiGroups: ['k8s.cni.cncf.io'], resources: ['network-attachment-definitions'], verbs: ['*'] }],
-  },
-  ...[
-    { name: 'edit', kind: 'ClusterRole' },
-    { name: 'networks', kind: 'Role' },
-  ].map((role) => ({
-    apiVersion: 'rbac.authorization.k8s.io/v1',
-    kind: 'RoleBinding',
-    metadata: { name: role.name },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', ...role },
-    subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: user }],
-  })),
-];
+const containers = agents({
+  app: [{ protocol: 'tcp', bind: '::', port: 7001, declared: true }],
+  helper: [
+    { protocol: 'tcp', bind: '127.0.0.1', port: 7002, declared: true },
+    { protocol: 'tcp', bind: '::', port: 7003, declared: false },
+  ],
+});
 
-/** What the attacks aim at. */
-interface Victim {
-  readonly primary: string;
-  readonly sibling: string;
-  readonly split: string;
-  readonly nad: string;
-  readonly bridge: string;
-  /** A Pod of the user's own that still waits. */
-  readonly gated: string;
-  /** As podsplit writes it on an admitted Pod, but for a privilege. */
-  readonly removed: string;
+/** What no Role of a namespace can give: an operator who is trusted with pools, and with too much of the rest. */
+function clusterRights(name: string): readonly object[] {
+  const api = 'rbac.authorization.k8s.io';
+  const resources = ['addressblocks', 'splitnetworks', 'splitnetworks/status'];
+  return [
+    {
+      apiVersion: `${api}/v1`,
+      kind: 'ClusterRole',
+      metadata: { name },
+      rules: [{ apiGroups: ['podsplit.io'], resources, verbs: ['*'] }],
+    },
+    {
+      apiVersion: `${api}/v1`,
+      kind: 'ClusterRoleBinding',
+      metadata: { name },
+      roleRef: { apiGroup: api, kind: 'ClusterRole', name },
+      subjects: [{ apiGroup: api, kind: 'User', name: 'mallory' }],
+    },
+  ];
 }
-
-interface Attack {
-  readonly what: string;
-  /** Arguments of kubectl, and its input. */
-  readonly make: (victim: Victim) => readonly [readonly string[], object?];
-  readonly message: string;
-}
-
-const labels = 'metadata.labels: labels of podsplit.io are set by podsplit only';
-const annotations = 'metadata.annotations: of podsplit.io/* only mode, primary, flows';
-const networks = 'only podsplit attaches Pods to networks named podsplit-*';
-const generated = 'networks named podsplit-* are generated, and kept, by podsplit';
-
-const create = ['create', '-f', '-'];
-
-function podWith(metadata: { readonly labels?: object; readonly annotations?: object }, spec: object = alone) {
-  const pod = barePod('mine', spec);
-  return { ...pod, metadata: { ...pod.metadata, ...metadata, labels: { ...pod.metadata.labels, ...metadata.labels } } };
-}
-
-function nad(name: string, config: object | string) {
-  const text = typeof config === 'string' ? config : JSON.stringify(config);
-  return {
-    apiVersion: 'k8s.cni.cncf.io/v1',
-    kind: 'NetworkAttachmentDefinition',
-    metadata: { name },
-    spec: { config: text },
-  };
-}
-
-const bridgeConfig = (bridge: string) => ({ cniVersion: '1.0.0', type: 'bridge', bridge });
-
-const attacks: readonly Attack[] = [
-  {
-    what: 'a Pod with the labels of a piece',
-    make: ({ split }) => [create, podWith({ labels: { [ownLabels.split]: split, [ownLabels.role]: 'sibling' } })],
-    message: labels,
-  },
-  {
-    what: "an annotated Pod with the label of another Pod's pieces",
-    make: ({ split }) => [create, podWith({ labels: { [ownLabels.split]: split }, annotations: splitMode }, pair)],
-    message: '(ReservedLabel)',
-  },
-  {
-    what: 'a Pod with a wiring of its own',
-    make: () => [create, podWith({ annotations: { 'podsplit.io/wiring': '{}' } })],
-    message: annotations,
-  },
-  {
-    what: 'an annotated Pod with a wiring of its own',
-    make: () => [create, podWith({ annotations: { ...splitMode, 'podsplit.io/wiring': '{}' } }, pair)],
-    message: '(ForgedAnnotation)',
-  },
-  {
-    what: 'an annotated Pod that claims a privileged container was cut from it',
-    make: ({ removed }) => [create, podWith({ annotations: { ...splitMode, 'podsplit.io/removed': removed } })],
-    message: '(PrivilegedContainer)',
-  },
-  {
-    what: 'an annotated Pod that lifts its gate beforehand, by bringing one',
-    make: () => [
-      create,
-      podWith({ annotations: splitMode }, { ...pair, schedulingGates: [{ name: 'podsplit.io/other' }] }),
-    ],
-    message: '(ReservedName)',
-  },
-  {
-    what: 'a Pod that joins the peer network, by name',
-    make: (victim) => [create, podWith({ annotations: { [networksAnnotation]: victim.nad } })],
-    message: networks,
-  },
-  {
-    what: "a Pod that joins the peer network, by JSON with a peer's address",
-    make: (victim) => [
-      create,
-      podWith({
-        annotations: { [networksAnnotation]: JSON.stringify([{ name: victim.nad, ips: ['198.18.0.9/15'] }]) },
-      }),
-    ],
-    message: networks,
-  },
-  {
-    what: 'a Pod that joins the peer network, spelled with JSON escapes',
-    make: (victim) => [
-      create,
-      podWith({ annotations: { [networksAnnotation]: `[{"name":"\\u0070${victim.nad.slice(1)}"}]` } }),
-    ],
-    message: networks,
-  },
-  {
-    what: 'a Pod whose default network it is',
-    make: (victim) => [create, podWith({ annotations: { 'v1.multus-cni.io/default-network': victim.nad } })],
-    message: networks,
-  },
-  {
-    what: 'a Pod of an annotated workload that joins it',
-    make: (victim) => [create, podWith({ annotations: { ...splitMode, [networksAnnotation]: victim.nad } }, pair)],
-    message: '(OwnNetworks)',
-  },
-  {
-    what: 'the wiring of a piece that runs',
-    make: ({ sibling }) => [['annotate', '--overwrite', 'pod', sibling, 'podsplit.io/wiring={}']],
-    message: annotations,
-  },
-  {
-    what: 'the flows of a Pod that runs',
-    make: ({ primary }) => [['annotate', 'pod', primary, 'podsplit.io/flows=none']],
-    message: annotations,
-  },
-  {
-    what: 'the mode of a Pod that runs',
-    make: ({ primary }) => [['annotate', 'pod', primary, 'podsplit.io/mode-']],
-    message: 'podsplit.io/* cannot be taken from a Pod',
-  },
-  {
-    what: 'the networks of a piece that runs',
-    make: ({ sibling }) => [['annotate', 'pod', sibling, `${networksAnnotation}-`]],
-    message: 'the networks of a split Pod are set by podsplit',
-  },
-  {
-    what: 'the labels of a piece that runs',
-    make: ({ sibling }) => [['label', '--overwrite', 'pod', sibling, `${ownLabels.split}=0123456789`]],
-    message: labels,
-  },
-  {
-    what: 'the label that says it is a piece',
-    make: ({ primary }) => [['label', 'pod', primary, `${ownLabels.role}-`]],
-    message: labels,
-  },
-  {
-    what: 'the scheduling gate of a Pod that waits',
-    make: ({ gated }) => [['patch', 'pod', gated, '--type=merge', '-p', '{"spec":{"schedulingGates":null}}']],
-    message: 'podsplit.io/network is lifted by podsplit',
-  },
-  {
-    what: "a network with a name of podsplit's",
-    make: () => [create, nad(`${nadNamePrefix}mine`, bridgeConfig('mine'))],
-    message: generated,
-  },
-  {
-    what: 'a network on the bridge of a split workload',
-    make: ({ bridge }) => [create, nad('mine', bridgeConfig(bridge))],
-    message: "bridges named ps-KEY are podsplit's",
-  },
-  {
-    what: 'the same, spelled with JSON escapes',
-    make: ({ bridge }) => [
-      create,
-      nad('mine', JSON.stringify(bridgeConfig(bridge)).replace(bridge, `\\u0070${bridge.slice(1)}`)),
-    ],
-    message: '\\u escapes are not taken here',
-  },
-  {
-    what: 'a change of a generated network',
-    make: (victim) => [['patch', nadKind, victim.nad, '--type=merge', '-p', '{"spec":{"config":"{}"}}']],
-    message: generated,
-  },
-  {
-    what: 'the deletion of a generated network',
-    make: (victim) => [['delete', nadKind, victim.nad]],
-    message: generated,
-  },
-  { what: 'the deletion of all networks', make: () => [['delete', nadKind, '--all']], message: generated },
-];
 
 describe('tampering with split Pods', () => {
   let namespace: TestNamespace;
   let split: SplitPod;
   let victim: Victim;
+  let rules: string;
 
   before(async () => {
     namespace = await TestNamespace.create('tamper');
     await namespace.apply(
       agentProgram,
       ...rights,
-      workload('Deployment', 'web', pair, { replicas: 1, annotations: splitMode }),
+      ...clusterRights(namespace.name),
+      workload('Deployment', 'web', containers, {
+        replicas: 1,
+        annotations: { ...splitMode, 'podsplit.io/install': 'node' },
+      }),
+      barePod('plain', containers),
       barePod('gated', pair, { ...splitMode, 'podsplit.io/network': 'there-is-none' }),
     );
     [split] = (await readySplitPods(namespace, 'web', 1, ['app', 'helper'])) as [SplitPod];
-    const cut = await namespace.get<Pod>('pod', 'gated');
-    const [found] = await namespace.list<KubeObject & { readonly spec: { readonly config: string } }>(nadKind);
-    victim = {
-      primary: split.primary.metadata.name,
-      sibling: split.pieces.get('helper')!.metadata.name,
-      split: split.primary.metadata.labels![ownLabels.split]!,
-      nad: found!.metadata.name,
-      bridge: /"(ps-[0-9a-f]{12})"/.exec(found!.spec.config)![1]!,
-      gated: 'gated',
-      removed: cut.metadata.annotations!['podsplit.io/removed']!.replace(
-        '"allowPrivilegeEscalation":false',
-        '"privileged":true',
-      ),
-    };
+    victim = await victimOf(namespace, split, 'gated');
+    rules = await rulesOf(split);
   });
 
-  after(() => TestNamespace.deleteAll());
+  after(async () => {
+    const { name } = namespace;
+    await kubectl(['delete', `clusterrolebinding/${name}`, `clusterrole/${name}`, '--ignore-not-found']);
+    await TestNamespace.deleteAll();
+  });
 
-  it('the user may otherwise make Pods and networks, and annotate for a split', async () => {
+  it('the user may otherwise make Pods and networks, debug them, and annotate for a split', async () => {
     for (const object of [podWith({}), podWith({ annotations: splitMode }, pair), nad('mine', bridgeConfig('mine'))]) {
       const ended = await namespace.try(['create', '--dry-run=server', '-f', '-', ...asUser], JSON.stringify(object));
       expect(ended.status, ended.output).to.equal(0);
     }
+    // What changes the network of a Pod that is not split is nobody's business here.
+    const debugged = await namespace.try([...asUser, ...debug('plain', 'netadmin')]);
+    expect(debugged.status, debugged.output).to.equal(0);
   });
 
   for (const { what, make, message } of attacks) {
     it(`refused: ${what}`, async () => {
       const [args, input] = make(victim);
-      const ended = await namespace.try([...args, ...asUser], input === undefined ? undefined : JSON.stringify(input));
+      const ended = await namespace.try([...asUser, ...args], input === undefined ? undefined : JSON.stringify(input));
       expect(ended.status, ended.output).not.to.equal(0);
       expect(ended.output).to.contain(message);
     });
   }
 
-  it('a user reads what podsplit says, and writes none of it', async () => {
+  it('a user with a built-in role reads what podsplit says, and has no right to write it', async () => {
     const may = async (verb: string, resource: string) =>
-      (await namespace.try(['auth', 'can-i', verb, resource, ...asUser])).stdout.trim();
+      (await namespace.try(['auth', 'can-i', verb, resource, ...asColleague])).stdout.trim();
     expect(await may('get', 'podsplits.podsplit.io')).to.equal('yes');
     for (const verb of ['create', 'update', 'delete']) {
       expect(await may(verb, 'podsplits.podsplit.io')).to.equal('no');
       expect(await may(verb, 'addressblocks.podsplit.io')).to.equal('no');
     }
+  });
+
+  it('an operator who has the rights writes pools, and not what podsplit says of them or takes from them', async () => {
+    const blocks = await listAll<AddressBlock>(['addressblocks']);
+    const { name } = blocks.find(({ spec }) => spec.workload.namespace === namespace.name)!.metadata;
+    const dry = async (...args: readonly string[]) => namespace.try([...args, '--dry-run=server', ...asUser]);
+    const claims = await dry('patch', 'addressblock', name, '--type=merge', '-p', '{"spec":{"claims":[]}}');
+    expect(claims.output).to.contain('addressblocks: written by podsplit only');
+    expect((await dry('delete', 'addressblock', name)).output).to.contain('addressblocks: written by podsplit only');
+    const status = ['patch', 'splitnetwork', 'default', '--subresource=status', '--type=merge', '-p'];
+    expect((await dry(...status, '{"status":{"conditions":[]}}')).output).to.contain('written by podsplit only');
+    const spec = await dry('patch', 'splitnetwork', 'default', '--type=merge', '-p', '{"spec":{"mtu":9000}}');
+    expect(spec.status, spec.output).to.equal(0);
+  });
+
+  it('the agents write what was denied on their node, and nothing else', async () => {
+    const denied = [
+      {
+        from: 'helper',
+        to: 'app',
+        address: '198.18.0.1',
+        port: 1,
+        protocol: 'tcp',
+        network: 'peer',
+        seenBy: 'app',
+        packets: 1,
+        lastSeen: '2026-01-02T03:04:05Z',
+      },
+    ];
+    // Server-side apply patches without reading first, as the agents do, who have no right to read.
+    const tell = (status: object, ...more: readonly string[]) => {
+      const metadata = { name: victim.podSplit };
+      const args = [
+        '--server-side',
+        '--force-conflicts',
+        '--subresource=status',
+        '--dry-run=server',
+        '--validate=false',
+      ];
+      return namespace.try(
+        ['apply', '-f', '-', ...args, ...asAgent, ...more],
+        JSON.stringify({ apiVersion: 'podsplit.io/v1alpha1', kind: 'PodSplit', metadata, status }),
+      );
+    };
+    const onNodeNamed = (node: string) => `--as-user-extra=authentication.kubernetes.io/node-name=${node}`;
+    const node = split.primary.spec.nodeName!;
+    for (const more of [[], [onNodeNamed(node)]]) {
+      const told = await tell({ denied }, ...more);
+      expect(told.status, told.output).to.equal(0);
+    }
+    expect((await tell({ denied }, onNodeNamed(`not-${node}`))).output).to.contain('of Pods on its own node only');
+    for (const status of [{ phase: 'Refused' }, { denied, node: 'elsewhere' }, { readyPieces: '9/9', denied: [] }]) {
+      expect((await tell(status)).output).to.contain('the agent of a node writes denied, and nothing else');
+    }
+    const may = async (verb: string, resource: string) =>
+      (await namespace.try(['auth', 'can-i', verb, resource, ...asAgent])).stdout.trim();
+    for (const resource of ['pods', 'pods/status', 'pods/ephemeralcontainers', 'podsplits.podsplit.io', nadKind]) {
+      for (const verb of ['create', 'update', 'patch', 'delete']) expect(await may(verb, resource)).to.equal('no');
+    }
+  });
+
+  it('a debug container without such rights is let in, and reaches no more than its piece', async () => {
+    const added = await namespace.try([...asUser, ...debug(victim.sibling, 'restricted')]);
+    expect(added.status, added.output).to.equal(0);
+  });
+
+  it('a forged report of its networks and addresses gives a Pod nothing, and takes nothing from a piece', async () => {
+    const [first] = podIPs(await namespace.get<Pod>('pod', 'plain'));
+    const networkStatus = JSON.stringify([{ name: victim.nad, interface: 'net1', ips: addressesOf(split.primary) }]);
+    const forged = {
+      metadata: { annotations: { [networkStatusAnnotation]: networkStatus } },
+      status: { podIP: first, podIPs: [{ ip: first }] },
+    };
+    const before = await namespace.get<Pod>('pod', victim.sibling);
+    for (const pod of [victim.sibling, 'plain']) {
+      const args = ['patch', 'pod', pod, '--subresource=status', '--type=merge', '-p', JSON.stringify(forged)];
+      const ended = await namespace.try([...args, ...asUser]);
+      expect(ended.status, ended.output).to.equal(0);
+    }
+    await helperAnswers();
+    await reachesNothing('plain');
+    expect(await rulesOf(split)).to.equal(rules);
+    // For the invariants, which ask what Multus reported.
+    const { annotations } = before.metadata;
+    const report = annotations![networkStatusAnnotation]!;
+    await namespace.kubectl(['annotate', '--overwrite', 'pod', victim.sibling, `${networkStatusAnnotation}=${report}`]);
+  });
+
+  it('a Pod that claims to be owned by the primary is no piece of it', async () => {
+    const owner = { apiVersion: 'v1', kind: 'Pod', name: victim.primary, uid: victim.primaryUid, controller: true };
+    const made = podWith({ annotations: {} }, pair);
+    const owned = { ...made, metadata: { ...made.metadata, name: 'owned', ownerReferences: [owner] } };
+    const ended = await namespace.try(['create', '-f', '-', ...asUser], JSON.stringify(owned));
+    expect(ended.status, ended.output).to.equal(0);
+    const pod = await eventually('the Pod is ready', async () => {
+      const found = await namespace.get<Pod>('pod', 'owned');
+      if (!isReady(found)) throw new Error(found.status.phase);
+      return found;
+    });
+    expect(Object.keys({ ...pod.metadata.labels, ...pod.metadata.annotations }).join()).not.to.contain('podsplit.io/');
+    expect(peerAddresses(pod)).to.deep.equal([]);
+    await reachesNothing('owned');
+    const { status } = await podSplitOf(namespace, split.primary);
+    expect(status?.pieces?.map(({ name }) => name)).to.have.members(['app', 'helper']);
+    expect(await rulesOf(split)).to.equal(rules);
+  });
+
+  it('CNI arguments put nobody on the bridge of a split workload, as naming it would', async () => {
+    const { bridge } = victim;
+    const before = await portsOf(bridge);
+    expect(before).to.equal(2);
+    const args = { bridge, type: 'podsplit', ips: ['198.18.0.9/15'] };
+    await namespace.try(['create', '-f', '-', ...asUser], JSON.stringify(nad('mine', bridgeConfig('tamper0'))));
+    await attach('arguments', asUser, JSON.stringify([{ name: 'mine', 'cni-args': args }]));
+    expect(await portsOf(bridge)).to.equal(before);
+    // An administrator's network is not held up: so this is what the guards prevent.
+    await namespace.apply(nad('on-it', bridgeConfig(bridge)));
+    await attach('by-name', [], 'on-it');
+    expect(await portsOf(bridge)).to.equal(before + 1);
+    await namespace.kubectl(['delete', 'pod/by-name', 'pod/arguments', `${nadKind}/on-it`, '--wait=false']);
+  });
+
+  it('the network of a split Pod takes nobody else in, whoever asks: the agent refuses', async () => {
+    const owner = { apiVersion: 'v1', kind: 'Pod', name: victim.primary, uid: victim.primaryUid, controller: true };
+    const networks = JSON.stringify([{ name: victim.nad, ips: ['198.18.0.9/15'], mac: '0a:58:c6:12:00:09' }]);
+    const made = podWith({ annotations: { [networksAnnotation]: networks } }, onTheNode());
+    const pod = { ...made, metadata: { ...made.metadata, name: 'slipped', ownerReferences: [owner] } };
+    await namespace.apply(pod);
+    await eventually('the agent refuses', async () => {
+      const events = await namespace.list<Event>('events');
+      const refused = events.filter(
+        ({ reason, involvedObject }) => reason === 'FailedCreatePodSandBox' && involvedObject.name === 'slipped',
+      );
+      expect(refused.map(({ message }) => message).join()).to.contain('is no piece of a split Pod');
+    });
+    await namespace.kubectl(['delete', 'pod/slipped', '--wait=false']);
   });
 
   it('a network that an administrator edits is repaired, and what runs runs on', async () => {
@@ -291,6 +271,7 @@ describe('tampering with split Pods', () => {
     expect([...(same?.pieces.values() ?? [])].map(({ metadata }) => metadata.uid)).to.have.members(
       [...split.pieces.values()].map(({ metadata }) => metadata.uid),
     );
+    expect(await rulesOf(split)).to.equal(rules);
     const gated = await namespace.get<Pod>('pod', 'gated');
     expect(condition(gated, 'podsplit.io/pieces-ready')?.reason).to.equal('NetworkNotFound');
     await invariantsHold();
@@ -313,8 +294,50 @@ describe('tampering with split Pods', () => {
     );
   }
 
+  /** What no container declares answers everybody at the address of a Pod that is not split, and nobody at a piece's. */
+  async function reachesNothing(pod: string): Promise<void> {
+    const whole = podIPs(await namespace.get<Pod>('pod', 'plain'));
+    const targets = (addresses: readonly string[]) => addresses.map((address) => ['tcp', address, 7003] as const);
+    const ofWhole = await call(namespace, pod, 'app', targets(whole));
+    expect(ofWhole.map((answer) => answer?.split(' ')[0])).to.deep.equal(whole.map(() => 'helper'));
+    const ofPieces = targets([...split.pieces.values()].flatMap(addressesOf));
+    expect(await call(namespace, pod, 'app', ofPieces)).to.deep.equal(ofPieces.map(() => undefined));
+  }
+
+  function onTheNode(): object {
+    return { ...pair, nodeSelector: { 'kubernetes.io/hostname': split.primary.spec.nodeName } };
+  }
+
+  async function attach(name: string, who: readonly string[], networks: string): Promise<void> {
+    const made = podWith({ annotations: { [networksAnnotation]: networks } }, onTheNode());
+    const pod = { ...made, metadata: { ...made.metadata, name } };
+    const ended = await namespace.try(['create', '-f', '-', ...who], JSON.stringify(pod));
+    expect(ended.status, ended.output).to.equal(0);
+    await namespace.kubectl(['wait', '--for=condition=Ready', `pod/${name}`, '--timeout=60s']);
+  }
+
+  async function portsOf(bridge: string): Promise<number> {
+    const listed = await onNode(split.primary.spec.nodeName!, ['ip', '-j', 'link', 'show', 'master', bridge]);
+    return (JSON.parse(listed) as readonly object[]).length;
+  }
+
   async function helperAnswers(): Promise<void> {
     const answers = await call(namespace, victim.primary, 'app', [['tcp', '127.0.0.1', 7002]]);
     expect(answers).to.deep.equal(['helper 127.0.0.1']);
   }
 });
+
+/** The tables of all pieces as the kernel lists them, but for what they count and record. */
+async function rulesOf({ pieces }: SplitPod): Promise<string> {
+  const tables = await Promise.all(
+    [...pieces.values()].map((pod) => inNetns(pod, ['nft', '-s', '-j', 'list', 'table', 'inet', 'podsplit'])),
+  );
+  const listings = tables.map((table) => (JSON.parse(table) as { readonly nftables: readonly Listed[] }).nftables);
+  return JSON.stringify(
+    listings.map((listing) => listing.filter(({ set }) => !/^(tried|conns)/.test(set?.name ?? ''))),
+  );
+}
+
+interface Listed {
+  readonly set?: { readonly name: string };
+}

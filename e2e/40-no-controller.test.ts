@@ -1,23 +1,34 @@
 // While no controller runs: what opted in is refused and not run whole, nothing else is touched, what runs runs on.
 
 import { expect } from 'chai';
-import { ownLabels } from '../controller/api/names.ts';
 import { agentProgram, barePod, call, pair, splitMode, workload } from './support/agents.ts';
 import { startController, stopController } from './support/controller.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { eventOf, readySplitPods, type SplitPod } from './support/pieces.ts';
+import { asUser, attacks, bridgeConfig, nad, podWith, rights, victimOf, type Victim } from './support/tampering.ts';
 
 const unanswered = 'failed calling webhook "pods.podsplit.io"';
 
 describe('without a controller', () => {
   let namespace: TestNamespace;
   let split: SplitPod;
+  let victim: Victim;
 
   before(async () => {
     namespace = await TestNamespace.create('down');
-    await namespace.apply(agentProgram, workload('Deployment', 'web', pair, { replicas: 1, annotations: splitMode }));
+    await namespace.apply(
+      agentProgram,
+      ...rights,
+      workload('Deployment', 'web', pair, {
+        replicas: 1,
+        annotations: { ...splitMode, 'podsplit.io/install': 'node' },
+      }),
+      barePod('plain', pair),
+      barePod('gated', pair, { ...splitMode, 'podsplit.io/network': 'there-is-none' }),
+    );
     [split] = (await readySplitPods(namespace, 'web', 1, ['app', 'helper'])) as [SplitPod];
+    victim = await victimOf(namespace, split, 'gated');
     await stopController();
   });
 
@@ -27,7 +38,7 @@ describe('without a controller', () => {
   });
 
   it('Pods that did not opt in are made', async () => {
-    const ended = await namespace.dryRun(barePod('plain', pair));
+    const ended = await namespace.dryRun(barePod('pod', pair));
     expect(ended.status, ended.output).to.equal(0);
   });
 
@@ -44,16 +55,22 @@ describe('without a controller', () => {
     await namespace.kubectl(['annotate', 'deployment/other', 'example.com/owner=me']);
   });
 
-  it('the guards hold', async () => {
-    const labels = { [ownLabels.split]: '0123456789', [ownLabels.role]: 'sibling' };
-    const pod = barePod('forged', pair);
-    const forged = { ...pod, metadata: { ...pod.metadata, labels } };
-    // ServiceAccounts of the namespace may not make Pods: the guard is asked by one that may.
-    const groups = ['--as-group=system:authenticated', '--as-group=system:serviceaccounts:kube-system'];
-    const as = ['--as=system:serviceaccount:kube-system:replicaset-controller', ...groups];
-    const ended = await namespace.dryRun(forged, ...as);
-    expect(ended.output).to.contain('labels of podsplit.io are set by podsplit only');
+  it('who may make Pods and networks otherwise may still', async () => {
+    for (const object of [podWith({}), nad('mine', bridgeConfig('mine'))]) {
+      const ended = await namespace.dryRun(object, ...asUser);
+      expect(ended.status, ended.output).to.equal(0);
+    }
   });
+
+  for (const { what, make, message } of attacks) {
+    it(`the guards hold: ${what}`, async () => {
+      const [args, input] = make(victim);
+      const ended = await namespace.try([...asUser, ...args], input === undefined ? undefined : JSON.stringify(input));
+      expect(ended.status, ended.output).not.to.equal(0);
+      // A code is the webhook's to say: that it does not answer is as good a refusal.
+      expect(ended.output).to.contain(message.startsWith('(') ? unanswered : message);
+    });
+  }
 
   it('split Pods that run run on', async () => {
     const answers = await call(namespace, split.primary.metadata.name, 'app', [['tcp', '127.0.0.1', 7002]]);
@@ -61,6 +78,7 @@ describe('without a controller', () => {
   });
 
   it('Pods come back, split, when the controller does', async () => {
+    await namespace.kubectl(['delete', 'pod/gated', '--wait=false']);
     await namespace.kubectl(['delete', 'pod', split.primary.metadata.name, '--wait=false']);
     const refused = await eventOf(namespace, 'FailedCreate', 'ReplicaSet');
     expect(refused.message).to.contain(unanswered);
