@@ -1,5 +1,7 @@
 /** What the tests read of the API's objects. */
 
+import type { Denial } from '../../controller/api/resources.ts';
+
 export interface Meta {
   readonly name: string;
   readonly namespace?: string;
@@ -56,6 +58,7 @@ export interface PodSplit extends KubeObject {
   readonly status?: {
     readonly phase: string;
     readonly pieces?: readonly PieceStatus[];
+    readonly denied?: readonly Denial[];
     readonly conditions?: readonly Condition[];
   };
 }
