@@ -1,4 +1,4 @@
-import { arpReply, portUnreachable4, routerAdvertisement, tcpSyn4, udp4 } from './frames.ts';
+import { arpReply, portUnreachable4, routerAdvertisement, tcpSyn4, udp4 } from '../attack/frames.ts';
 import { eth0Mac, outside, sites, type Lab, type PieceName } from './lab.ts';
 import type { Namespace } from './namespace.ts';
 

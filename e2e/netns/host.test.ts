@@ -1,7 +1,8 @@
 import { expect } from 'chai';
 import { compileHost, hostTableName } from '../../controller/rules/host.ts';
+import { frameAttacks, serviceAttack } from '../attack/frame-attacks.ts';
 import { appears } from './attacks.ts';
-import { arrives, ears, hostAttacks, serviceAttack, withService } from './host-attacks.ts';
+import { arrives, ears, withService } from './host-attacks.ts';
 import { facade, flows, hostSideOf, Lab, listeners, node, otherPod, outside, sites } from './lab.ts';
 import { heal, Namespace, run } from './namespace.ts';
 
@@ -34,7 +35,8 @@ describe("the node's side of a split Pod in network namespaces", function () {
     }
     await lab.web.listen('udp', '::', 9105, true);
     for (const each of [lab.other, lab.outside]) await each.listen('tcp', '::', 80, true);
-    for (const { who, device, ...only } of ears) await lab[who].must('sniff', { interface: device, ...only });
+    for (const { who, device, ...only } of Object.values(ears))
+      await lab[who].must('sniff', { interface: device, ...only });
     await lab.statsd.must('sniff', { interface: 'net1' });
   });
   after(() => {
@@ -65,7 +67,7 @@ describe("the node's side of a split Pod in network namespaces", function () {
   }
 
   describe('without it, and with the tables of the pieces, arrives:', () => {
-    for (const attack of hostAttacks) {
+    for (const attack of frameAttacks) {
       it(attack.name, async () => {
         expect(await arrives(lab, attack, 3)).to.equal(true);
       });
@@ -98,7 +100,7 @@ describe("the node's side of a split Pod in network namespaces", function () {
       });
 
       describe('does not arrive, and is counted:', () => {
-        for (const attack of hostAttacks) {
+        for (const attack of frameAttacks) {
           it(attack.name, async () => {
             const counter = attack.by.device === 'net1' ? 'host_spoofed' : 'host_eth0_spoofed';
             const before = lab.hostCounter('statsd', counter);

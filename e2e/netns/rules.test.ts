@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { facade, flows, Lab, listeners, node, otherPod, outside, sites } from './lab.ts';
-import type { Answer, Namespace } from './namespace.ts';
+import type { Answer } from '../attack/agent.ts';
+import type { Namespace } from './namespace.ts';
 
 const { web, cache, statsd } = sites;
 const denied = { error: 'ETIMEDOUT' };

@@ -1,4 +1,4 @@
-"""Sockets inside one network namespace, driven by JSON lines: Node cannot enter a namespace (no setns).
+"""Sockets inside one network namespace or Pod, driven by JSON lines.
 
 Reads {"id", "op", ...} from stdin, writes {"id", "result"} or {"id", "error"}; ends with its stdin.
 Servers answer every connection and datagram with JSON: who served it and whom they saw.
@@ -19,6 +19,7 @@ NAME = sys.argv[1]
 HELD = {}
 SEEN = {}
 HEARD = {}
+SNIFFED = set()
 OUT = threading.Lock()
 IP_TRANSPARENT, IPV6_FREEBIND = 19, 78
 ETH_P_ALL, PACKET_OUTGOING = 3, 4
@@ -191,6 +192,9 @@ def frames(interface, data, bypass=False):
 
 def sniff(interface, protocol=ETH_P_ALL):
     """Keeps what comes in by the interface. All protocols are heard before the kernel filters, one of them behind it."""
+    if (interface, protocol) in SNIFFED:
+        return
+    SNIFFED.add((interface, protocol))
     sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
     sock.bind((interface, protocol))
     member = struct.pack("iHH8s", socket.if_nametoindex(interface), PACKET_MR_PROMISC, 0, b"")
@@ -208,6 +212,12 @@ def keep(sock, kept):
 
 def heard(interface, token):
     return any(token in frame for frame in list(HEARD[interface]))
+
+
+def heard_of(interface, tokens):
+    """Which of them."""
+    frames = list(HEARD[interface])
+    return [token for token in tokens if any(token in frame for frame in frames)]
 
 
 def forget(interface):
@@ -240,6 +250,7 @@ OPS = {
     "frames": frames,
     "sniff": sniff,
     "heard": heard,
+    "heardOf": heard_of,
     "forget": forget,
     "load": load,
 }
@@ -256,7 +267,8 @@ def run(request):
         print(json.dumps({"id": request["id"], **reply}), flush=True)
 
 
-ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: never outlive the test run
+if os.getppid():  # In a container the parent is beyond, and is only the one who started it there.
+    ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG, SIGKILL: never outlive the test run
 for text in sys.stdin:
     threading.Thread(target=run, args=(json.loads(text),), daemon=True).start()
 os._exit(0)
