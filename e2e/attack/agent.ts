@@ -33,15 +33,16 @@ export class Agent {
   readonly #waiting = new Map<number, (reply: Reply) => void>();
   #last = 0;
 
-  constructor(name: string, process: ChildProcessWithoutNullStreams) {
+  constructor(name: string, child: ChildProcessWithoutNullStreams) {
     this.name = name;
-    this.#process = process;
-    process.stdin.on('error', () => undefined);
-    createInterface(process.stdout).on('line', (line) => {
+    this.#process = child;
+    child.stderr.on('data', (chunk: Buffer) => process.stderr.write(chunk));
+    child.stdin.on('error', () => undefined);
+    createInterface(child.stdout).on('line', (line) => {
       const { id, ...reply } = JSON.parse(line) as Reply & { readonly id: number };
       this.#answer(id, reply);
     });
-    process.on('close', (status) => {
+    child.on('close', (status) => {
       for (const id of this.#waiting.keys()) this.#answer(id, { error: `the agent has ended (${status ?? 'signal'})` });
     });
   }

@@ -8,8 +8,8 @@ import { arpReply, datagram, ethernet, packet4, packet6, type Addresses } from '
 export interface FrameAttack {
   readonly name: string;
   readonly by: { readonly device: 'net1' | 'eth0'; readonly bypass?: boolean };
-  /** The frame, with this text somewhere in it. */
-  readonly frame: (token: string, world: World) => string;
+  /** The frame, or frames, with this text somewhere in the last of them. */
+  readonly frame: (token: string, world: World) => string | readonly string[];
   readonly heard: Ear;
 }
 
@@ -67,7 +67,8 @@ const toNode = ({ statsd, node }: World): Addresses => ({ from: statsd.mac, to: 
 const toOther = ({ statsd, nextHop }: World): Addresses => ({ from: statsd.eth0Mac, to: nextHop.other });
 const toWebEth0 = ({ statsd, nextHop }: World): Addresses => ({ from: statsd.eth0Mac, to: nextHop.web });
 
-function ip4(mac: Addresses, ip: Addresses, token: string, port = 9105): string {
+/** A datagram with this text. */
+export function ip4(mac: Addresses, ip: Addresses, token: string, port = 9105): string {
   return ethernet(mac, 0x0800, packet4(ip, 17, datagram(port, token)));
 }
 
@@ -80,6 +81,15 @@ function bytes(...parts: readonly string[]): Buffer {
 }
 
 const hex6 = (address: string): string => packet6({ from: address, to: address }, 59, bytes()).toString('hex', 8, 24);
+
+/** Bridges that track connections hold fragments back until they have them all (br_netfilter). */
+function fragments4(mac: Addresses, ip: Addresses, protocol: number, first: Buffer, token: string): readonly string[] {
+  const parts = [
+    { body: first, offset: 0, more: true },
+    { body: bytes(token), offset: first.length, more: false },
+  ];
+  return parts.map(({ body, ...part }) => ethernet(mac, 0x0800, packet4(ip, protocol, body, '', part)));
+}
 
 /** "target is at mac" (RFC 4861, 4.4), solicited and overriding. */
 function neighbourAdvert(mac: Addresses, ip: Addresses, target: string, token: string): string {
@@ -155,11 +165,14 @@ const forged: readonly FrameAttack[] = [
     neighbourAdvert(toWeb(world), asSelf6(world), world.cache.ipv6, token),
   ),
   net1('a router advertisement', 'web net1', (token, world) => routerAdvert(world.statsd.mac, token)),
-  net1('a fragment with a forged source', 'web net1', (token, world) =>
-    ethernet(toWeb(world), 0x0800, packet4(asCache(world), 17, bytes(token), '', 1480)),
+  net1('fragments with a forged source', 'web net1', (token, world) =>
+    fragments4(toWeb(world), asCache(world), 17, datagram(9105, '00'.repeat(1472)), token),
   ),
-  net1('a fragment with a forged source, over IPv6', 'web net1', (token, world) =>
-    ethernet(toWeb(world), 0x86dd, packet6(asCache6(world), 44, bytes('1100000800000001', token))),
+  net1('fragments with a forged source, over IPv6', 'web net1', (token, world) =>
+    ['11000001a0000001', '11000028a0000001'].map((header, index) => {
+      const part = index === 0 ? datagram(9105, '00'.repeat(32)) : bytes(token);
+      return ethernet(toWeb(world), 0x86dd, packet6(asCache6(world), 44, Buffer.concat([bytes(header), part])));
+    }),
   ),
   net1('ICMP echo', 'web net1', (token, world) =>
     ethernet(toWeb(world), 0x0800, packet4(asSelf(world), 1, bytes('0800000000010001', token))),
@@ -167,8 +180,8 @@ const forged: readonly FrameAttack[] = [
   net1('an ICMP redirect', 'web net1', (token, world) =>
     ethernet(toWeb(world), 0x0800, packet4(asSelf(world), 1, bytes('05010000c6120004', token))),
   ),
-  net1('an ICMP fragment', 'web net1', (token, world) =>
-    ethernet(toWeb(world), 0x0800, packet4(asSelf(world), 1, bytes(token), '', 8)),
+  net1('fragments of ICMP, the first of them of a kind that may pass', 'web net1', (token, world) =>
+    fragments4(toWeb(world), asSelf(world), 1, bytes('0303000000000000', '00'.repeat(1472)), token),
   ),
   {
     ...net1("a peer's address, past every hook of the sender (PACKET_QDISC_BYPASS)", 'web net1', (token, world) =>
@@ -217,7 +230,7 @@ const strange: readonly FrameAttack[] = [
   other6('IPv6 destination options', 60, '1100010400000000'),
   other6('an IPv6 routing header', 43, '1100040000000000'),
   other6('IPIP in an IPv6 fragment', 44, '0400000000000001'),
-  other6('ICMPv6 in an IPv6 fragment', 44, '3a00000100000001'),
+  other6('ICMPv6 in an IPv6 fragment', 44, '3a00000000000001'),
 ];
 
 function eth0(name: string, heard: Ear, frame: FrameAttack['frame']): FrameAttack {

@@ -84,12 +84,18 @@ function ipv4({ from, to }: Addresses, protocol: number, length: number): Buffer
   return whole;
 }
 
-/** Any protocol over IPv4; with options, in multiples of four bytes, behind the header. `offset` makes it a fragment. */
-export function packet4(ip: Addresses, protocol: number, body: Buffer, options = '', offset = 0): Buffer {
+/** A part of a packet: where it begins, in multiples of eight bytes, and whether there is another. */
+export interface Fragment {
+  readonly offset: number;
+  readonly more: boolean;
+}
+
+/** Any protocol over IPv4; with options, in multiples of four bytes, behind the header. */
+export function packet4(ip: Addresses, protocol: number, body: Buffer, options = '', fragment?: Fragment): Buffer {
   const extra = Buffer.from(options, 'hex');
   const header = ipv4(ip, protocol, extra.length + body.length);
   header[0] = 0x45 + extra.length / 4;
-  header.writeUInt16BE(offset / 8, 6);
+  if (fragment !== undefined) header.writeUInt16BE((fragment.more ? 0x2000 : 0) + fragment.offset / 8, 6);
   header.writeUInt16BE(0, 10);
   const whole = Buffer.concat([header, extra]);
   whole.writeUInt16BE(checksum(whole), 10);

@@ -71,6 +71,6 @@ export async function arrives(lab: Lab, attack: FrameAttack, patience: number): 
   const { device, bypass = false } = attack.by;
   const { who, device: at } = ears[attack.heard];
   const token = (0x9e3779b97f4a0000n + BigInt(++tokens)).toString(16);
-  await lab.statsd.must('frames', { interface: device, data: [attack.frame(token, worldOf(lab))], bypass });
+  await lab.statsd.must('frames', { interface: device, data: [attack.frame(token, worldOf(lab))].flat(), bypass });
   return appears(patience, async () => (await lab[who].must('heard', { interface: at, token })) === true);
 }

@@ -21,7 +21,6 @@ export class Namespace extends Agent {
     within(full, ['sysctl', '-qw', 'net.ipv6.conf.all.accept_dad=0', 'net.ipv6.conf.default.accept_dad=0']);
     within(full, ['ip', 'link', 'set', 'lo', 'up']);
     const agent = spawn('ip', ['netns', 'exec', full, 'python3', '-u', agentFile, name]);
-    agent.stderr.pipe(process.stderr);
     super(full, agent);
   }
 

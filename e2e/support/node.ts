@@ -1,7 +1,8 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { parseDenials, type Denial } from '../../hack/demo/denied.ts';
+import { Agent, agentSource } from '../attack/agent.ts';
 import type { Pod } from './objects.ts';
 
 const run = promisify(execFile);
@@ -11,6 +12,12 @@ const enterScript = join(import.meta.dirname, '../../hack/cluster/enter.sh');
 export async function onNode(node: string, command: readonly string[]): Promise<string> {
   const { stdout } = await run(enterScript, [node, ...command], { maxBuffer: 64 * 1024 * 1024 });
   return stdout;
+}
+
+/** Opens sockets there; `outside` is the world beyond the cluster. */
+export function agentOnNode(node: string): Agent {
+  const agent = spawn(enterScript, [node, 'python3', '-u', '-c', agentSource, node]);
+  return new Agent(node, agent);
 }
 
 /** Runs a command of the node in the Pod's network namespace: its containers have no right to look at the rules. */

@@ -1,6 +1,6 @@
 // Commands that run beside each other: kubectl on the cluster that KUBECONFIG names, else the embedded one.
 
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { clone, kubeconfig as embeddedKubeconfig, kubectlPath as embeddedKubectl } from '../cluster/paths.ts';
 
@@ -22,9 +22,19 @@ export interface Started {
 }
 
 export function startKubectl(args: readonly string[], input = ''): Started {
-  // Looked for each time: the first run of a clone builds it on the way.
-  const program = existsSync(embeddedKubectl) ? embeddedKubectl : 'kubectl';
-  return start(program, args, { env: { ...process.env, KUBECONFIG: kubeconfig }, input });
+  return start(kubectlProgram(), args, { env: kubectlEnvironment, input });
+}
+
+/** For a talk over standard input and output. */
+export function spawnKubectl(args: readonly string[]): ChildProcessWithoutNullStreams {
+  return spawn(kubectlProgram(), args, { env: kubectlEnvironment });
+}
+
+const kubectlEnvironment = { ...process.env, KUBECONFIG: kubeconfig };
+
+/** Looked for each time: the first run of a clone builds it on the way. */
+function kubectlProgram(): string {
+  return existsSync(embeddedKubectl) ? embeddedKubectl : 'kubectl';
 }
 
 /** Its standard output; throws in its own words when it fails. */
