@@ -1,6 +1,6 @@
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import { nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
-import { installModes, type InstallMode } from '../api/install.ts';
+import { installModes } from '../api/install.ts';
 import { ownLabels } from '../api/names.ts';
 import { sameJson } from '../api/same-json.ts';
 import type { SplitNetwork } from '../api/resources.ts';
@@ -13,12 +13,13 @@ import { resources } from '../kube/resources.ts';
 import { done, type Outcome } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
 import { pieceMultiNetworkPolicies } from '../policies/multi-network-policy.ts';
-import { nadDifferences, networkAttachmentDefinition } from '../policies/nad.ts';
 import { pieceNetworkPolicies } from '../policies/network-policy.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
+import { createOrFind } from './create-or-find.ts';
 import { installOf, readPod, type LivePod } from './piece-pod.ts';
 import { poolRanges, type Obstacle } from './wire.ts';
+import { installsOf, WorkloadNads, type WorkloadState } from './workload-nads.ts';
 import { ownerReference } from './workload-of.ts';
 import type { WorkloadKey, World } from './world.ts';
 
@@ -29,14 +30,6 @@ export interface WorkloadObjectsDependencies {
   readonly clock: Clock;
   readonly log: Logger;
   readonly options: SplitOptions;
-}
-
-export interface WorkloadState {
-  readonly workload: WorkloadRef;
-  readonly network: SplitNetwork;
-  readonly plans: readonly Plan[];
-  /** Label sets of the primaries: one, or several during a rollout. */
-  readonly labels: readonly Readonly<Record<string, string>>[];
 }
 
 /** Whether the MultiNetworkPolicy CRD is there is asked again this often. */
@@ -50,10 +43,12 @@ const lingerMs = 10_000;
  */
 export class WorkloadObjects {
   private readonly deps: WorkloadObjectsDependencies;
+  private readonly nads: WorkloadNads;
   private multiNetworkPolicies: { readonly at: number; readonly installed: boolean } | undefined;
 
   constructor(deps: WorkloadObjectsDependencies) {
     this.deps = deps;
+    this.nads = new WorkloadNads(deps);
   }
 
   /** Before a Pod is wired: its network is there. Multus reads the NAD at the sandbox's start and knows no waiting. */
@@ -66,7 +61,8 @@ export class WorkloadObjects {
       labels: [pod.labels, ...others.map((other) => other.pod.labels)],
     };
     try {
-      await this.apply(state, false);
+      await this.nads.make(state);
+      await this.applyOthers(state);
       return undefined;
     } catch (error) {
       if (!isApiError(error, 'NotFound', 'MethodNotAllowed')) throw error;
@@ -81,14 +77,21 @@ export class WorkloadObjects {
   async reconcile(key: WorkloadKey): Promise<Outcome> {
     const pods = this.plansOf(key);
     const [first] = pods;
-    if (first === undefined) return this.collect(key);
+    if (first === undefined) {
+      this.nads.forget(key);
+      return this.collect(key);
+    }
     const workload = this.workloadOf(first.pod);
     const network = this.deps.world.networks.store.get(first.plan.network);
     if (workload === undefined || network === undefined) return done;
     const plans = pods.map((pod) => pod.plan);
     const labels = pods.map((pod) => pod.pod.labels);
-    await this.apply({ workload, network, plans, labels }, true);
-    return this.collectOtherNads(key, workload, plans);
+    const state: WorkloadState = { workload, network, plans, labels };
+    const primaries = pods.map(({ pod }) => pod);
+    const wait = await this.nads.keep(key, state, primaries);
+    await this.applyOthers(state);
+    const outcome = await this.collectOtherNads(key, workload, plans);
+    return wait > 0 ? { kind: 'requeue', afterMs: wait } : outcome;
   }
 
   private plansOf(key: WorkloadKey): readonly { readonly pod: LivePod; readonly plan: Plan }[] {
@@ -103,51 +106,9 @@ export class WorkloadObjects {
     return found === undefined ? undefined : { ...found.spec.workload, namespace: pod.namespace };
   }
 
-  /** @param wired whether there are Pods that had all of it before: what is missing now was deleted by somebody. */
-  private async apply(state: WorkloadState, wired: boolean): Promise<void> {
-    for (const install of installsOf(state.plans)) await this.applyNad(state, install, wired);
+  private async applyOthers(state: WorkloadState): Promise<void> {
     await this.applyPolicies(state);
     if (await this.hasMultiNetworkPolicies()) await this.applyMultiPolicies(state);
-  }
-
-  private async applyNad({ workload, network }: WorkloadState, install: InstallMode, wired: boolean): Promise<void> {
-    const { client, world } = this.deps;
-    const wanted = networkAttachmentDefinition({
-      workload,
-      install,
-      network: { name: network.metadata.name, spec: network.spec },
-      owner: ownerReference(workload),
-    });
-    const { namespace } = workload;
-    const { name } = wanted.metadata;
-    const cached = world.nads.store.get(`${namespace}/${name}`);
-    if (cached !== undefined && nadDifferences(cached, wanted).length === 0) return;
-    const actual = await this.live(resources.networkAttachmentDefinitions, namespace, name);
-    if (actual === undefined) {
-      const made = await createOrFind(client, resources.networkAttachmentDefinitions, wanted);
-      if (wired && made !== undefined) this.sayRepaired(workload, made, 'It had been deleted and is made again.');
-      return;
-    }
-    const differences = nadDifferences(actual, wanted);
-    if (differences.length === 0) return;
-    const body = {
-      metadata: { labels: wanted.metadata.labels, ownerReferences: wanted.metadata.ownerReferences },
-      spec: wanted.spec,
-    };
-    await client.patch(resources.networkAttachmentDefinitions, { namespace, name }, { type: 'merge', body });
-    const verbs = differences.length === 1 ? 'is' : 'are';
-    this.sayRepaired(workload, actual, `${differences.join(', ')} had been changed and ${verbs} set right again.`);
-  }
-
-  private sayRepaired(workload: WorkloadRef, nad: KubeObject, what: string): void {
-    const { apiVersion, kind } = resources.networkAttachmentDefinitions;
-    const { namespace } = workload;
-    this.deps.events.event(
-      { apiVersion, kind, namespace, name: nad.metadata.name, uid: nad.metadata.uid },
-      'Warning',
-      'NetworkRepaired',
-      `${what} podsplit generates this network; delete the annotation podsplit.io/mode of ${workload.kind} ${workload.name} to be rid of it.`,
-    );
   }
 
   private async applyPolicies({ workload, plans, labels }: WorkloadState): Promise<void> {
@@ -264,24 +225,6 @@ export class WorkloadObjects {
     }
     return this.multiNetworkPolicies.installed;
   }
-
-  private async live<T extends KubeObject>(
-    resource: Resource<T>,
-    namespace: string,
-    name: string,
-  ): Promise<T | undefined> {
-    try {
-      return await this.deps.client.get(resource, { namespace, name });
-    } catch (error) {
-      // Of a CRD that is missing the create will tell.
-      if (isApiError(error, 'NotFound')) return undefined;
-      throw error;
-    }
-  }
-}
-
-function installsOf(plans: readonly Plan[]): readonly InstallMode[] {
-  return installModes.filter((install) => plans.some((plan) => plan.install === install));
 }
 
 /** Milliseconds until none of them is young. */
@@ -296,19 +239,6 @@ async function serves(client: KubeClient, path: string): Promise<boolean> {
   } catch (error) {
     if (isApiError(error, 'NotFound')) return false;
     throw error;
-  }
-}
-
-async function createOrFind<T extends KubeObject>(
-  client: KubeClient,
-  resource: Resource<T>,
-  object: NoInfer<T>,
-): Promise<T | undefined> {
-  try {
-    return await client.create(resource, object);
-  } catch (error) {
-    if (!isApiError(error, 'AlreadyExists')) throw error;
-    return undefined;
   }
 }
 

@@ -9,7 +9,7 @@ import type { LivePod } from './piece-pod.ts';
  * The workload that a Pod belongs to: its owner's owner where Kubernetes has such pairs, else its owner (of any kind, so
  * that custom workloads work), else the Pod itself. All Pods of a workload share one NAD and one bridge.
  */
-export async function workloadOf(client: KubeClient, pod: LivePod): Promise<WorkloadRef> {
+export async function workloadOf(client: Pick<KubeClient, 'get'>, pod: LivePod): Promise<WorkloadRef> {
   const { namespace } = pod;
   const owner = controllerOf(pod.raw.metadata?.ownerReferences);
   if (owner === undefined) return { apiVersion: 'v1', kind: 'Pod', namespace, name: pod.name, uid: pod.uid };
@@ -24,7 +24,7 @@ const ownersBetween: Readonly<Record<string, typeof resources.replicaSets | type
 };
 
 async function ownerOfOwner(
-  client: KubeClient,
+  client: Pick<KubeClient, 'get'>,
   namespace: string,
   owner: OwnerReference,
 ): Promise<OwnerReference | undefined> {
