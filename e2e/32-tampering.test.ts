@@ -277,6 +277,23 @@ describe('tampering with split Pods', () => {
     await invariantsHold();
   });
 
+  it('a workload that its owner deletes takes its network along, and that is no alarm', async () => {
+    const alarms = async () =>
+      (await namespace.list<Event & { readonly count?: number }>('events'))
+        .filter(({ reason }) => reason === 'NetworkRepaired')
+        .reduce((sum, { count = 1 }) => sum + count, 0);
+    const before = await alarms();
+    await namespace.kubectl(['delete', 'deployment/web', ...asUser]);
+    await eventually('all of it is gone', async () => {
+      const pods = (await namespace.list<Pod>('pods')).filter(({ metadata }) => metadata.name.startsWith('web-'));
+      const networks = (await namespace.list<KubeObject>(nadKind)).filter(
+        ({ metadata }) => metadata.name === victim.nad,
+      );
+      expect([...pods, ...networks].map(({ metadata }) => metadata.name)).to.deep.equal([]);
+    });
+    expect(await alarms()).to.equal(before);
+  });
+
   async function repaired(how: string): Promise<void> {
     await eventually(
       'the network is repaired',
