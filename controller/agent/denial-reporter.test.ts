@@ -65,7 +65,7 @@ function listing(tried: Tried, counters: Readonly<Record<string, number>> = {}):
     elem: {
       val: { concat: ['net1', '198.18.0.3', '198.18.0.2', 'tcp', Number(port)] },
       timeout: 3600,
-      expires: 3599,
+      expires: 3600,
       counter: { packets, bytes: packets * 60 },
     },
   }));
@@ -93,19 +93,21 @@ describe('the reporter of what was denied', () => {
   let told: Told[];
   let counted: string[];
   let apiIsDown: boolean;
+  let flushed: string[];
 
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'podsplit-denials-'));
     clock = new FakeClock();
     registry = new Registry(new SandboxFiles(join(folder, 'sandboxes'), silentLogger));
     await registry.load();
-    await registry.put(sandbox('web', 'cache'));
-    await registry.put(sandbox('cache', 'web'));
     tables = { web: listing({}), cache: listing({}) };
     told = [];
     counted = [];
     apiIsDown = false;
+    flushed = [];
     reporter = newReporter();
+    await registry.put(sandbox('web', 'cache'));
+    await registry.put(sandbox('cache', 'web'));
   });
 
   afterEach(() => {
@@ -114,7 +116,8 @@ describe('the reporter of what was denied', () => {
 
   function newReporter(): DenialReporter {
     const host: Pick<Host, 'run'> = {
-      run: ([, netns = '']) => {
+      run: ([, netns = ''], input) => {
+        if (input !== undefined) flushed.push(input);
         const piece = (Object.keys(ends) as Piece[]).find((name) => netns.endsWith(name));
         const stdout = piece === undefined ? undefined : tables[piece];
         if (stdout !== undefined) return Promise.resolve({ status: 0, stdout, stderr: '' });
@@ -223,13 +226,43 @@ describe('the reporter of what was denied', () => {
     expect(ports(told[1]!).every((port) => port >= 2000)).to.equal(true);
   });
 
-  it('takes back what the tables no longer hold', async () => {
+  it('remembers for an hour what the tables no longer hold', async () => {
     tables.cache = listing({ 9000: 3 });
     await round();
     tables.cache = listing({});
     await round();
+    expect(told.map(({ denied }) => denied.length)).to.deep.equal([1]);
+    await clock.advance(3_600_000);
     await round();
     expect(told.map(({ denied }) => denied.length)).to.deep.equal([1, 0]);
+  });
+
+  it('empties a full set, and goes on to record', async () => {
+    const nonsense = Object.fromEntries(Array.from({ length: 256 }, (_, index) => [10_000 + index, 1]));
+    tables.cache = listing(nonsense);
+    await round();
+    expect(flushed).to.deep.equal(['flush set inet podsplit tried4\n']);
+    tables.cache = listing({ 9000: 1 });
+    await round();
+    expect(ports(told.at(-1)!)[0]).to.equal(9000);
+    expect(flushed).to.have.length(1);
+  });
+
+  describe('of an agent that was there before', () => {
+    it('counts only what comes, tells when it was, and takes back what nobody holds any more', async () => {
+      tables.cache = listing({ 9000: 3 }, { denied_out: 3 });
+      reporter = newReporter();
+      await round();
+      expect(counted).to.deep.equal([]);
+      expect(told.map(ports)).to.deep.equal([[9000]]);
+      tables.cache = listing({}, { denied_out: 1 });
+      reporter = newReporter();
+      await round();
+      expect(told.map(ports)).to.deep.equal([[9000], []]);
+      tables.cache = listing({}, { denied_out: 4 });
+      await round();
+      expect(counted).to.deep.equal(['denied_out 3']);
+    });
   });
 
   it('tells later what the API server did not take, and counts it once', async () => {

@@ -8,8 +8,10 @@ import { resources } from '../kube/resources.ts';
 import type { Host } from '../netns/host.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import type { Logger } from '../observability/log.ts';
+import { AgentError } from './agent-error.ts';
 import type { Attachments } from './attachments.ts';
-import { denialOf, readRecords, type Attempt } from './denials.ts';
+import { DenialLedger } from './denial-ledger.ts';
+import { denialOf, emptyRecords, readRecords } from './denials.ts';
 import type { Registry } from './registry.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -27,31 +29,30 @@ export interface DenialReporterOptions {
 /** Rows in a PodSplit's status: the newest ones. The kernel's sets hold 256 for each piece and family. */
 const maxRows = 64;
 
-interface Seen {
-  readonly packets: number;
-  readonly lastSeen: string;
-}
-
 /**
  * Carries what the pieces' tables recorded to the PodSplits and the metrics. Bounded at each step, so that whoever is denied
  * floods nothing: the kernel's sets are, each split Pod's status is written at most once a round, and only when it changed.
  */
 export class DenialReporter {
   private readonly options: DenialReporterOptions;
-  /** By sandbox: when each attempt was last seen to grow. */
-  private readonly seen = new Map<string, Map<string, Seen>>();
+  private readonly ledgers = new Map<string, DenialLedger>();
   private readonly counters = new Map<string, Readonly<Record<string, number>>>();
   private readonly told = new Map<string, readonly Denial[]>();
+  /** What an agent before this one kept: it has counted and told of them, and nobody knows what. */
+  private readonly inherited: ReadonlySet<string>;
 
+  /** @param options whose registry holds what was there when this agent started */
   constructor(options: DenialReporterOptions) {
     this.options = options;
+    const sandboxes = options.registry.list();
+    this.inherited = new Set(sandboxes.flatMap(({ id, split }) => [id, split]));
   }
 
   /** One round over all sandboxes. */
   async report(): Promise<void> {
     const sandboxes = this.options.registry.list();
     const splits = new Set(sandboxes.map(({ split }) => split));
-    for (const id of this.seen.keys()) if (!sandboxes.some((sandbox) => sandbox.id === id)) this.drop(id);
+    for (const id of this.ledgers.keys()) if (!sandboxes.some((sandbox) => sandbox.id === id)) this.drop(id);
     for (const split of this.told.keys()) if (!splits.has(split)) this.told.delete(split);
     for (const split of splits) {
       await this.reportSplit(split).catch((error: unknown) => {
@@ -68,47 +69,47 @@ export class DenialReporter {
         rows.push(...(await this.read(sandbox)));
       } catch (error) {
         // Its namespace is going: there is nothing to read any more.
-        if (!(error instanceof NetnsError)) throw error;
+        if (!(error instanceof NetnsError) && !(error instanceof AgentError)) throw error;
         log.debug({ err: error, pod: sandbox.pod }, 'records could not be read');
       }
     }
     const denied = rows.sort(newestFirst).slice(0, maxRows);
-    if (denied.length === 0 && (this.told.get(split)?.length ?? 0) === 0) return;
-    if (sameJson(denied, this.told.get(split))) return;
+    const before = this.told.get(split) ?? (this.inherited.has(split) ? undefined : []);
+    if (before !== undefined && sameJson(denied, before)) return;
     if (await this.tell(split, denied)) this.told.set(split, denied);
   }
 
   private async read(sandbox: Sandbox): Promise<readonly Denial[]> {
     const { host, attachments, clock } = this.options;
-    const { counters, attempts } = await readRecords(sandbox, host);
+    const { counters, attempts, full } = await readRecords(sandbox, host);
     this.count(sandbox.id, counters);
-    const known = this.seen.get(sandbox.id) ?? new Map<string, Seen>();
-    const now = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
-    const current = new Map<string, Seen>();
+    const ledger = this.ledgers.get(sandbox.id) ?? new DenialLedger();
+    this.ledgers.set(sandbox.id, ledger);
+    ledger.take(attempts, clock.now());
+    if (full.length > 0) {
+      await emptyRecords(full, sandbox, host);
+      ledger.emptied();
+    }
     const peers = attachments.peersOf(sandbox);
-    const rows = attempts.map((attempt) => {
-      const key = attemptKey(attempt);
-      const before = known.get(key);
-      const lastSeen = before?.packets === attempt.packets ? before.lastSeen : now;
-      current.set(key, { packets: attempt.packets, lastSeen });
-      return denialOf(attempt, sandbox, peers, lastSeen);
-    });
-    this.seen.set(sandbox.id, current);
-    return rows;
+    return ledger
+      .list()
+      .slice(0, maxRows)
+      .map(({ attempt, packets, lastSeen }) => denialOf({ ...attempt, packets }, sandbox, peers, timeOf(lastSeen)));
   }
 
   private count(id: string, counters: Readonly<Record<string, number>>): void {
-    const before = this.counters.get(id) ?? {};
+    const before = this.counters.get(id) ?? (this.inherited.has(id) ? counters : {});
     for (const [name, packets] of Object.entries(counters)) {
+      const known = before[name] ?? 0;
       // A table that was loaded anew counts from zero.
-      const gained = packets - (before[name] ?? 0);
+      const gained = packets < known ? packets : packets - known;
       if (gained > 0) this.options.counted(name, gained);
     }
     this.counters.set(id, counters);
   }
 
   private drop(id: string): void {
-    this.seen.delete(id);
+    this.ledgers.delete(id);
     this.counters.delete(id);
   }
 
@@ -134,11 +135,13 @@ export class DenialReporter {
   }
 }
 
-function attemptKey({ interfaceName, from, to, protocol, port }: Attempt): string {
-  return `${interfaceName} ${from} ${to} ${protocol} ${port}`;
+/** RFC 3339, to the second. */
+function timeOf(epochMs: number): string {
+  return new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
+/** A total order: what did not change is not written again. */
 function newestFirst(one: Denial, other: Denial): number {
   if (one.lastSeen !== other.lastSeen) return one.lastSeen < other.lastSeen ? 1 : -1;
-  return other.packets - one.packets;
+  return other.packets - one.packets || (JSON.stringify(one) < JSON.stringify(other) ? -1 : 1);
 }

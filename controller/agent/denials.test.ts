@@ -47,7 +47,16 @@ const cache = sandbox('cache', 'web');
 const now = '2026-01-02T03:04:05Z';
 
 function attempt(changed: Partial<Attempt>): Attempt {
-  return { interfaceName: 'net1', from: '', to: '', protocol: 'tcp', port: 6379, packets: 3, ...changed };
+  return {
+    interfaceName: 'net1',
+    from: '',
+    to: '',
+    protocol: 'tcp',
+    port: 6379,
+    packets: 3,
+    expiresIn: 3600,
+    ...changed,
+  };
 }
 
 describe('records of what was denied', () => {
@@ -69,7 +78,8 @@ describe('records of what was denied', () => {
         { set: { name: 'peer4', elem: [{ concat: ['0a:58:c6:12:00:03', '198.18.0.3'] }] } },
       ],
     };
-    const { counters, attempts } = parseRecords(listing);
+    const { counters, attempts, full } = parseRecords(listing);
+    expect(full).to.deep.equal([]);
     expect(counters).to.deep.equal({ denied_out: 7 });
     expect(attempts).to.deep.equal(
       (['tcp', 'udp'] as const).map((protocol) => ({
@@ -79,6 +89,7 @@ describe('records of what was denied', () => {
         protocol,
         port: 6379,
         packets: 5,
+        expiresIn: 3599,
       })),
     );
   });

@@ -2,9 +2,11 @@ import { isRecord } from '../api/json.ts';
 import { peerInterface } from '../api/names.ts';
 import type { Denial } from '../api/resources.ts';
 import type { Host } from '../netns/host.ts';
+import { nft } from '../netns/load.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import { markerName, tableName } from '../rules/nft.ts';
 import type { Protocol } from '../api/flow.ts';
+import { recordSeconds, recordSize } from '../rules/redirect-sets.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
 import { inNetns } from './netns.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -14,6 +16,8 @@ export interface Recorded {
   /** Packets by counter: `denied_in`, `spoofed`, … */
   readonly counters: Readonly<Record<string, number>>;
   readonly attempts: readonly Attempt[];
+  /** Names of the sets that take no other attempts any more. */
+  readonly full: readonly string[];
 }
 
 /** One element of the sets `tried4` and `tried6`, which the kernel bounds (rules/redirect-sets.ts). */
@@ -24,6 +28,8 @@ export interface Attempt {
   readonly protocol: Protocol;
   readonly port: number;
   readonly packets: number;
+  /** Seconds until the kernel forgets it: counted from its last packet. */
+  readonly expiresIn: number;
 }
 
 /** The whole table at once: nft 1.0.6 lists no two things in one run. */
@@ -44,12 +50,25 @@ export function parseRecords(listing: unknown): Recorded {
     .filter(({ name }) => name === 'tried4' || name === 'tried6');
   return {
     counters: Object.fromEntries(counters.map((each) => [String(each['name']), Number(each['packets'])])),
-    attempts: tried.flatMap((set) => (Array.isArray(set['elem']) ? (set['elem'] as unknown[]).flatMap(attemptOf) : [])),
+    attempts: tried.flatMap((set) => elementsOf(set).flatMap(attemptOf)),
+    full: tried.filter((set) => elementsOf(set).length >= recordSize).map(({ name }) => String(name)),
   };
 }
 
+/**
+ * Empties full sets. Otherwise an attacker fills them with nonsense, and what it tries then is dropped, but not recorded for
+ * an hour.
+ */
+export async function emptyRecords(full: readonly string[], sandbox: Sandbox, node: Host): Promise<void> {
+  await nft(full.map((name) => `flush set inet ${tableName} ${name}\n`).join(''), inNetns(sandbox.netns, node));
+}
+
+function elementsOf(set: Readonly<Record<string, unknown>>): readonly unknown[] {
+  return Array.isArray(set['elem']) ? set['elem'] : [];
+}
+
 function attemptOf(element: unknown): readonly Attempt[] {
-  const { val, counter } = isRecord(element) && isRecord(element['elem']) ? element['elem'] : {};
+  const { val, counter, expires } = isRecord(element) && isRecord(element['elem']) ? element['elem'] : {};
   const parts = isRecord(val) && Array.isArray(val['concat']) ? (val['concat'] as unknown[]) : [];
   const [interfaceName, from, to, protocol, port] = parts;
   const known = protocolOf(protocol);
@@ -62,6 +81,7 @@ function attemptOf(element: unknown): readonly Attempt[] {
       protocol: known,
       port: Number(port),
       packets: isRecord(counter) ? Number(counter['packets']) : 0,
+      expiresIn: Number(expires ?? recordSeconds),
     },
   ];
 }

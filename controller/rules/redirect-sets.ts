@@ -42,6 +42,10 @@ export function dataSets(data: FamilyModel, n: string, addr: string): readonly N
   ];
 }
 
+/** How many kinds of attempts each of the two sets tells apart, and for how long after the last packet. */
+export const recordSize = 256;
+export const recordSeconds = 3600;
+
 /** Bounded, so that whoever is denied cannot fill the kernel's memory with it. */
 export function recordSets(n: string, addr: string): readonly NamedSet[] {
   return [
@@ -49,7 +53,7 @@ export function recordSets(n: string, addr: string): readonly NamedSet[] {
       name: `tried${n}`,
       type: `ifname . ${addr} . ${addr} . inet_proto . inet_service`,
       kind: 'dynamic',
-      properties: 'size 256; flags dynamic,timeout; timeout 1h;',
+      properties: `size ${recordSize}; flags dynamic,timeout; timeout ${recordSeconds / 3600}h;`,
       elements: [],
       comment: 'who was denied what, how often: a log rule prints nothing from a network namespace of its own',
     },
