@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import type { Host } from '../netns/host.ts';
-import { nft } from '../netns/load.ts';
+import { createTable } from '../netns/load.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import { readLocal } from '../netns/read.ts';
 import type { Logger } from '../observability/log.ts';
 import { splitKey, wiringText } from '../reconcile/piece-pod.ts';
 import { closedTable } from '../rules/closed.ts';
 import { hostTableName } from '../rules/host.ts';
-import { printTable } from '../rules/nft.ts';
 import { formatWiring } from '../rules/wiring-json.ts';
+import type { Local } from '../rules/wiring.ts';
 import { AgentError } from './agent-error.ts';
 import { emptyResult, peerAttachment } from './cni-result.ts';
 import type { CniRequest, PodIdentity } from './cni-request.ts';
@@ -18,8 +18,8 @@ import { hostEndOfEth0 } from './host-ends.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { inNetns, netnsFile, refuseOwnNetns } from './netns.ts';
 import type { Registry } from './registry.ts';
-import { shortId, type Sandbox } from './sandbox.ts';
-import type { VerifiedPiece, VerifyInput } from './verify-piece.ts';
+import { shortId, type HostEnds, type Sandbox } from './sandbox.ts';
+import { checkAttachment, type VerifiedPiece, type VerifyInput } from './verify-piece.ts';
 
 export interface AttachmentsOptions {
   readonly host: Host;
@@ -40,6 +40,10 @@ export interface AttachmentsOptions {
 
 /** What is remembered of a DEL, so that an ADD that it overtook does nothing any more. */
 const maxEnded = 10_000;
+/** ADDs that a plugin between our two ended, and no DEL came: nothing is lost with what was prepared for them. */
+const maxPrepared = 1000;
+/** The pieces of a Pod start together, and none is to wait for what can wait. */
+const confirmAfterMs = 2000;
 
 /** Answers the plugin's calls. All that is done for the pieces of one split Pod is done one after the other. */
 export class Attachments {
@@ -47,6 +51,8 @@ export class Attachments {
   private readonly options: AttachmentsOptions;
   /** Sandboxes that the runtime has ended, oldest first: a container id never comes back. */
   private readonly ended = new Set<string>();
+  /** By sandbox, between the two calls of an ADD. */
+  private readonly prepared = new Map<string, Promise<Prepared>>();
   /** How many ADDs of a sandbox are under way. */
   private readonly pending = new Map<string, number>();
 
@@ -76,30 +82,48 @@ export class Attachments {
     }
   }
 
-  /** Before net1 exists: whatever it may bring is dropped, and the sandbox' programs are not there yet. */
-  private async close({ netns, config }: CniRequest, cancelled: () => void): Promise<object> {
+  /**
+   * Before net1 exists: whatever it may bring is dropped, and the sandbox' programs are not there yet. While the next plugins
+   * make it, what needs no net1 is found out.
+   */
+  private async close(request: CniRequest, cancelled: () => void): Promise<object> {
     this.expectReady();
-    await rulesErrors(() => nft(printTable(closedTable), inNetns(netns, this.options.host)));
+    const { containerID, netns, config } = request;
+    await rulesErrors(() => createTable(closedTable, inNetns(netns, this.options.host)));
     cancelled();
+    const preparing = this.prepare(request);
+    // Whoever waits for it hears of it; if nobody does, nobody needs it.
+    preparing.catch(() => undefined);
+    this.prepared.set(containerID, preparing);
+    dropOldest(this.prepared, maxPrepared);
     return emptyResult(config.cniVersion);
+  }
+
+  private async prepare(request: CniRequest): Promise<Prepared> {
+    const { host, hostIPs, verify } = this.options;
+    const inside = inNetns(request.netns, host);
+    const [piece, local, eth0] = await Promise.all([
+      verify({ pod: identityOf(request), network: request.config.name }),
+      readLocal(hostIPs, inside),
+      hostEndOfEth0(inside, host),
+    ]);
+    return { piece, local, eth0 };
   }
 
   private async wire(request: CniRequest, cancelled: () => void): Promise<object> {
     this.expectReady();
-    const { host, hostIPs, log } = this.options;
     const { containerID, netns, config } = request;
     const attachment = peerAttachment(config.prevResult, netns);
-    const input = { pod: identityOf(request), network: config.name, attachment };
-    const first = await this.options.verify(input);
-    cancelled();
     await this.retireNetns(netns, containerID);
     await rulesErrors(async () => {
-      const inside = inNetns(netns, host);
-      const [local, eth0] = await Promise.all([readLocal(hostIPs, inside), hostEndOfEth0(inside, host)]);
+      const { piece: first, local, eth0 } = await (this.prepared.get(containerID) ?? this.prepare(request));
+      this.prepared.delete(containerID);
+      cancelled();
       const split = splitKey(first.pod);
       await this.lock.run(split, async () => {
         cancelled();
-        const { pod, wiring } = await this.newest(first, input);
+        const { pod, wiring } = await this.newest(first, request);
+        checkAttachment(wiring, attachment);
         const sandbox: Sandbox = {
           version: 1,
           id: containerID,
@@ -116,8 +140,12 @@ export class Attachments {
         };
         await this.settle(sandbox, cancelled);
       });
-      log.info({ pod: sandboxName(first.pod), piece: first.pod.container, containerID, local }, 'wired');
+      const { namespace, name, container } = first.pod;
+      const fields = { pod: `${namespace}/${name}`, piece: container, containerID, local };
+      this.options.log.info(fields, 'wired');
+      if (eth0 === undefined) this.options.log.warn(fields, 'eth0 is no veth: the node filters nothing of it');
     });
+    setTimeout(() => void this.confirm(containerID), confirmAfterMs).unref();
     return withVersion(config.prevResult, config.cniVersion);
   }
 
@@ -125,9 +153,11 @@ export class Attachments {
    * Flows may have changed since the Pod was read, and whoever heard of it (rewire.ts) found no sandbox to change. From here
    * on, with the Pod's lock held, it waits for the lock and finds one.
    */
-  private async newest(first: VerifiedPiece, input: Omit<VerifyInput, 'node'>): Promise<VerifiedPiece> {
-    const watched = this.options.watchedWiring(input.pod);
-    return watched === undefined || watched === wiringText(first.pod) ? first : this.options.verify(input);
+  private async newest(first: VerifiedPiece, request: CniRequest): Promise<VerifiedPiece> {
+    const pod = identityOf(request);
+    const watched = this.options.watchedWiring(pod);
+    if (watched === undefined || watched === wiringText(first.pod)) return first;
+    return this.options.verify({ pod, network: request.config.name });
   }
 
   /** All of it, or nothing is left: no table, no file, no peer that knows of it. */
@@ -139,17 +169,35 @@ export class Attachments {
       for (const earlier of registry.ofSplit(split)) {
         if (earlier.piece === piece && earlier.id !== id) await this.forget(earlier.id);
       }
-      const compiled = await enforcer.install(sandbox, this.peersOf(sandbox));
+      await registry.put(sandbox);
+      // The peers know this piece's Pod IP, and where its frames go, before its first program runs.
+      const [compiled] = await bothEnded(enforcer.install(sandbox, this.peersOf(sandbox)), this.renew(split, id));
       cancelled();
       await registry.put(loadedAs(sandbox, compiled));
-      // The peers know this piece's Pod IP, and where its frames go, before its first program runs.
-      await this.renew(split, id);
       cancelled();
     } catch (error) {
       await this.abandon(sandbox);
       // A DEL that came meanwhile takes the table away under the ADD: that is why it failed.
       cancelled();
       throw error;
+    }
+  }
+
+  /** The whole comparison, once nobody waits for it: what it finds the audit mends, soon. */
+  private async confirm(containerID: string): Promise<void> {
+    const { registry, enforcer, behind, log } = this.options;
+    const split = registry.get(containerID)?.split;
+    if (split === undefined) return;
+    try {
+      await this.lock.run(split, async () => {
+        const sandbox = registry.get(containerID);
+        if (sandbox === undefined) return;
+        const { drift } = await enforcer.inspect(sandbox, this.peersOf(sandbox));
+        if (drift.piece.length + drift.host.length > 0) behind();
+      });
+    } catch (error) {
+      // Most often the sandbox has ended already.
+      log.debug({ err: error, containerID }, 'a new sandbox could not be compared');
     }
   }
 
@@ -186,10 +234,8 @@ export class Attachments {
   /** Succeeds when everything is gone already, and for sandboxes that nobody knows. */
   async detach(containerID: string): Promise<void> {
     this.ended.add(containerID);
-    for (const oldest of this.ended) {
-      if (this.ended.size <= maxEnded) break;
-      this.ended.delete(oldest);
-    }
+    this.prepared.delete(containerID);
+    dropOldest(this.ended, maxEnded);
     const split = this.options.registry.get(containerID)?.split;
     // An ADD of it that is at work takes back itself what it makes, since it knows now that the sandbox has ended.
     await this.lock.run(split ?? containerID, async () => {
@@ -275,6 +321,27 @@ export class Attachments {
   }
 }
 
+/** Both keep the order in which their entries came. */
+function dropOldest(entries: Set<string> | Map<string, unknown>, most: number): void {
+  for (const oldest of entries.keys()) {
+    if (entries.size <= most) break;
+    entries.delete(oldest);
+  }
+}
+
+/** What can be found out of a sandbox before it has net1. */
+interface Prepared {
+  readonly piece: VerifiedPiece;
+  readonly local: Local;
+  readonly eth0: HostEnds['eth0'];
+}
+
+/** Fails when both have ended, and not before: neither is to go on after the Pod's lock was given away. */
+async function bothEnded<A, B>(one: Promise<A>, other: Promise<B>): Promise<readonly [A, B]> {
+  await Promise.allSettled([one, other]);
+  return [await one, await other];
+}
+
 /** The sandbox once its tables and links are what was compiled. */
 export function loadedAs(sandbox: Sandbox, { linksHash, tablesHash }: Compiled): Sandbox {
   return { ...sandbox, links: linksHash, loaded: tablesHash };
@@ -283,10 +350,6 @@ export function loadedAs(sandbox: Sandbox, { linksHash, tablesHash }: Compiled):
 function identityOf({ pod, containerID }: CniRequest): PodIdentity {
   if (pod !== undefined) return pod;
   throw new AgentError('PodNotFound', `the runtime did not say of which Pod the sandbox ${containerID} is (CNI_ARGS)`);
-}
-
-function sandboxName({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
-  return `${namespace}/${name}`;
 }
 
 function withVersion(result: unknown, cniVersion: string): object {

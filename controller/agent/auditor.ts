@@ -60,6 +60,8 @@ export class Auditor {
 
   private async auditSandbox(sandbox: Sandbox): Promise<void> {
     const { registry, attachments, log } = this.options;
+    // Its ADD holds the lock, and looks itself at what it does.
+    if (attachments.underWay().includes(sandbox.id)) return;
     const isGone = (): boolean => !existsSync(netnsFile(sandbox.netns));
     if (isGone()) {
       log.info({ pod: sandbox.pod, containerID: sandbox.id }, 'a sandbox ended while no agent heard of it');

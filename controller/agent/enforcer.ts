@@ -1,20 +1,20 @@
 import type { Host } from '../netns/host.ts';
-import { listTable, loadTable, nft, proveTable, setLinks } from '../netns/load.ts';
+import { createTable, listTable, nft, proveMarker, setLinks } from '../netns/load.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import { changes } from '../rules/changes.ts';
 import { fingerprint } from '../rules/fingerprint.ts';
 import { differences } from '../rules/loaded.ts';
-import type { Table } from '../rules/nft.ts';
+import { printTable, type Table } from '../rules/nft.ts';
 import { compileSandbox, type Compiled } from './compile-sandbox.ts';
 import { cutChanged } from './connections.ts';
 import { inNetns } from './netns.ts';
 import type { Sandbox } from './sandbox.ts';
 
-/** A table as it was proved to be loaded. */
-interface Proved {
+/** A table as it was loaded. */
+interface Loaded {
   readonly table: Table;
-  /** Of what the kernel listed then: finds rules that somebody edits, which the table's own data cannot. */
-  readonly fingerprint: string;
+  /** Of what the kernel listed first: finds rules that somebody edits, which the table's own data cannot. */
+  readonly fingerprint: string | undefined;
 }
 
 type Side = 'piece' | 'host';
@@ -25,13 +25,16 @@ export type Drift = Readonly<Record<Side, readonly string[]>>;
 /** Brings the kernel to what a sandbox shall have: in the piece's network namespace, and on the node. */
 export class Enforcer {
   private readonly node: Host;
-  private readonly proved = new Map<string, Proved>();
+  private readonly loaded = new Map<string, Loaded>();
 
   constructor(node: Host) {
     this.node = node;
   }
 
-  /** A new sandbox: everything, whole. Rules before routes, as while one is there without the other nothing is misled. */
+  /**
+   * A new sandbox: everything, whole, and proved by its markers. Rules before routes, as while one is there without the other
+   * nothing is misled.
+   */
   async install(sandbox: Sandbox, peers: readonly Sandbox[]): Promise<Compiled> {
     const compiled = compileSandbox(sandbox, peers);
     await bothOf(this.installPiece(sandbox, compiled), this.installHost(sandbox, compiled));
@@ -42,9 +45,11 @@ export class Enforcer {
   async update(sandbox: Sandbox, peers: readonly Sandbox[]): Promise<Compiled> {
     const compiled = compileSandbox(sandbox, peers);
     const netns = inNetns(sandbox.netns, this.node);
-    const before = this.proved.get(key(sandbox.id, 'piece'))?.table;
-    await this.change(sandbox.id, 'host', compiled.host, this.node);
-    await this.change(sandbox.id, 'piece', compiled.piece, netns);
+    const before = this.loaded.get(key(sandbox.id, 'piece'))?.table;
+    await bothOf(
+      this.change(sandbox.id, 'host', compiled.host, this.node),
+      this.change(sandbox.id, 'piece', compiled.piece, netns),
+    );
     if (compiled.linksHash !== sandbox.links) await setLinks(compiled.wiring, sandbox.local, netns);
     if (before !== undefined) await cutChanged(before, compiled.piece, netns);
     return compiled;
@@ -76,59 +81,58 @@ export class Enforcer {
   }
 
   forget(sandboxId: string): void {
-    this.proved.delete(key(sandboxId, 'piece'));
-    this.proved.delete(key(sandboxId, 'host'));
+    this.loaded.delete(key(sandboxId, 'piece'));
+    this.loaded.delete(key(sandboxId, 'host'));
   }
 
   private async installPiece(sandbox: Sandbox, { piece, wiring }: Compiled): Promise<void> {
     const netns = inNetns(sandbox.netns, this.node);
-    await this.replace(sandbox.id, 'piece', piece, netns);
-    await setLinks(wiring, sandbox.local, netns);
+    // What is there is the closed table, or one to be mended: it gives way in the same transaction.
+    await nft(printTable(piece), netns);
+    await bothOf(proveMarker(piece, netns), setLinks(wiring, sandbox.local, netns));
+    this.keep(sandbox.id, 'piece', piece, undefined);
   }
 
   private async installHost(sandbox: Sandbox, { host, hostLinks }: Compiled): Promise<void> {
-    await this.replace(sandbox.id, 'host', host, this.node);
-    await bridge(hostLinks, this.node);
+    await createTable(host, this.node);
+    await bothOf(proveMarker(host, this.node), bridge(hostLinks, this.node));
+    this.keep(sandbox.id, 'host', host, undefined);
   }
 
   private async change(id: string, side: Side, wanted: Table, host: Host): Promise<void> {
-    const before = this.proved.get(key(id, side));
+    const before = this.loaded.get(key(id, side));
     const text = before === undefined ? undefined : changes(before.table, wanted);
     if (text === '') return;
-    if (text === undefined) {
-      await this.replace(id, side, wanted, host);
-      return;
+    if (before !== undefined && text !== undefined) {
+      try {
+        await nft(text, host);
+        // It outlives a change of elements.
+        this.keep(id, side, wanted, before.fingerprint);
+        return;
+      } catch (error) {
+        // Somebody has changed the table since it was loaded: whole it is right again.
+        if (!(error instanceof NetnsError)) throw error;
+      }
     }
-    try {
-      await nft(text, host);
-      this.keep(id, side, wanted, await proveTable(wanted, host));
-    } catch (error) {
-      // Somebody has changed the table since it was proved: whole it is right again.
-      if (!(error instanceof NetnsError)) throw error;
-      await this.replace(id, side, wanted, host);
-    }
+    await nft(printTable(wanted), host);
+    this.keep(id, side, wanted, undefined);
   }
 
-  private async replace(id: string, side: Side, wanted: Table, host: Host): Promise<void> {
-    this.keep(id, side, wanted, await loadTable(wanted, host));
+  private keep(id: string, side: Side, table: Table, found: string | undefined): void {
+    this.loaded.set(key(id, side), { table, fingerprint: found });
   }
 
-  private keep(id: string, side: Side, table: Table, listing: unknown): void {
-    this.proved.set(key(id, side), { table, fingerprint: fingerprint(listing) });
-  }
-
-  /** An agent that has just started knows no fingerprint: it takes the one of a table that otherwise is as it should be. */
+  /** Where no fingerprint is known yet, it is that of a table that otherwise is as it should be. */
   private async look(id: string, side: Side, wanted: Table, host: Host): Promise<readonly string[]> {
     const listing = await listTable(wanted, host);
     if (listing === undefined) return [`the ${side}'s table is not there`];
     const unlike = differences(wanted, listing);
     if (unlike.length > 0) return unlike;
     const found = fingerprint(listing);
-    const known = this.proved.get(key(id, side));
-    if (known !== undefined && known.table.marker === wanted.marker && known.fingerprint !== found) {
-      return [`rules of the ${side}'s table were edited`];
-    }
-    this.keep(id, side, wanted, listing);
+    const known = this.loaded.get(key(id, side));
+    const expected = known?.table.marker === wanted.marker ? known.fingerprint : undefined;
+    if (expected !== undefined && expected !== found) return [`rules of the ${side}'s table were edited`];
+    this.keep(id, side, wanted, found);
     return [];
   }
 }

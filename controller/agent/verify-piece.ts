@@ -20,7 +20,6 @@ export interface VerifyInput {
   readonly pod: PodIdentity;
   /** The network's name in the configuration that the plugin was called with. */
   readonly network: string;
-  readonly attachment: PeerAttachment;
   readonly node: string;
 }
 
@@ -51,7 +50,6 @@ export async function verifyPiece(input: VerifyInput, client: KubeClient): Promi
   checkPlace(pod, input);
   const primaryUid = pod.role === 'primary' ? pod.uid : await primaryOf(pod, input.node, client);
   await checkClaim(pod, wiring, primaryUid, client);
-  checkAttachment(wiring, input.attachment);
   return { pod, wiring };
 }
 
@@ -155,7 +153,8 @@ function isClaimed(block: AddressBlock, network: SplitNetwork, primaryUid: strin
   );
 }
 
-function checkAttachment({ self }: Wiring, { mac, addresses }: PeerAttachment): void {
+/** @throws AgentError AddressMismatch */
+export function checkAttachment({ self }: Wiring, { mac, addresses }: PeerAttachment): void {
   const promised = [self.ipv4, self.ipv6].filter((address) => address !== undefined);
   if (mac === self.mac && addresses.length === promised.length && promised.every((each) => addresses.includes(each)))
     return;

@@ -1,6 +1,6 @@
 import { links } from '../rules/links.ts';
 import { differences } from '../rules/loaded.ts';
-import { printTable, type Table } from '../rules/nft.ts';
+import { markerName, printNewTable, printTable, type Table } from '../rules/nft.ts';
 import type { Local, Wiring } from '../rules/wiring.ts';
 import type { Host } from './host.ts';
 import { NetnsError } from './netns-error.ts';
@@ -11,12 +11,32 @@ export async function loadTable(table: Table, host: Host): Promise<unknown> {
   return proveTable(table, host);
 }
 
-/** @throws NetnsError NotLoaded, where the kernel lists another table than was compiled */
-export async function proveTable(table: Table, host: Host): Promise<unknown> {
+async function proveTable(table: Table, host: Host): Promise<unknown> {
   const listing = await listTable(table, host);
   const unlike = listing === undefined ? ['it is not there'] : differences(table, listing);
   if (unlike.length > 0) throw new NetnsError('NotLoaded', unlike.join('; '));
   return listing;
+}
+
+/** As `printNewTable` has it, and where there is one already as `printTable` has it. */
+export async function createTable(table: Table, host: Host): Promise<void> {
+  const created = await host.run(['nft', '-f', '-'], printNewTable(table));
+  if (created.status !== 0) await nft(printTable(table), host);
+}
+
+/**
+ * The marker alone, in a fraction of the time of a whole listing: it is made in the transaction that makes everything else,
+ * so where it is the kernel has taken all of it.
+ *
+ * @throws NetnsError NotLoaded
+ */
+export async function proveMarker({ family, name, marker }: Table, host: Host): Promise<void> {
+  const listed = await host.run(['nft', 'list', 'counter', family, name, markerName]);
+  if (listed.status === 0 && listed.stdout.includes(`"${marker}"`)) return;
+  throw new NetnsError(
+    'NotLoaded',
+    `table ${family} ${name} has another marker than was loaded: ${listed.stderr.trim()}`,
+  );
 }
 
 /** One transaction: all of it, or nothing. */
@@ -36,8 +56,11 @@ export async function listTable({ family, name }: Table, host: Host): Promise<un
 /** Neighbours, routes and rules. May be run again at any time. */
 export async function setLinks(wiring: Wiring, local: Local, host: Host): Promise<void> {
   const { ipv4, ipv6 } = links(wiring, local);
-  await ip(['-4', '-batch', '-'], host, ipv4);
-  await ip(['-6', '-batch', '-'], host, ipv6);
+  const results = await Promise.allSettled([
+    ip(['-4', '-batch', '-'], host, ipv4),
+    ip(['-6', '-batch', '-'], host, ipv6),
+  ]);
+  for (const result of results) if (result.status === 'rejected') throw result.reason;
 }
 
 export async function ip(args: readonly string[], host: Host, lines: readonly string[] = []): Promise<string> {

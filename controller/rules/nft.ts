@@ -66,14 +66,23 @@ export const priority = {
 
 /** One transaction: the table named first so that deleting it cannot fail. In two, NAT'd connections would be reset. */
 export function printTable(table: Table): string {
+  const named = `table ${table.family} ${table.name}`;
+  return `${named}\ndelete ${named}\n${printBody(table)}`;
+}
+
+/** The same for a table that is not there yet, else nft refuses it: the kernel waits a grace period for what is deleted. */
+export function printNewTable(table: Table): string {
+  return `create table ${table.family} ${table.name}\n${printBody(table)}`;
+}
+
+function printBody(table: Table): string {
   const blocks = [
     `\tcounter ${markerName} { comment "${table.marker}"; }`,
     ...table.counters.map((name) => `\tcounter ${name} { }`),
     ...table.sets.map(printSet),
     ...table.chains.map(printChain),
   ];
-  const named = `table ${table.family} ${table.name}`;
-  return `${named}\ndelete ${named}\n${named} {\n${blocks.join('\n')}\n}\n`;
+  return `table ${table.family} ${table.name} {\n${blocks.join('\n')}\n}\n`;
 }
 
 /** A device as nft writes it. What a kernel allows in a device's name includes the quote and the wildcard of nft. */
