@@ -23,7 +23,7 @@ export const programs = {
   // The image has Node at this path and no env(1).
   podsplit: { entry: 'controller/main.ts', out: 'dist/podsplit.js', interpreter: '/usr/bin/node --enable-source-maps' },
   // Its manifest names the interpreter, with limits for the heap.
-  agent: { entry: 'controller/agent/main.ts', out: 'dist/agent.js', interpreter: '/usr/bin/node --enable-source-maps' },
+  agent: { entry: 'controller/agent/main.ts', out: 'dist/agent.js', interpreter: '/usr/bin/node' },
   cli: { entry: 'controller/cli/main.ts', out: 'dist/cli.js', interpreter: '/usr/bin/env node', chunks: 'cli' },
 } as const satisfies Record<string, Program>;
 
