@@ -113,6 +113,11 @@ def listen(proto, host, port, dual=False):
     threading.Thread(target=serve_tcp if proto == "tcp" else serve_udp, args=(sock, port), daemon=True).start()
 
 
+def numeric(host, port):
+    """With the interface of a link-local address (RFC 4007, section 11: fe80::1%eth0)."""
+    return socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)[0][4]
+
+
 def connect(proto, host, port, timeout=2.0, source=None, freebind=False, transparent=False, sport=0):
     sock = socket.socket(family(host), socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
     sock.settimeout(timeout)
@@ -121,8 +126,8 @@ def connect(proto, host, port, timeout=2.0, source=None, freebind=False, transpa
     if freebind:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
     if source or sport:
-        sock.bind((source or ("::" if ":" in host else "0.0.0.0"), sport))
-    sock.connect((host, port))
+        sock.bind(numeric(source or ("::" if ":" in host else "0.0.0.0"), sport))
+    sock.connect(numeric(host, port))
     return sock
 
 

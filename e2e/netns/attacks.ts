@@ -17,6 +17,9 @@ export interface Attack {
 const { web, cache, statsd } = sites;
 const [webPod, cachePod] = [web.podIPs, cache.podIPs];
 
+/** RFC 4291, appendix A, of 0a:00:c6:12:00:02. */
+const webLinkLocal = 'fe80::800:c6ff:fe12:2%eth0';
+
 function reach(from: PieceName, host: string, proto: 'tcp' | 'udp', port: number, counted?: Attack['counted']): Attack {
   return {
     name: `${from} calls ${host} at ${port}/${proto}`,
@@ -41,6 +44,8 @@ const undeclared: readonly Attack[] = (['tcp', 'udp'] as const).flatMap((proto) 
   // From the primary's side as well.
   reach('web', cachePod[0], proto, 6301, { piece: 'web', counter: 'denied_out' }),
   reach('web', statsd.ipv6, proto, 9000, { piece: 'web', counter: 'denied_out' }),
+  // Pods on one bridge are neighbours by eth0 too.
+  reach('statsd', webLinkLocal, proto, 9000, { piece: 'web', counter: 'denied_eth0' }),
 ]);
 
 /** A datagram that shows itself in the victim's log; a declared call behind it tells when it would have. */
@@ -97,6 +102,9 @@ const forged: readonly Attack[] = [
       udp4({ from: eth0Mac(statsd.mac), to: eth0Mac(web.mac) }, { from: cachePod[0], to: webPod[0] }, 9000),
       'eth0',
     ),
+  ),
+  datagram('all nodes on the link of eth0', 'web', 9000, 'denied_eth0', (lab) =>
+    lab.statsd.call({ proto: 'udp', host: 'ff02::1%eth0', port: 9000, timeout: 0.05 }),
   ),
   datagram('an address of the peer network by eth0, from another Pod', 'web', 9000, 'spoofed', (lab) =>
     frame(
