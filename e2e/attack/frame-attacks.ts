@@ -256,6 +256,10 @@ const byEth0: readonly FrameAttack[] = [
   eth0("eth0: to a peer's Pod IP, over IPv6", 'web eth0', (token, world) =>
     ip6(toWebEth0(world), { from: world.statsd.podIPs[1], to: world.web.podIPs[1] }, token),
   ),
+  // To a sibling it would be a probe.
+  eth0("eth0: the node as source, to a peer's Pod IP", 'web eth0', (token, world) =>
+    ip6(toWebEth0(world), { from: world.node.ipv6, to: world.web.podIPs[1] }, token),
+  ),
   eth0("eth0: to a peer's address on net1", 'web eth0', (token, world) =>
     ip4(toWebEth0(world), { from: world.statsd.podIPs[0], to: world.web.ipv4 }, token),
   ),

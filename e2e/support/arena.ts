@@ -52,6 +52,8 @@ export interface Surroundings {
 export interface Arena extends Surroundings, Readonly<Record<PartyName, Agent>> {
   readonly pods: Readonly<Record<PartyName, Pod>>;
   readonly world: World;
+  /** Of a Service of web's port 9000. */
+  readonly webServiceIP: string;
   /** Of the node. */
   readonly devices: { readonly bridge: string; readonly net1: string; readonly eth0: string };
   readonly ears: Readonly<Record<Ear, Place>>;
@@ -71,7 +73,6 @@ export function agentInPod(namespace: TestNamespace, pod: string, container: str
 }
 
 export async function surroundings(namespace: TestNamespace, nodeName: string, service: string): Promise<Surroundings> {
-  const { spec } = await namespace.get<{ spec: { clusterIP: string } }>('service', service);
   return {
     namespace,
     nodeName,
@@ -79,11 +80,19 @@ export async function surroundings(namespace: TestNamespace, nodeName: string, s
     outside: agentOnNode('outside'),
     other: agentInPod(namespace, 'other', 'other'),
     otherPod: await namespace.get<Pod>('pod', 'other'),
-    serviceIP: spec.clusterIP,
+    serviceIP: await clusterIP(namespace, service),
   };
 }
 
-export async function arena(around: Surroundings, pods: Readonly<Record<PartyName, Pod>>): Promise<Arena> {
+async function clusterIP(namespace: TestNamespace, service: string): Promise<string> {
+  return (await namespace.get<{ spec: { clusterIP: string } }>('service', service)).spec.clusterIP;
+}
+
+export async function arena(
+  around: Surroundings,
+  pods: Readonly<Record<PartyName, Pod>>,
+  webService: string,
+): Promise<Arena> {
   const { namespace, nodeName } = around;
   const links = JSON.parse(await onNode(nodeName, ['ip', '-json', 'address', 'show'])) as readonly Link[];
   const attacker = await interfacesOf(namespace, pods.statsd);
@@ -109,6 +118,7 @@ export async function arena(around: Surroundings, pods: Readonly<Record<PartyNam
     ...around,
     ...agents,
     pods,
+    webServiceIP: await clusterIP(namespace, webService),
     devices: { bridge: bridge.ifname, net1: net1.ifname, eth0: eth0.ifname },
     world: {
       web: party('web'),
