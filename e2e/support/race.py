@@ -87,7 +87,7 @@ def block(address):
 def targets():
     """Pod IPs are given out in order, peer addresses by blocks. A sibling is told the address of its Pod."""
     told = [address for address in os.environ.get("POD_IPS", "").split(",") if address]
-    by_pod_ip = [each for address in own("eth0") for each in around(address, 4, 12)]
+    by_pod_ip = [each for address in own("eth0") for each in around(address, 4, 30)]
     by_peer_ip = [each for address in own("net1") for each in block(address)]
     return list(dict.fromkeys(LOOPBACK + told + by_pod_ip + by_peer_ip))
 
