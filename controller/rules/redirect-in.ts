@@ -26,7 +26,7 @@ export function rawChains(both: Both): readonly Chain[] {
           `${ip} saddr @pods${n} goto deny_eth0`,
         ]),
         // On a bridge the pieces are neighbours there too, and nobody knows whose link-local address is whose.
-        'ip6 saddr fe80::/10 meta l4proto != ipv6-icmp goto deny_eth0',
+        'ip6 saddr fe80::/10 meta l4proto != icmpv6 goto deny_eth0',
         'accept',
       ],
     },
