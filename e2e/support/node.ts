@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { parseDenials, type Denial } from '../../hack/demo/denied.ts';
+import { parseDenials, type Denial } from './denied.ts';
 import { Agent, agentSource } from '../attack/agent.ts';
 import type { Pod } from './objects.ts';
 

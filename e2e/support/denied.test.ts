@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { formatDenial, parseDenials } from './denied.ts';
+import { parseDenials } from './denied.ts';
 
 // As nft 1.0.6 prints it.
 const listed = {
@@ -29,9 +29,13 @@ function element(concat: readonly unknown[], packets: number) {
 
 describe('denials of a piece', () => {
   it('are read from the sets that record them, the busiest first', () => {
-    expect(parseDenials(JSON.stringify(listed)).map(formatDenial)).to.deep.equal([
-      'eth0: 10.244.1.9 -> 10.244.1.4 tcp/8126, 3 packets dropped',
-      'net1: 198.18.0.3 -> 198.18.0.5 tcp/8126, 1 packet dropped',
+    const seen = parseDenials(JSON.stringify(listed)).map(
+      ({ interface: device, from, to, protocol, port, packets }) =>
+        `${device}: ${from} -> ${to} ${protocol}/${port}, ${packets}`,
+    );
+    expect(seen).to.deep.equal([
+      'eth0: 10.244.1.9 -> 10.244.1.4 tcp/8126, 3',
+      'net1: 198.18.0.3 -> 198.18.0.5 tcp/8126, 1',
     ]);
   });
 

@@ -1,9 +1,6 @@
-// What a piece's own table has dropped, read as an administrator may on any cluster: by an ephemeral container with
-// NET_ADMIN. The containers of the Pod have no such right, so nobody whom the table denies can read or reset it.
+// What a piece's own table has dropped, as nft lists it on the node: in both install modes, whoever carries it further.
 
-import { join } from 'node:path';
 import { isRecord } from '../../controller/api/json.ts';
-import { kubectl } from './command.ts';
 
 export interface Denial {
   readonly interface: string;
@@ -12,28 +9,6 @@ export interface Denial {
   readonly protocol: string;
   readonly port: number;
   readonly packets: number;
-}
-
-const profile = join(import.meta.dirname, 'rules-reader.json');
-
-/** Announces the command first. */
-export async function readDenials(
-  namespace: string,
-  pod: string,
-  image: string,
-  announce: (args: readonly string[]) => void,
-): Promise<readonly Denial[]> {
-  // An ephemeral container is never removed, so each reading has a name of its own.
-  const containerName = `rules-reader-${Date.now().toString(36)}`;
-  const inNamespace = ['-n', namespace];
-  const container = ['--image', image, '--image-pull-policy=IfNotPresent', `--container=${containerName}`];
-  const debug = [...inNamespace, 'debug', pod, ...container, '--profile=general'];
-  const command = ['--', 'nft', '-j', 'list', 'table', 'inet', 'podsplit'];
-  announce([...debug, '--custom=hack/demo/rules-reader.json', ...command]);
-  await kubectl([...debug, `--custom=${profile}`, ...command]);
-  const ended = `jsonpath={.status.ephemeralContainerStatuses[?(@.name=="${containerName}")].state.terminated.exitCode}=0`;
-  await kubectl([...inNamespace, 'wait', `pod/${pod}`, `--for=${ended}`, '--timeout=30s']);
-  return parseDenials(await kubectl([...inNamespace, 'logs', pod, '-c', containerName]));
 }
 
 /** IANA protocol numbers: nft's JSON has them bare where a set's type is inet_proto. */
@@ -67,9 +42,4 @@ function parseElement(value: unknown): readonly Denial[] {
       packets,
     },
   ];
-}
-
-export function formatDenial(denial: Denial): string {
-  const { from, to, protocol, port, packets } = denial;
-  return `${denial.interface}: ${from} -> ${to} ${protocol}/${port}, ${packets} packet${packets === 1 ? '' : 's'} dropped`;
 }
