@@ -330,7 +330,7 @@ describe('the node agent', () => {
     const outside = await onNode(node, ['nft', '-a', 'list', 'table', 'netdev', hostTableOf(await sandboxOf(pod))]);
     return `${inside}${outside}`
       .replace(/packets \d+ bytes \d+/g, '')
-      .replace(/set (tried|conns)\d \{[^}]*\}/g, '')
+      .replace(/set (tried|conns)\d \{[^]*?\n\t\}/g, '')
       .split(/[\s,]+/)
       .sort()
       .join(' ');

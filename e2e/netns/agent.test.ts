@@ -240,7 +240,7 @@ describe('the node agent in network namespaces', function () {
     const marker = /counter wiring \{[^}]*\}/g;
     const plain = `${inside}${outside}`
       .replace(/packets \d+ bytes \d+/g, '')
-      .replace(/set tried\d \{[^}]*\}/g, '')
+      .replace(/set (tried|conns)\d \{[^]*?\n\t\}/g, '')
       .replace(/elements = \{([^}]*)\}/g, (_, some: string) =>
         some
           .split(',')
