@@ -204,7 +204,7 @@ async function showDenials(stage: Stage): Promise<readonly string[]> {
     const { status, output } = await runNode(['controller/cli/main.ts', ...command]);
     const told = status === 0 && isTold.test(output);
     if (told || performance.now() > deadline) {
-      tell.output(output);
+      tell.output(output, Infinity);
       return told ? [] : [`${stage}: nothing on port ${managementPort} was told of ${attacker}'s piece`];
     }
     await pause(1000);

@@ -28,11 +28,11 @@ export class Narrator {
     print(colors.cyan(`$ ${argv.map((word) => this.#quote(word)).join(' ')}`));
   }
 
-  output(text: string): void {
+  output(text: string, most = longestOutput): void {
     const printable = text.replace(/[^\P{Cc}\n]/gu, '').trimEnd();
     const lines = (printable === '' ? '(no output)' : printable).split('\n');
-    for (const line of lines.slice(0, longestOutput)) print(`  ${line}`);
-    if (lines.length > longestOutput) print(colors.dim(`  … ${lines.length - longestOutput} more lines`));
+    for (const line of lines.slice(0, most)) print(`  ${line}`);
+    if (lines.length > most) print(colors.dim(`  … ${lines.length - most} more lines`));
   }
 
   table(head: readonly string[], rows: readonly (readonly Cell[])[]): void {
