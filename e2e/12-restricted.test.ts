@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import { expect } from 'chai';
 import { parseAllDocuments } from 'yaml';
 import { trials } from '../examples/web/trials.ts';
+import type { Ended } from '../hack/demo/command.ts';
 import { webPods } from '../hack/demo/pods.ts';
 import { runTrial } from '../hack/demo/trial.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
+import { podIPs } from './support/objects.ts';
 import { peerAddresses, readySplitPods, type SplitPod } from './support/pieces.ts';
 
 const example = join(import.meta.dirname, '../examples/web');
@@ -70,5 +72,23 @@ describe('in a namespace that enforces the restricted Pod Security Standard', ()
     });
   }
 
+  it("serves its own port and a sidecar's, over IPv4 and IPv6, and nothing of a peer by its own Pod IP", async () => {
+    for (const { primary, pieces } of split) {
+      expect(podIPs(primary)).to.have.length(2);
+      for (const address of podIPs(primary)) {
+        expect((await curl(address, '8080/')).stdout).to.contain('"host":"web-');
+        expect((await curl(address, '9113/metrics')).stdout).to.contain('nginx_up 1');
+      }
+      for (const address of podIPs(pieces.get('exporter')!)) {
+        expect((await curl(address, '9113/metrics')).status, `exporter's own ${address}`).not.to.equal(0);
+      }
+    }
+  });
+
   it('leaks and doubles no address', () => invariantsHold());
+
+  function curl(address: string, portAndPath: string): Promise<Ended> {
+    const host = address.includes(':') ? `[${address}]` : address;
+    return namespace.exec('client', 'client', ['curl', '-sS', '-f', '-m', '3', `http://${host}:${portAndPath}`]);
+  }
 });

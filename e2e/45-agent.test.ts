@@ -7,6 +7,7 @@ import { bridgeNamePrefix, ownLabels } from '../controller/api/names.ts';
 import { clone } from '../hack/cluster/paths.ts';
 import { runNode } from '../hack/demo/command.ts';
 import { call, splitMode, workload } from './support/agents.ts';
+import { controllerIsUp } from './support/controller.ts';
 import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { listAll, TestNamespace } from './support/namespace.ts';
@@ -251,8 +252,8 @@ describe('the node agent', () => {
     );
   });
 
-  // It takes everything off a node, whoever else uses the cluster: asked for by PODSPLIT_E2E_REBOOT=1.
-  (process.env['PODSPLIT_E2E_REBOOT'] === '1' ? it : it.skip)('its node boots: no piece starts before it', async () => {
+  // The last, since it takes everything off a node.
+  it('its node boots: the same Pods come back, each with its rules', async () => {
     const nodes = await listAll<Pod>(['nodes']);
     const last = nodes.at(-1)!.metadata.name;
     await namespace.apply(deployment('booted', { ...splitMode, 'podsplit.io/flows': flows }, 1, last));
@@ -276,6 +277,7 @@ describe('the node agent', () => {
     await works(booted!);
     expect(await wrongTables(last, namespace.name)).to.deep.equal([]);
     await nothingStray(last);
+    await controllerIsUp();
     await invariantsHold();
   });
 

@@ -12,6 +12,7 @@ import { agentProgram, pair, splitMode, workload } from './support/agents.ts';
 import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { listAll, TestNamespace } from './support/namespace.ts';
+import { onNode } from './support/node.ts';
 import type { KubeObject, Pod } from './support/objects.ts';
 import { isReady, readySplitPods } from './support/pieces.ts';
 import { steadyTraffic } from './support/traffic.ts';
@@ -64,6 +65,14 @@ describe('uninstall', () => {
 
     const left = (await listAll<KubeObject>([kinds.join(','), '-A'])).filter((object) => isOurs(object));
     expect(left.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`)).to.deep.equal([]);
+  });
+
+  it('leaves nothing on the nodes either', async () => {
+    const look =
+      'ls -A /run/podsplit/sandboxes; ls /opt/cni/bin | grep -x podsplit; nft list tables netdev | grep podsplit';
+    for (const { metadata } of await listAll<KubeObject>(['nodes'])) {
+      expect(await onNode(metadata.name, ['sh', '-c', `${look}; true`]), metadata.name).to.equal('');
+    }
   });
 
   it('leaves whole Pods that are ready, and none that is stuck', async () => {
@@ -147,6 +156,7 @@ function isOurs(object: KubeObject): boolean {
     labels['app.kubernetes.io/managed-by'] === 'podsplit' ||
     labels['app.kubernetes.io/name'] === 'podsplit' ||
     name === 'podsplit-system' ||
+    name === 'podsplit-node' ||
     name.endsWith('.podsplit.io')
   );
 }

@@ -183,12 +183,30 @@ async function benchMany(): Promise<readonly Figure[]> {
   const share = (after.cpuSeconds - before.cpuSeconds) / idleSeconds;
   return [
     { name: `${manyPods} split Pods of two pieces on one node, until all are ready`, value: `${seconds.toFixed(0)} s` },
-    { name: 'agent with 100 pieces, resident memory', value: `${after.mebibytes.toFixed(0)} MiB`, goal: '64 MiB' },
+    { name: 'agent with 100 pieces, working set', value: `${workingSet().toFixed(0)} MiB`, goal: '64 MiB' },
+    {
+      name: 'agent with 100 pieces, resident memory, Node itself included',
+      value: `${after.mebibytes.toFixed(0)} MiB`,
+    },
     {
       name: 'agent with 100 pieces, processor while nothing happens',
       value: `${(100 * share).toFixed(1)} % of a core`,
     },
   ];
+}
+
+interface Summary {
+  readonly pods: readonly {
+    readonly podRef: { readonly namespace: string };
+    readonly containers?: readonly { readonly memory?: { readonly workingSetBytes?: number } }[];
+  }[];
+}
+
+/** As the kubelet counts it, and `kubectl top` shows it: what the container holds that the node cannot take back. */
+function workingSet(): number {
+  const summary = JSON.parse(kubectl(['get', '--raw', `/api/v1/nodes/${node}/proxy/stats/summary`])) as Summary;
+  const own = summary.pods.filter(({ podRef }) => podRef.namespace === 'podsplit-node');
+  return (own[0]?.containers?.[0]?.memory?.workingSetBytes ?? Number.NaN) / 1024 / 1024;
 }
 
 function agentFigures(): { readonly mebibytes: number; readonly cpuSeconds: number } {
