@@ -56,11 +56,9 @@ export async function listTable({ family, name }: Table, host: Host): Promise<un
 /** Neighbours, routes and rules. May be run again at any time. */
 export async function setLinks(wiring: Wiring, local: Local, host: Host): Promise<void> {
   const { ipv4, ipv6 } = links(wiring, local);
-  const results = await Promise.allSettled([
-    ip(['-4', '-batch', '-'], host, ipv4),
-    ip(['-6', '-batch', '-'], host, ipv6),
-  ]);
-  for (const result of results) if (result.status === 'rejected') throw result.reason;
+  // One after the other: what comes first in the first makes the kernel forget all neighbours, those of IPv6 too.
+  await ip(['-4', '-batch', '-'], host, ipv4);
+  await ip(['-6', '-batch', '-'], host, ipv6);
 }
 
 export async function ip(args: readonly string[], host: Host, lines: readonly string[] = []): Promise<string> {
