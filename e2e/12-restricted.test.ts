@@ -8,6 +8,7 @@ import { trials } from '../examples/web/trials.ts';
 import type { Ended } from '../hack/demo/command.ts';
 import { webPods } from '../hack/demo/pods.ts';
 import { runTrial } from '../hack/demo/trial.ts';
+import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { podIPs } from './support/objects.ts';
@@ -47,6 +48,10 @@ describe('in a namespace that enforces the restricted Pod Security Standard', ()
       namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']),
     ]);
     split = await readySplitPods(namespace, 'web', 2, containers);
+    // A whole Pod that is ending may get its Service's requests for a moment, and its exporter is gone at once.
+    await eventually('the whole Pods are gone', async () => {
+      expect(await namespace.list('pods', '-l', 'app=web')).to.have.length(2);
+    });
   });
 
   after(() => TestNamespace.deleteAll());
