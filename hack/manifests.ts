@@ -18,7 +18,7 @@ export interface ManifestOptions {
   readonly imageKey?: string;
 }
 
-/** CRDs first, so that one `kubectl apply -f` finds them established when it comes to the SplitNetwork. */
+/** CRDs first: the guards behind them name their kinds. */
 export function manifests(options: ManifestOptions = {}): string {
   const documents = ['crds', 'templates'].flatMap((folder) =>
     readdirSync(join(root, folder))

@@ -86,7 +86,7 @@ function notCarried({ namespace, pieces }: FlowsReport): readonly string[] {
   return [
     'not carried here: this Pod loads its rules by an init container (install mode init), and what a piece was denied stays',
     'in its own table. To read it, with the image of podsplit as IMAGE:',
-    `  kubectl debug PIECE -n ${namespace} -it --image=IMAGE --profile=general --custom=hack/demo/rules-reader.json -- ${read}`,
+    `  kubectl debug PIECE -n ${namespace} -it --image=IMAGE --profile=general --custom=hack/rules-reader.json -- ${read}`,
     ...(pieces.length === 0 ? [] : [`PIECE is one of ${pieces.map(printable).join(', ')}.`]),
     'docs/operations.md, "What was denied", says what the counters mean. In install mode node it stands here.',
   ];

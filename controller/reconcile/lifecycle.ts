@@ -72,7 +72,7 @@ export const settleMs = 20_000;
  */
 export const nudgeMs = 5_000;
 
-/** The sentence of design.md, "the life of a split Pod", as one ordered table. The first that applies is the next step. */
+/** The sentence of docs/life-of-a-split-pod.md as one ordered table. The first that applies is the next step. */
 export function nextStep(seen: Observed, now: number): Step {
   const { primary, siblings, claimed } = seen;
   if (primary === undefined)

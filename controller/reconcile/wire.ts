@@ -43,7 +43,7 @@ function obstacle(reason: string, message: string, retryMs?: number): Wired {
 }
 
 /**
- * Step 2 of a split Pod's life (design.md): everything that its pieces need is there before the first of them may run.
+ * Step 2 of a split Pod's life (docs/life-of-a-split-pod.md): everything that its pieces need is there before the first of them may run.
  * Safe to be cut off anywhere and to be run again: each part finds what an earlier run has done.
  */
 export async function wire(primary: LivePod, deps: WiringDependencies): Promise<Wired> {

@@ -2,8 +2,8 @@ import { linkMessages } from './link-messages.ts';
 import { priority, tableName, type Table } from './nft.ts';
 
 /**
- * While the piece waits for its wiring only podsplit's own init container runs, and it needs no network: nothing passes
- * net1, nothing new comes in by eth0 or leaves by it. Neighbour discovery does, or the CNI would find eth0 dead; loopback
+ * Before the piece has its rules none of its programs runs (in install mode init podsplit's own init container does, which
+ * needs no network): nothing passes net1, nothing new comes in by eth0 or leaves by it. Neighbour discovery does, or the CNI would find eth0 dead; loopback
  * does. Router advertisements on eth0 are the CNI's to allow or not.
  */
 export const closedTable: Table = {

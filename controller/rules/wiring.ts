@@ -57,7 +57,7 @@ export interface FacadePort {
 export interface Local {
   /** Addresses of eth0, global scope, canonical form. */
   readonly podIPs: readonly string[];
-  /** Where the kubelet's probes come from: the node's addresses and the default gateways (facts: differs by CNI). */
+  /** Where the kubelet's probes come from: the node's addresses and the default gateways, which differ by CNI. */
   readonly nodeIPs: readonly string[];
   /** MTU of eth0: what a sibling sends to clients of the facade has to pass there. */
   readonly mtu?: number;

@@ -122,7 +122,7 @@ function siblingLabels(input: SiblingInput, visible: VisiblePod): Record<string,
   };
 }
 
-/** Required, and in this direction only: in both, the scheduler would wait for ever (facts: placement). */
+/** Required, and in this direction only: in both, the scheduler would wait for ever (docs/decisions/0013-placement-is-the-primarys.md). */
 function besidePrimary(primary: IPod): NonNullable<IPodSpec['affinity']> {
   return {
     podAffinity: {
