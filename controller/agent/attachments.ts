@@ -18,7 +18,7 @@ import { hostEndOfEth0 } from './host-ends.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { inNetns, netnsFile, refuseOwnNetns } from './netns.ts';
 import type { Registry } from './registry.ts';
-import { shortId, type HostEnds, type Sandbox } from './sandbox.ts';
+import { shortId, type Sandbox } from './sandbox.ts';
 import { checkAttachment, type VerifiedPiece, type VerifyInput } from './verify-piece.ts';
 
 export interface AttachmentsOptions {
@@ -102,12 +102,11 @@ export class Attachments {
   private async prepare(request: CniRequest): Promise<Prepared> {
     const { host, hostIPs, verify } = this.options;
     const inside = inNetns(request.netns, host);
-    const [piece, local, eth0] = await Promise.all([
+    const [piece, local] = await Promise.all([
       verify({ pod: identityOf(request), network: request.config.name }),
       readLocal(hostIPs, inside),
-      hostEndOfEth0(inside, host),
     ]);
-    return { piece, local, eth0 };
+    return { piece, local };
   }
 
   private async wire(request: CniRequest, cancelled: () => void): Promise<object> {
@@ -116,7 +115,11 @@ export class Attachments {
     const attachment = peerAttachment(config.prevResult, netns);
     await this.retireNetns(netns, containerID);
     await rulesErrors(async () => {
-      const { piece: first, local, eth0 } = await (this.prepared.get(containerID) ?? this.prepare(request));
+      const [{ piece: first, local }, eth0] = await Promise.all([
+        this.prepared.get(containerID) ?? this.prepare(request),
+        // It is told from other devices by what it has in common with net1.
+        hostEndOfEth0(inNetns(netns, this.options.host), this.options.host),
+      ]);
       this.prepared.delete(containerID);
       cancelled();
       const split = splitKey(first.pod);
@@ -333,7 +336,6 @@ function dropOldest(entries: Set<string> | Map<string, unknown>, most: number): 
 interface Prepared {
   readonly piece: VerifiedPiece;
   readonly local: Local;
-  readonly eth0: HostEnds['eth0'];
 }
 
 /** Fails when both have ended, and not before: neither is to go on after the Pod's lock was given away. */

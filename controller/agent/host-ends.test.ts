@@ -33,8 +33,12 @@ describe("the node's end of eth0", () => {
   });
 
   it('is not any device that has the same index in another namespace', () => {
-    expect(matchingEnd([net1, { ...eth0, link_index: 2 }], veths)).to.equal(undefined);
     expect(matchingEnd([net1, { ...eth0, link_netnsid: 1 }], veths)).to.equal(undefined);
-    expect(matchingEnd([eth0], veths)).to.equal(undefined);
+  });
+
+  it('has to be found where it has to be, or the piece does not start', () => {
+    expect(() => matchingEnd([net1, { ...eth0, link_index: 2 }], veths)).to.throw('not to be found');
+    expect(() => matchingEnd([net1, eth0], [])).to.throw('not to be found');
+    expect(() => matchingEnd([eth0], veths)).to.throw('there is no net1 yet');
   });
 });

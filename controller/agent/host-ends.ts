@@ -2,6 +2,7 @@ import { isRecord } from '../api/json.ts';
 import { peerInterface } from '../api/names.ts';
 import type { Host } from '../netns/host.ts';
 import { ip } from '../netns/load.ts';
+import { NetnsError } from '../netns/netns-error.ts';
 import type { HostEnds } from './sandbox.ts';
 
 const podInterface = 'eth0';
@@ -21,15 +22,22 @@ export async function hostEndOfEth0(netns: Host, node: Host): Promise<HostEnds['
   return matchingEnd(list(inside), list(outside));
 }
 
-/** @param inside, outside the veths of the piece and of the node, as `ip` lists them */
+/**
+ * To be asked when net1 is there. Where the other end has to be on the node and is not found, the piece does not start: it
+ * would run unfiltered.
+ *
+ * @param inside, outside the veths of the piece and of the node, as `ip` lists them
+ * @throws NetnsError IpFailed
+ */
 export function matchingEnd(inside: readonly Link[], outside: readonly Link[]): HostEnds['eth0'] {
   const eth0 = inside.find(({ ifname }) => ifname === podInterface);
   const net1 = inside.find(({ ifname }) => ifname === peerInterface);
-  if (eth0 === undefined || net1?.['link_netnsid'] !== eth0['link_netnsid']) return undefined;
+  if (net1 === undefined) throw new NetnsError('PeerInterfaceMissing', `there is no ${peerInterface} yet`);
+  if (eth0 === undefined || net1['link_netnsid'] !== eth0['link_netnsid']) return undefined;
   const end = outside.find(
     ({ ifindex, link_index }) => ifindex === eth0['link_index'] && link_index === eth0['ifindex'],
   );
-  if (end === undefined) return undefined;
+  if (end === undefined) throw new NetnsError('IpFailed', `the node's end of ${podInterface} is not to be found`);
   return { device: String(end['ifname']), mac: String(eth0['address']), linkLocal: linkLocalOf(eth0) };
 }
 

@@ -102,7 +102,11 @@ export async function wrongTables(node: string, namespace: string): Promise<read
     const [inside, outside] = [lines[2 * index], lines[2 * index + 1]].map(
       (line) => JSON.parse(line ?? '{}') as unknown,
     );
-    return [...differences(piece, inside), ...differences(host, outside)].map((how) => `${sandbox.pod.name}: ${how}`);
+    // Every eth0 is a veth here.
+    const unfiltered = sandbox.host.eth0 === undefined ? ['eth0 is not filtered on the node'] : [];
+    return [...unfiltered, ...differences(piece, inside), ...differences(host, outside)].map(
+      (how) => `${sandbox.pod.name}: ${how}`,
+    );
   });
 }
 
