@@ -1,4 +1,5 @@
 import type { Host } from '../netns/host.ts';
+import { canonicalAddress } from '../rules/addresses.ts';
 import type { NamedSet } from '../rules/nft.ts';
 
 interface Redirect {
@@ -22,11 +23,31 @@ export async function cutChanged(before: Tables, after: Tables, netns: Host): Pr
   const old = redirects(before);
   const wanted = redirects(after);
   const changed = [...old].filter(([key]) => !wanted.has(key)).concat([...wanted].filter(([key]) => !old.has(key)));
-  for (const [, { family, address, protocol, port }] of changed) {
-    // Ends with 1 where there is no such connection.
-    const tuple = ['-p', protocol, '--orig-dst', address, '--orig-port-dst', port];
-    await netns.run(['conntrack', '-D', '-f', family, ...tuple]);
+  const wantedGone = new Set(changed.map(([, redirect]) => tupleOf(redirect)));
+  for (const family of new Set(changed.map(([, redirect]) => redirect.family))) {
+    // Of thousands of flows few have connections: those that are there are asked for, in one run.
+    const listed = await netns.run(['conntrack', '-L', '-f', family]);
+    const open = new Map(connections(listed.stdout, family).map((each) => [tupleOf(each), each]));
+    for (const [tuple, { address, protocol, port }] of open) {
+      if (!wantedGone.has(tuple)) continue;
+      const selection = ['-p', protocol, '--orig-dst', address, '--orig-port-dst', port];
+      await netns.run(['conntrack', '-D', '-f', family, ...selection]);
+    }
   }
+}
+
+/** The original direction of each entry, as conntrack(8) prints it first in its line. */
+function connections(listing: string, family: Redirect['family']): readonly Redirect[] {
+  return listing.split('\n').flatMap((line) => {
+    const found = /^(?<protocol>tcp|udp)\s.*?\bdst=(?<address>\S+) sport=\d+ dport=(?<port>\d+)/.exec(line)?.groups;
+    const { protocol, address, port } = found ?? {};
+    if (protocol === undefined || address === undefined || port === undefined) return [];
+    return [{ family, protocol, address: canonicalAddress(address) ?? address, port }];
+  });
+}
+
+function tupleOf({ family, address, protocol, port }: Redirect): string {
+  return `${family} ${address} ${protocol} ${port}`;
 }
 
 /** Every address that means "this Pod" with every port that is redirected, by a key that names the peer too. */

@@ -158,6 +158,8 @@ function watchPods(config: AgentConfig, client: KubeClient, log: Logger): Reflec
     resource: resources.pods,
     labelSelector: ownLabels.role,
     fieldSelector: `spec.nodeName=${config.node}`,
+    // A Pod has up to 1.5 MB, and who makes them may be anybody: few at a time leave the heap alone.
+    pageSize: 10,
     slim: ({ apiVersion, kind, metadata, spec }) => ({
       apiVersion,
       kind,

@@ -13,6 +13,8 @@ export interface ReflectorOptions<T extends KubeObject, S extends KubeObject> ex
   /** What is kept of an object. `managedFields` are gone already. metadata.uid and resourceVersion must stay. */
   readonly slim?: (object: T) => S;
   readonly indexes?: Indexes<S>;
+  /** Objects in one answer of a list: all of it is in memory at once, before `slim`. Default: the client's. */
+  readonly pageSize?: number;
   readonly clock: Clock;
   readonly log: Logger;
   /** 0 to 1. */
@@ -118,12 +120,16 @@ export class Reflector<T extends KubeObject, S extends KubeObject = T> {
   }
 
   private async list(): Promise<string> {
-    const { client, resource, clock, hooks } = this.options;
+    const { client, resource, clock, hooks, pageSize } = this.options;
     this.phase = 'listing';
     const started = clock.monotonic();
     const seen = new Set<string>();
     let resourceVersion = '';
-    for await (const page of client.pages(resource, { ...this.selection(), signal: this.stopping.signal })) {
+    for await (const page of client.pages(resource, {
+      ...this.selection(),
+      ...(pageSize === undefined ? {} : { pageSize }),
+      signal: this.stopping.signal,
+    })) {
       this.contact();
       resourceVersion = page.resourceVersion;
       for (const object of page.items) {

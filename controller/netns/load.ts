@@ -58,7 +58,10 @@ export async function setLinks(wiring: Wiring, local: Local, host: Host): Promis
   const { ipv4, ipv6 } = links(wiring, local);
   // One after the other: what comes first in the first makes the kernel forget all neighbours, those of IPv6 too.
   await ip(['-4', '-batch', '-'], host, ipv4);
-  await ip(['-6', '-batch', '-'], host, ipv6);
+  // A kernel without IPv6 refuses each of these lines, and has no address to be taken away.
+  const hasIPv6 =
+    wiring.pool.ipv6 !== undefined || (await host.read('/proc/sys/net/ipv6/conf/all/forwarding')) !== undefined;
+  if (hasIPv6) await ip(['-6', '-batch', '-'], host, ipv6);
 }
 
 export async function ip(args: readonly string[], host: Host, lines: readonly string[] = []): Promise<string> {
