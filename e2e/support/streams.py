@@ -6,7 +6,7 @@ streams.py stream STOP NAME=PROTOCOL:ADDRESS:PORT ...   one connection each, num
 """
 import json, os, signal, socket, sys, threading, time
 
-BETWEEN = 0.02
+BETWEEN = 0.01
 PATIENCE = 5.0
 END = time.monotonic() + 200
 
