@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import { KeyedLock } from '../kube/keyed-lock.ts';
 import type { Host } from '../netns/host.ts';
 import { createTable } from '../netns/load.ts';
 import { NetnsError } from '../netns/netns-error.ts';
@@ -15,7 +16,6 @@ import type { CniRequest, PodIdentity } from './cni-request.ts';
 import type { Compiled } from './compile-sandbox.ts';
 import type { Enforcer } from './enforcer.ts';
 import { hostEndOfEth0 } from './host-ends.ts';
-import { KeyedLock } from './keyed-lock.ts';
 import { inNetns, netnsFile, refuseOwnNetns } from './netns.ts';
 import type { Registry } from './registry.ts';
 import { shortId, type Sandbox } from './sandbox.ts';

@@ -10,6 +10,7 @@ import { bridgeNamePrefix, ownAnnotations, ownLabels } from '../api/names.ts';
 import { host as node } from '../netns/host.ts';
 import { answer, listen, pathOf, report, type Check } from '../observability/health.ts';
 import { createLogger, type Logger } from '../observability/log.ts';
+import { answerMetrics } from '../observability/metrics-page.ts';
 import { version } from '../version.ts';
 import { AgentConfigError, readAgentConfig, type AgentConfig } from './agent-config.ts';
 import { createAgentMetrics, type AgentMetrics } from './agent-metrics.ts';
@@ -208,14 +209,7 @@ async function serveHttp(
       return;
     }
     metrics.sandboxes.set(registry.list().length);
-    metrics.registry.metrics().then(
-      (text) => {
-        answer(response, 200, text);
-      },
-      (error: unknown) => {
-        answer(response, 500, `${String(error)}\n`);
-      },
-    );
+    answerMetrics(metrics.registry, response);
   });
 }
 

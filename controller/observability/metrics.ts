@@ -4,6 +4,7 @@ import type { WorkQueueHooks } from '../kube/work-queue.ts';
 import type { WorkerHooks } from '../kube/worker.ts';
 import type { RunningServer } from './health.ts';
 import { answer, listen, pathOf } from './health.ts';
+import { answerMetrics } from './metrics-page.ts';
 import { processGauges } from './process-metrics.ts';
 
 /** Every metric of the controller: names and labels are an interface, docs/metrics.md lists them. */
@@ -165,14 +166,6 @@ export function startMetricsServer(options: MetricsServerOptions): Promise<Runni
       answer(response, 404, 'not found: /metrics is here\n');
       return;
     }
-    registry.metrics().then(
-      (text) => {
-        response.writeHead(200, { 'Content-Type': registry.contentType });
-        response.end(text);
-      },
-      (error: unknown) => {
-        answer(response, 500, `${String(error)}\n`);
-      },
-    );
+    answerMetrics(registry, response);
   });
 }

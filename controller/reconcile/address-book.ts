@@ -16,6 +16,7 @@ import { ownLabels } from '../api/names.ts';
 import type { AddressBlock, SplitNetwork } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { ApiError, isApiError } from '../kube/errors.ts';
+import { KeyedLock } from '../kube/keyed-lock.ts';
 import { resources } from '../kube/resources.ts';
 import type { PieceAddresses } from '../split/wire.ts';
 import { carriedEndpoint, type LivePod } from './piece-pod.ts';
@@ -40,8 +41,8 @@ export class AddressBook {
   private readonly client: KubeClient;
   private readonly world: World;
   private readonly store: BlockStore;
-  /** By workload: the claim that is being made. */
-  private readonly claiming = new Map<string, Promise<void>>();
+  /** By workload. */
+  private readonly claiming = new KeyedLock();
 
   constructor(client: KubeClient, world: World) {
     this.client = client;
@@ -54,19 +55,7 @@ export class AddressBook {
    * each other. That no address is given twice does not depend on it.
    */
   async claim(input: ClaimInput): Promise<Claimed> {
-    const key = workloadKey(input.workload);
-    const before = this.claiming.get(key) ?? Promise.resolve();
-    const mine = before.then(() => this.claimNow(input));
-    const settled = mine.then(
-      () => undefined,
-      () => undefined,
-    );
-    this.claiming.set(key, settled);
-    try {
-      return await mine;
-    } finally {
-      if (this.claiming.get(key) === settled) this.claiming.delete(key);
-    }
+    return this.claiming.run(workloadKey(input.workload), () => this.claimNow(input));
   }
 
   private async claimNow({ network, workload, pod, containers }: ClaimInput): Promise<Claimed> {
