@@ -1,4 +1,4 @@
-import { canonicalAddress, canonicalCidr, familyOf } from './addresses.ts';
+import { canonicalAddress, canonicalCidr, familyOf, numberOf } from './addresses.ts';
 
 export interface Problem {
   /** As in JSONPath: `$.peers[0].mac`. */
@@ -104,6 +104,13 @@ export function cidr(version: 4 | 6): Reader<string> {
     return familyOf(address) === `ipv${version}` && canonicalCidr(value) === value;
   });
 }
+
+/** `first-last`, as nft writes ranges; a single address is a range too. */
+export const addressRange = text('a range of addresses such as 10.0.0.0-10.0.0.255', (value) => {
+  const [first = '', last = '', ...more] = value.split('-');
+  if (more.length > 0 || canonicalAddress(first) !== first || canonicalAddress(last) !== last) return false;
+  return familyOf(first) === familyOf(last) && numberOf(first) <= numberOf(last);
+});
 
 function text(what: string, valid: (value: string) => boolean): Reader<string> {
   return (value, path, report) =>

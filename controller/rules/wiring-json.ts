@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Flow } from '../api/flow.ts';
 import {
+  addressRange,
   array,
   cidr,
   dnsLabel,
@@ -17,7 +18,7 @@ import {
   unread,
 } from './json-reader.ts';
 import { contains } from './addresses.ts';
-import type { Endpoint, FacadePort, Peer, Wiring } from './wiring.ts';
+import type { Allowances, Allowed, Endpoint, FacadePort, Peer, PodNetwork, Via, Wiring } from './wiring.ts';
 
 /** The annotation `podsplit.io/wiring` does not read as podsplit writes it; nothing of it is used then. */
 export class WiringError extends Error {
@@ -30,6 +31,9 @@ export class WiringError extends Error {
     this.problems = problems;
   }
 }
+
+/** An annotation holds 256 kB, and an agent some hundred Pods. */
+export const maxAllowed = 2000;
 
 const port = integer(1, 65535);
 const protocol = oneOf('tcp', 'udp');
@@ -47,6 +51,24 @@ const facadePort: Reader<FacadePort> = object({ piece: dnsLabel, port, protocol 
 const peer: Reader<Peer> = object({ name: dnsLabel, role, ...endpoint });
 const self: Reader<Endpoint> = object(endpoint);
 
+const allowed: Reader<Allowed> = object({
+  addresses: addressRange,
+  protocol: optional(oneOf('tcp', 'udp', 'sctp')),
+  ports: optional(object({ first: integer(0, 65535), last: integer(0, 65535) })),
+});
+const allowances: Reader<Allowances> = object({
+  enforce: optional(array(allowed, maxAllowed)),
+  audit: optional(array(allowed, maxAllowed)),
+});
+const podNetwork: Reader<PodNetwork> = object({ ingress: optional(allowances), egress: optional(allowances) });
+const via: Reader<Via> = object({
+  from: dnsLabel,
+  to: dnsLabel,
+  port: optional(port),
+  dns: oneOf('none', 'cluster', 'proxy'),
+  resolvers: array(ipAddress, 16),
+});
+
 const wiring: Reader<Wiring> = object({
   version: oneOf(1),
   split: dnsLabel,
@@ -58,6 +80,8 @@ const wiring: Reader<Wiring> = object({
   pool: object({ ipv4: optional(cidr(4)), ipv6: optional(cidr(6)) }),
   flows: array(flow, 10_000),
   facade: array(facadePort, 10_000),
+  podNetwork: optional(podNetwork),
+  via: optional(array(via, 255)),
 });
 
 /**
@@ -92,6 +116,8 @@ export function formatWiring(value: Wiring): string {
     pool: { ipv4: value.pool.ipv4, ipv6: value.pool.ipv6 },
     flows: value.flows.map((f) => ({ from: f.from, to: f.to, port: f.port, protocol: f.protocol })),
     facade: value.facade.map((f) => ({ piece: f.piece, port: f.port, protocol: f.protocol })),
+    podNetwork: orderedPodNetwork(value.podNetwork),
+    via: value.via?.map((v) => ({ from: v.from, to: v.to, port: v.port, dns: v.dns, resolvers: v.resolvers })),
   });
 }
 
@@ -104,9 +130,66 @@ function orderedEndpoint({ mac, ipv4, ipv6, podIPs }: Endpoint): object {
   return { mac, ipv4, ipv6, podIPs };
 }
 
+function orderedPodNetwork(value: PodNetwork | undefined): object | undefined {
+  if (value === undefined) return undefined;
+  return { ingress: orderedAllowances(value.ingress), egress: orderedAllowances(value.egress) };
+}
+
+function orderedAllowances(value: Allowances | undefined): object | undefined {
+  const ordered = (list: readonly Allowed[] | undefined) =>
+    list?.map(({ addresses, protocol: kind, ports }) => ({
+      addresses,
+      protocol: kind,
+      ports: ports && { first: ports.first, last: ports.last },
+    }));
+  return value && { enforce: ordered(value.enforce), audit: ordered(value.audit) };
+}
+
 /** What no field alone can tell. */
 function contradictions(w: Wiring): Problem[] {
-  return [...identityProblems(w), ...roleProblems(w), ...flowProblems(w), ...facadeProblems(w)];
+  return [
+    ...identityProblems(w),
+    ...roleProblems(w),
+    ...flowProblems(w),
+    ...facadeProblems(w),
+    ...allowedProblems(w),
+    ...viaProblems(w),
+  ];
+}
+
+function allowedProblems({ podNetwork: policies }: Wiring): Problem[] {
+  return (['ingress', 'egress'] as const).flatMap((direction) =>
+    (['enforce', 'audit'] as const).flatMap((action) =>
+      (policies?.[direction]?.[action] ?? []).flatMap(({ protocol: kind, ports }, i) => {
+        const path = `$.podNetwork.${direction}.${action}[${i}].ports`;
+        if (ports === undefined) return [];
+        if (kind === undefined) return [{ path, message: 'are those of no protocol' }];
+        return ports.first <= ports.last ? [] : [{ path, message: 'end before they begin' }];
+      }),
+    ),
+  );
+}
+
+function viaProblems(w: Wiring): Problem[] {
+  const names = new Set([w.piece, ...w.peers.map((p) => p.name)]);
+  const from = new Set<string>();
+  return (w.via ?? [])
+    .flatMap((v, i) => {
+      const path = `$.via[${i}]`;
+      const problems: Problem[] = [];
+      if (!names.has(v.from)) problems.push({ path: `${path}.from`, message: `no piece is named ${v.from}` });
+      if (!names.has(v.to)) problems.push({ path: `${path}.to`, message: `no piece is named ${v.to}` });
+      if (v.from === v.to) problems.push({ path, message: 'leads from a piece to itself' });
+      if (from.has(v.from)) problems.push({ path: `${path}.from`, message: `${v.from} already has a way out` });
+      from.add(v.from);
+      return problems;
+    })
+    .concat(
+      // A proxy that is kept in itself would carry its client's traffic to nowhere, or in a circle.
+      (w.via ?? []).flatMap((v, i) =>
+        from.has(v.to) ? [{ path: `$.via[${i}].to`, message: `${v.to} has no way out of its own` }] : [],
+      ),
+    );
 }
 
 function identityProblems(w: Wiring): Problem[] {

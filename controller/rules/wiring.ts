@@ -26,7 +26,54 @@ export interface Wiring {
   readonly flows: readonly Flow[];
   /** Siblings' ports that the primary's Pod IP serves. */
   readonly facade: readonly FacadePort[];
+  /** What policies leave of the Pod's own network (eth0, and the facade) for this piece; absent: all that a piece has there. */
+  readonly podNetwork?: PodNetwork;
+  /** Pieces of the Pod whose only way out is another piece. */
+  readonly via?: readonly Via[];
 }
+
+/** A direction that is absent is not restricted. What belongs to the node (probes) and to flows is not judged by it. */
+export interface PodNetwork {
+  readonly ingress?: Allowances;
+  readonly egress?: Allowances;
+}
+
+export interface Allowances {
+  /** Nothing else passes. */
+  readonly enforce?: readonly Allowed[];
+  /** What else passes is recorded. */
+  readonly audit?: readonly Allowed[];
+}
+
+/** Those of one list do not overlap and are sorted: they become elements of sets whose intervals must be disjoint. */
+export interface Allowed {
+  /** `first-last`, both of one family. */
+  readonly addresses: string;
+  /** Absent: whatever is not TCP, UDP or SCTP too. */
+  readonly protocol?: PolicyProtocol;
+  /** Absent: every port. */
+  readonly ports?: PortRange;
+}
+
+export interface PortRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+export type PolicyProtocol = Protocol | 'sctp';
+
+/** `from` goes out by `to` and by nothing else: docs/decisions/0018-the-unavoidable-proxy.md. */
+export interface Via {
+  readonly from: string;
+  readonly to: string;
+  /** Where all its TCP is carried to, original destination kept. Absent: it reaches the proxy by flows, and nothing else. */
+  readonly port?: number;
+  readonly dns: ViaDns;
+  /** With `cluster`: the only addresses that it reaches by eth0, at port 53. */
+  readonly resolvers: readonly string[];
+}
+
+export type ViaDns = 'none' | 'cluster' | 'proxy';
 
 export type Role = 'primary' | 'sibling';
 
