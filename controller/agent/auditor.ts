@@ -110,8 +110,9 @@ export class Auditor {
     const { host, registry, attachments, log } = this.options;
     // Before the listing: an ADD that ends meanwhile is known by one or the other.
     const underWay = attachments.underWay();
-    const listed = await host.run(['nft', '-j', 'list', 'tables', 'netdev']);
-    if (listed.status !== 0) throw new NetnsError('NftFailed', `nft list tables: ${listed.stderr.trim()}`);
+    // Not the tables: for those nft 1.0 reads all that is in each.
+    const listed = await host.run(['nft', '-j', 'list', 'chains', 'netdev']);
+    if (listed.status !== 0) throw new NetnsError('NftFailed', `nft list chains: ${listed.stderr.trim()}`);
     const known = new Set([...underWay, ...registry.ids()].map((id) => hostTableName(shortId(id))));
     const strays = tableNames(JSON.parse(listed.stdout)).filter(
       (name) => name.startsWith(hostTablePrefix) && !known.has(name),
@@ -155,8 +156,9 @@ export function idleBridges(listing: string): readonly string[] {
 
 function tableNames(listing: unknown): readonly string[] {
   const objects = isRecord(listing) && Array.isArray(listing['nftables']) ? (listing['nftables'] as unknown[]) : [];
-  return objects.flatMap((each) => {
-    const table = isRecord(each) ? each['table'] : undefined;
-    return isRecord(table) ? [String(table['name'])] : [];
+  const names = objects.flatMap((each) => {
+    const chain = isRecord(each) ? each['chain'] : undefined;
+    return isRecord(chain) ? [String(chain['table'])] : [];
   });
+  return [...new Set(names)];
 }

@@ -34,6 +34,22 @@ describe('programs of the node', () => {
     void host.run(['e']);
     expect(started.at(-1)).to.equal('e');
   });
+
+  it('run one at a time where they are large, and leave the places to others meanwhile', async () => {
+    const started: string[] = [];
+    const ends = Promise.withResolvers<Output>();
+    const run: Host['run'] = ([name]) => {
+      started.push(name);
+      return ends.promise;
+    };
+    const host = bounded({ run } as Partial<Host> as Host, 3, (name) => name === 'large');
+    const all = ['large', 'large', 'a', 'b'].map((name) => host.run([name]));
+    await turn();
+    expect(started).to.deep.equal(['large', 'a', 'b']);
+    ends.resolve(done);
+    await Promise.all(all);
+    expect(started.filter((name) => name === 'large')).to.have.length(2);
+  });
 });
 
 function turn(): Promise<void> {

@@ -61,7 +61,8 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
     },
   });
 
-  const host = bounded(node, programsAtOnce);
+  // In a piece's namespace there is one table, on the node one for each sandbox, and nft 1.0 takes half a MB for each.
+  const host = bounded(node, programsAtOnce, (program) => program === 'nft');
   const registry = new Registry(new SandboxFiles(config.sandboxFolder, log));
   await registry.load();
   const pods = watchPods(config, client, log);

@@ -26,12 +26,15 @@ export async function createTable(table: Table, host: Host): Promise<void> {
 
 /**
  * The marker alone, in a fraction of the time of a whole listing: it is made in the transaction that makes everything else,
- * so where it is the kernel has taken all of it.
+ * so where it is the kernel has taken all of it. On the node, where there are many tables, it is the other way round: for a
+ * counter nft reads all of them, for a table that one.
  *
  * @throws NetnsError NotLoaded
  */
 export async function proveMarker({ family, name, marker }: Table, host: Host): Promise<void> {
-  const listed = await host.run(['nft', 'list', 'counter', family, name, markerName]);
+  const listed = await host.run(
+    family === 'netdev' ? ['nft', 'list', 'table', family, name] : ['nft', 'list', 'counter', family, name, markerName],
+  );
   if (listed.status === 0 && listed.stdout.includes(`"${marker}"`)) return;
   throw new NetnsError(
     'NotLoaded',
