@@ -24,6 +24,11 @@ export function createAgentMetrics() {
       help: 'Pieces on this node whose rules the agent keeps.',
       registers,
     }),
+    unread: new Gauge({
+      name: 'podsplit_agent_unread_sandboxes',
+      help: 'Pieces on this node whose rules stay as they are, because another version of the agent wrote what it knows of them.',
+      registers,
+    }),
     repairs: new Counter({
       name: 'podsplit_agent_repairs_total',
       help: 'Pieces whose rules had been changed on the node and were loaded anew.',

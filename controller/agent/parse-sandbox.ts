@@ -3,16 +3,18 @@ import {
   integer,
   ipAddress,
   ipv6Address,
+  isRecord,
   macAddress,
-  object,
   oneOf,
   optional,
+  someOf,
   unread,
   type Problem,
   type Reader,
 } from '../rules/json-reader.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
 import { netnsFile } from './netns.ts';
+import type { PodIdentity } from './cni-request.ts';
 import type { Sandbox } from './sandbox.ts';
 
 const name = matching('a name', /^[A-Za-z0-9][A-Za-z0-9_.-]{0,252}$/);
@@ -25,28 +27,33 @@ const flag: Reader<boolean> = (value, path, report) => {
   return unread;
 };
 
-const sandbox: Reader<Sandbox> = object({
+const pod: Reader<PodIdentity> = someOf({ namespace: name, name, uid: name });
+
+const sandbox: Reader<Sandbox> = someOf({
   version: oneOf(1),
   id: matching('a container id', /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/),
   network: name,
   netns: matching('a path', /^\//),
-  pod: object({ namespace: name, name, uid: name }),
+  pod,
   split: matching('namespace/id', /^[a-z0-9.-]+\/[a-z0-9]+$/),
   piece: name,
   isPrimary: flag,
   wiring: matching('a wiring', /^\{/),
-  local: object({ podIPs: array(ipAddress, 64), nodeIPs: array(ipAddress, 256), mtu: optional(integer(68, 65_536)) }),
-  host: object({
+  local: someOf({ podIPs: array(ipAddress, 64), nodeIPs: array(ipAddress, 256), mtu: optional(integer(68, 65_536)) }),
+  host: someOf({
     net1: device,
-    eth0: optional(object({ device, mac: macAddress, linkLocal: array(ipv6Address, 16) })),
+    eth0: optional(someOf({ device, mac: macAddress, linkLocal: array(ipv6Address, 16) })),
   }),
   links: hash,
   loaded: optional(hash),
 });
 
 /**
- * What a file says, as this version writes it. All that the agent does to a sandbox later relies on it: a file that says
- * something else is found here, and not in the middle of an audit.
+ * What a file says. All that the agent does to a sandbox later relies on it: a file that says something else is found here,
+ * and not in the middle of an audit. Fields that only a later version knows are dropped, so that a rollback leaves the
+ * pieces in its hands: kept, they would grow old unseen, and that version has to do without them in files of this one
+ * anyway. One that an earlier version must not drop comes with another `version`. A field of the wiring that is unknown
+ * may say what is forbidden: rules without it could open what is closed, so that such a file does not read.
  *
  * @param id the container id that the file is named for
  * @throws Error with all that is wrong
@@ -72,4 +79,17 @@ function matching(what: string, pattern: RegExp): Reader<string> {
     report(path, `is not ${what}`);
     return unread;
   };
+}
+
+/** Of a file that does not read, as far as it can be told: which Pod's it is, and the wiring that is in force. */
+export function salvage(text: string): { readonly pod?: PodIdentity; readonly wiring?: string } {
+  try {
+    const json: unknown = JSON.parse(text);
+    if (!isRecord(json)) return {};
+    const found = pod(json['pod'], '$.pod', () => undefined);
+    const { wiring } = json;
+    return { ...(found === unread ? {} : { pod: found }), ...(typeof wiring === 'string' ? { wiring } : {}) };
+  } catch {
+    return {};
+  }
 }

@@ -1,12 +1,12 @@
 import type { Sandbox } from './sandbox.ts';
-import type { SandboxFiles } from './sandbox-files.ts';
+import type { SandboxFiles, UnreadSandbox } from './sandbox-files.ts';
 
 /** The sandboxes of this node, in memory and on disk. */
 export class Registry {
   private readonly files: SandboxFiles;
   private readonly sandboxes = new Map<string, Sandbox>();
   /** Something is on disk of them that this version does not read. */
-  private readonly unread = new Set<string>();
+  private readonly unread = new Map<string, UnreadSandbox>();
 
   constructor(files: SandboxFiles) {
     this.files = files;
@@ -15,7 +15,7 @@ export class Registry {
   async load(): Promise<void> {
     const { sandboxes, unread } = await this.files.list();
     for (const sandbox of sandboxes) this.sandboxes.set(sandbox.id, sandbox);
-    for (const id of unread) this.unread.add(id);
+    for (const file of unread) this.unread.set(file.id, file);
   }
 
   get(id: string): Sandbox | undefined {
@@ -28,7 +28,11 @@ export class Registry {
 
   /** Of all that may have something on the node. */
   ids(): readonly string[] {
-    return [...this.sandboxes.keys(), ...this.unread];
+    return [...this.sandboxes.keys(), ...this.unread.keys()];
+  }
+
+  listUnread(): readonly UnreadSandbox[] {
+    return [...this.unread.values()];
   }
 
   ofPod(uid: string): Sandbox | undefined {

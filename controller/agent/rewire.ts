@@ -10,7 +10,7 @@ import type { Sandbox } from './sandbox.ts';
 
 export interface RewireDependencies {
   readonly registry: Registry;
-  readonly attachments: Attachments;
+  readonly attachments: Pick<Attachments, 'lock' | 'renew'>;
   readonly events: Pick<EventRecorder, 'event'>;
   readonly log: Logger;
   readonly applied: (seconds: number) => void;
@@ -30,7 +30,10 @@ export async function rewire(raw: Pod, deps: RewireDependencies): Promise<boolea
   const isBehind = await attachments.lock.run(splitKey(pod), async () => {
     // What is in force is known under the lock only: an ADD, or an earlier change, may be under way.
     const sandbox = registry.ofPod(pod.uid);
-    if (sandbox === undefined) return undefined;
+    if (sandbox === undefined) {
+      sayUnread(pod, deps);
+      return undefined;
+    }
     const found = newWiring(pod, sandbox);
     if (found.kind === 'refused') sayRefused(pod, found.why, deps);
     if (found.kind !== 'new') return undefined;
@@ -67,6 +70,13 @@ function newWiring(pod: LivePod, sandbox: Sandbox): NewWiring {
     if (error instanceof WiringError) return { kind: 'refused', why: error.message };
     throw error;
   }
+}
+
+/** Its file does not read: what is in force is known by its text at most, and a change of it finds nobody. */
+function sayUnread(pod: LivePod, deps: RewireDependencies): void {
+  const file = deps.registry.listUnread().find((each) => each.pod?.uid === pod.uid);
+  if (file === undefined || file.wiring === wiringText(pod)) return;
+  sayRefused(pod, `the agent does not read what another version of it wrote of this piece (${file.why}).`, deps);
 }
 
 function sayRefused(pod: LivePod, why: string, { events, log }: RewireDependencies): void {

@@ -25,6 +25,7 @@ import { installPlugin, removePlugin } from './install-plugin.ts';
 import { Registry } from './registry.ts';
 import { rewire } from './rewire.ts';
 import { Rounds } from './rounds.ts';
+import { sayUnread } from './say-unread.ts';
 import { SandboxFiles } from './sandbox-files.ts';
 import { verifyPiece } from './verify-piece.ts';
 
@@ -65,6 +66,7 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
   const host = bounded(node, programsAtOnce, (program) => program === 'nft');
   const registry = new Registry(new SandboxFiles(config.sandboxFolder, log));
   await registry.load();
+  sayUnread(registry.listUnread(), events);
   const pods = watchPods(config, client, log);
   const enforcer = new Enforcer(host);
   const notReady = (): string | undefined => (pods.hasSynced() ? undefined : 'the agent has not listed its Pods yet');
@@ -210,6 +212,7 @@ async function serveHttp(
       return;
     }
     metrics.sandboxes.set(registry.list().length);
+    metrics.unread.set(registry.listUnread().length);
     answerMetrics(metrics.registry, response);
   });
 }

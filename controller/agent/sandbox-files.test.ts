@@ -2,10 +2,15 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, w
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'chai';
+import { ownAnnotations, ownLabels, readinessGate } from '../api/names.ts';
+import { KeyedLock } from '../kube/keyed-lock.ts';
+import type { Pod } from '../kube/resources.ts';
 import { silentLogger } from '../observability/log.ts';
 import { formatWiring } from '../rules/wiring-json.ts';
 import { Registry } from './registry.ts';
+import { rewire } from './rewire.ts';
 import type { Sandbox } from './sandbox.ts';
+import { sayUnread } from './say-unread.ts';
 import { SandboxFiles } from './sandbox-files.ts';
 
 const id = '5c1d0f2a9b7e00112233';
@@ -69,6 +74,46 @@ describe('the files of sandboxes', () => {
     expect(readdirSync(folder)).to.deep.equal([]);
   });
 
+  it('of a later version are read without the fields that only it knows', async () => {
+    await registry.load();
+    const later = {
+      ...sandbox,
+      later: 1,
+      pod: { ...sandbox.pod, later: 1 },
+      local: { ...sandbox.local, later: [] },
+      host: { ...sandbox.host, later: {}, eth0: { ...sandbox.host.eth0, later: null } },
+    };
+    writeFileSync(join(folder, `${id}.json`), JSON.stringify(later));
+    const next = await restarted();
+    expect(next.list()).to.deep.equal([sandbox]);
+    expect(next.ids()).to.deep.equal([id]);
+  });
+
+  it('that do not read are said on their Pods, when the agent starts and when the wiring changes', async () => {
+    await registry.load();
+    const wiring = sandbox.wiring.replace('"version":1', '"version":1,"forbids":"all"');
+    writeFileSync(join(folder, `${id}.json`), JSON.stringify({ ...sandbox, wiring }));
+    writeFileSync(join(folder, 'other.json'), 'broken');
+    const next = await restarted();
+    const said: string[] = [];
+    const events = {
+      event: (target: { readonly uid?: string | undefined }, _: string, reason: string, message: string) => {
+        said.push(`${target.uid} ${reason}: ${message}`);
+      },
+    };
+    sayUnread(next.listUnread(), events);
+    expect(said).to.have.length(1);
+    expect(said[0]).to.match(new RegExp(`^${sandbox.pod.uid} SandboxUnread: .*forbids: is not a field`));
+
+    const attachments = { lock: new KeyedLock(), renew: () => Promise.resolve(true) };
+    const deps = { registry: next, attachments, events, log: silentLogger, applied: () => undefined };
+    await rewire(podWith(wiring), deps);
+    expect(said).to.have.length(1);
+    await rewire(podWith(wiring.replace('6379', '6380')), deps);
+    expect(said).to.have.length(2);
+    expect(said[1]).to.match(new RegExp(`^${sandbox.pod.uid} WiringRefused: .*does not read what another version`));
+  });
+
   const broken: Readonly<Record<string, string>> = {
     'no JSON': '{',
     'of a later version': JSON.stringify({ ...sandbox, version: 2 }),
@@ -92,6 +137,19 @@ describe('the files of sandboxes', () => {
       expect(next.ids()).to.deep.equal([]);
       expect(existsSync(path)).to.equal(false);
     });
+  }
+
+  function podWith(wiring: string): Pod {
+    return {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {
+        ...sandbox.pod,
+        labels: { [ownLabels.role]: 'primary', [ownLabels.container]: 'web' },
+        annotations: { [ownAnnotations.wiring]: wiring },
+      },
+      spec: { containers: [{ name: 'web' }], readinessGates: [{ conditionType: readinessGate }] },
+    };
   }
 
   async function restarted(): Promise<Registry> {

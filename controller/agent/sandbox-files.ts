@@ -1,15 +1,26 @@
 import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../observability/log.ts';
-import { parseSandbox } from './parse-sandbox.ts';
+import type { PodIdentity } from './cni-request.ts';
+import { parseSandbox, salvage } from './parse-sandbox.ts';
 import type { Sandbox } from './sandbox.ts';
 
 const suffix = '.json';
 
 export interface Found {
   readonly sandboxes: readonly Sandbox[];
-  /** Container ids of files that this version does not read. */
-  readonly unread: readonly string[];
+  readonly unread: readonly UnreadSandbox[];
+}
+
+/** A file that this version does not read. */
+export interface UnreadSandbox {
+  /** The container id that it is named for. */
+  readonly id: string;
+  /** What is wrong with it. */
+  readonly why: string;
+  readonly pod?: PodIdentity;
+  /** What its rules were made of, if that is a text. */
+  readonly wiring?: string;
 }
 
 /**
@@ -28,7 +39,7 @@ export class SandboxFiles {
   async list(): Promise<Found> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
     const sandboxes: Sandbox[] = [];
-    const unread: string[] = [];
+    const unread: UnreadSandbox[] = [];
     for (const name of await readdir(this.folder)) {
       const path = join(this.folder, name);
       if (!name.endsWith(suffix)) {
@@ -37,13 +48,14 @@ export class SandboxFiles {
         continue;
       }
       const id = name.slice(0, -suffix.length);
+      const text = await readFile(path, 'utf8');
       try {
-        sandboxes.push(parseSandbox(await readFile(path, 'utf8'), id));
+        sandboxes.push(parseSandbox(text, id));
       } catch (error) {
         // Of another version, or broken. Its piece runs, and the rules that it has are better than none: they stay as they
         // are until the sandbox' DEL, and so does the file, which another version may read.
         this.log.error({ path, err: error }, 'the file of a sandbox does not read: its rules stay, and are not kept');
-        unread.push(id);
+        unread.push({ id, why: error instanceof Error ? error.message : 'it is broken', ...salvage(text) });
       }
     }
     return { sandboxes, unread };

@@ -33,11 +33,19 @@ export function optional<T>(reader: Reader<T>): OptionalReader<T> {
 
 /** Exactly these fields. */
 export function object<F extends Fields>(fields: F): Reader<Obj<F>> {
+  const known = someOf(fields);
   return (value, path, report) => {
-    if (!isRecord(value)) return fail(report, path, `is ${show(value)}, not an object`);
-    for (const key of Object.keys(value)) {
+    for (const key of isRecord(value) ? Object.keys(value) : []) {
       if (!Object.hasOwn(fields, key)) report(`${path}.${key}`, 'is not a field that podsplit writes');
     }
+    return known(value, path, report);
+  };
+}
+
+/** These fields; others, which a later version may have written, are left out. */
+export function someOf<F extends Fields>(fields: F): Reader<Obj<F>> {
+  return (value, path, report) => {
+    if (!isRecord(value)) return fail(report, path, `is ${show(value)}, not an object`);
     const entries: [string, unknown][] = [];
     let complete = true;
     for (const [key, reader] of Object.entries(fields)) {
