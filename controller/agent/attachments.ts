@@ -9,7 +9,7 @@ import { splitKey, wiringText } from '../reconcile/piece-pod.ts';
 import { closedTable } from '../rules/closed.ts';
 import { hostTableName } from '../rules/host.ts';
 import { formatWiring } from '../rules/wiring-json.ts';
-import type { Local } from '../rules/wiring.ts';
+import type { Endpoint, Local } from '../rules/wiring.ts';
 import { AgentError } from './agent-error.ts';
 import { emptyResult, peerAttachment } from './cni-result.ts';
 import type { CniRequest, PodIdentity } from './cni-request.ts';
@@ -106,7 +106,7 @@ export class Attachments {
       verify({ pod: identityOf(request), network: request.config.name }),
       readLocal(hostIPs, inside),
     ]);
-    return { piece, local };
+    return { piece: pieceOf(piece), local };
   }
 
   private async wire(request: CniRequest, cancelled: () => void): Promise<object> {
@@ -122,29 +122,29 @@ export class Attachments {
       ]);
       this.prepared.delete(containerID);
       cancelled();
-      const split = splitKey(first.pod);
+      const { split } = first;
       await this.lock.run(split, async () => {
         cancelled();
-        const { pod, wiring } = await this.newest(first, request);
-        checkAttachment(wiring, attachment);
+        const piece = await this.newest(first, request);
+        checkAttachment(piece, attachment);
         const sandbox: Sandbox = {
           version: 1,
           id: containerID,
           network: config.name,
           netns,
-          pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid },
+          pod: piece.pod,
           split,
-          piece: pod.container,
-          isPrimary: pod.role === 'primary',
-          wiring: formatWiring(wiring),
+          piece: piece.container,
+          isPrimary: piece.isPrimary,
+          wiring: piece.wiring,
           local,
           host: { net1: attachment.hostDevice, ...(eth0 === undefined ? {} : { eth0 }) },
           links: '',
         };
         await this.settle(sandbox, cancelled);
       });
-      const { namespace, name, container } = first.pod;
-      const fields = { pod: `${namespace}/${name}`, piece: container, containerID, local };
+      const { pod, container } = first;
+      const fields = { pod: `${pod.namespace}/${pod.name}`, piece: container, containerID, local };
       this.options.log.info(fields, 'wired');
       if (eth0 === undefined) this.options.log.warn(fields, 'eth0 is no veth: the node filters nothing of it');
     });
@@ -156,11 +156,11 @@ export class Attachments {
    * Flows may have changed since the Pod was read, and whoever heard of it (rewire.ts) found no sandbox to change. From here
    * on, with the Pod's lock held, it waits for the lock and finds one.
    */
-  private async newest(first: VerifiedPiece, request: CniRequest): Promise<VerifiedPiece> {
+  private async newest(first: Piece, request: CniRequest): Promise<Piece> {
     const pod = identityOf(request);
     const watched = this.options.watchedWiring(pod);
-    if (watched === undefined || watched === wiringText(first.pod)) return first;
-    return this.options.verify({ pod, network: request.config.name });
+    if (watched === undefined || watched === first.annotation) return first;
+    return pieceOf(await this.options.verify({ pod, network: request.config.name }));
   }
 
   /** All of it, or nothing is left: no table, no file, no peer that knows of it. */
@@ -334,8 +334,36 @@ function dropOldest(entries: Set<string> | Map<string, unknown>, most: number): 
 
 /** What can be found out of a sandbox before it has net1. */
 interface Prepared {
-  readonly piece: VerifiedPiece;
+  readonly piece: Piece;
   readonly local: Local;
+}
+
+/** Of a verified Pod what its sandbox needs: whole Pods have up to 1.5 MB, and a thousand ADDs may be between two calls. */
+interface Piece {
+  readonly pod: PodIdentity;
+  readonly split: string;
+  readonly container: string;
+  readonly isPrimary: boolean;
+  /** As the Pod has it, to compare with what the watch tells. */
+  readonly annotation: string | undefined;
+  /** Its canonical text. */
+  readonly wiring: string;
+  readonly self: Endpoint;
+}
+
+function pieceOf({ pod, wiring }: VerifiedPiece): Piece {
+  const annotation = wiringText(pod);
+  const canonical = formatWiring(wiring);
+  return {
+    pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid },
+    split: splitKey(pod),
+    container: pod.container,
+    isPrimary: pod.role === 'primary',
+    annotation,
+    // Equal as a rule, and then one text is kept and not two.
+    wiring: annotation === canonical ? annotation : canonical,
+    self: wiring.self,
+  };
 }
 
 /** Fails when both have ended, and not before: neither is to go on after the Pod's lock was given away. */

@@ -82,11 +82,12 @@ export class Auditor {
 
   private async compare(sandbox: Sandbox): Promise<void> {
     const { registry, attachments, enforcer, log } = this.options;
-    const { compiled, drift } = await enforcer.inspect(sandbox, attachments.peersOf(sandbox));
+    const peers = attachments.peersOf(sandbox);
+    const { compiled, drift } = await enforcer.inspect(sandbox, peers);
     const loaded = loadedAs(sandbox, compiled);
     const isOutdated = loaded.loaded !== sandbox.loaded;
     const found = [...drift.piece, ...drift.host];
-    if (found.length > 0 || loaded.links !== sandbox.links) await enforcer.mend(sandbox, compiled, drift);
+    if (found.length > 0 || loaded.links !== sandbox.links) await enforcer.mend(sandbox, peers, compiled, drift);
     if (isOutdated || loaded.links !== sandbox.links) await registry.put(loaded);
     if (isOutdated) log.info({ pod: sandbox.pod, piece: sandbox.piece }, 'rules of before were brought up to date');
     else if (found.length > 0) this.sayRepaired(sandbox, found);

@@ -22,8 +22,12 @@ export interface Compiled {
   readonly tablesHash: string;
 }
 
+/** All that the tables of a sandbox are made of, its own part and that of its peers. */
+export type OwnPart = Pick<Sandbox, 'id' | 'wiring' | 'local' | 'host'>;
+export type PeerPart = Pick<Sandbox, 'piece' | 'local' | 'host'>;
+
 /** @param peers the other sandboxes of the same split Pod */
-export function compileSandbox(sandbox: Sandbox, peers: readonly Sandbox[]): Compiled {
+export function compileSandbox(sandbox: OwnPart, peers: readonly PeerPart[]): Compiled {
   const wiring = withPodIPs(parseWiring(sandbox.wiring), sandbox, peers);
   const wanted = links(wiring, sandbox.local);
   const { eth0, net1 } = sandbox.host;
@@ -53,7 +57,7 @@ export function compileSandbox(sandbox: Sandbox, peers: readonly Sandbox[]): Com
  * The pieces of a Pod are on one node, so the agent knows their Pod IPs before any of their programs runs: nobody has to
  * tell it, and a sandbox that was made anew is known at once.
  */
-function withPodIPs(wiring: Wiring, sandbox: Sandbox, peers: readonly Sandbox[]): Wiring {
+function withPodIPs(wiring: Wiring, sandbox: OwnPart, peers: readonly PeerPart[]): Wiring {
   return {
     ...wiring,
     self: { ...wiring.self, podIPs: sandbox.local.podIPs },

@@ -5,16 +5,25 @@ import { changes } from '../rules/changes.ts';
 import { fingerprint } from '../rules/fingerprint.ts';
 import { differences } from '../rules/loaded.ts';
 import { printTable, type Table } from '../rules/nft.ts';
-import { compileSandbox, type Compiled } from './compile-sandbox.ts';
+import { compileSandbox, type Compiled, type OwnPart, type PeerPart } from './compile-sandbox.ts';
 import { cutChanged } from './connections.ts';
 import { inNetns } from './netns.ts';
 import type { Sandbox } from './sandbox.ts';
 
-/** A table as it was loaded. */
+/**
+ * A table as it was loaded, by what it was compiled from: it is compiled again when it has to be changed, which is seldom. A
+ * table of thousands of flows is megabytes of elements, and the wiring's text is kept for the sandbox anyway.
+ */
 interface Loaded {
-  readonly table: Table;
+  readonly source: Source;
+  readonly marker: string;
   /** Of what the kernel listed first: finds rules that somebody edits, which the table's own data cannot. */
   readonly fingerprint: string | undefined;
+}
+
+interface Source {
+  readonly own: OwnPart;
+  readonly peers: readonly PeerPart[];
 }
 
 type Side = 'piece' | 'host';
@@ -37,7 +46,8 @@ export class Enforcer {
    */
   async install(sandbox: Sandbox, peers: readonly Sandbox[]): Promise<Compiled> {
     const compiled = compileSandbox(sandbox, peers);
-    await bothOf(this.installPiece(sandbox, compiled), this.installHost(sandbox, compiled));
+    const wanted = { source: sourceOf(sandbox, peers), compiled };
+    await bothOf(this.installPiece(sandbox, wanted), this.installHost(sandbox, wanted));
     return compiled;
   }
 
@@ -45,31 +55,33 @@ export class Enforcer {
   async update(sandbox: Sandbox, peers: readonly Sandbox[]): Promise<Compiled> {
     const compiled = compileSandbox(sandbox, peers);
     const netns = inNetns(sandbox.netns, this.node);
-    const before = this.loaded.get(key(sandbox.id, 'piece'))?.table;
+    const wanted = { source: sourceOf(sandbox, peers), compiled };
+    const before = this.tables(sandbox.id);
     await bothOf(
-      this.change(sandbox.id, 'host', compiled.host, this.node),
-      this.change(sandbox.id, 'piece', compiled.piece, netns),
+      this.change('host', before.host, wanted, this.node),
+      this.change('piece', before.piece, wanted, netns),
     );
     if (compiled.linksHash !== sandbox.links) await setLinks(compiled.wiring, sandbox.local, netns);
-    if (before !== undefined) await cutChanged(before, compiled.piece, netns);
+    if (before.piece !== undefined) await cutChanged(before.piece, compiled.piece, netns);
     return compiled;
   }
 
   /** Compares what the kernel lists with what there should be. */
   async inspect(sandbox: Sandbox, peers: readonly Sandbox[]): Promise<{ readonly compiled: Compiled; drift: Drift }> {
     const compiled = compileSandbox(sandbox, peers);
-    const { id, netns } = sandbox;
-    const piece = await this.look(id, 'piece', compiled.piece, inNetns(netns, this.node));
-    const host = await this.look(id, 'host', compiled.host, this.node);
+    const wanted = { source: sourceOf(sandbox, peers), compiled };
+    const piece = await this.look('piece', wanted, inNetns(sandbox.netns, this.node));
+    const host = await this.look('host', wanted, this.node);
     return { compiled, drift: { piece, host } };
   }
 
   /** Replaces what is not as it should be, and leaves alone what is: its counters, and the connections that it carries. */
-  async mend(sandbox: Sandbox, compiled: Compiled, drift: Drift): Promise<void> {
+  async mend(sandbox: Sandbox, peers: readonly Sandbox[], compiled: Compiled, drift: Drift): Promise<void> {
+    const wanted = { source: sourceOf(sandbox, peers), compiled };
     const rewired = compiled.linksHash !== sandbox.links;
     await bothOf(
-      drift.piece.length > 0 || rewired ? this.installPiece(sandbox, compiled) : Promise.resolve(),
-      drift.host.length > 0 ? this.installHost(sandbox, compiled) : Promise.resolve(),
+      drift.piece.length > 0 || rewired ? this.installPiece(sandbox, wanted) : Promise.resolve(),
+      drift.host.length > 0 ? this.installHost(sandbox, wanted) : Promise.resolve(),
     );
   }
 
@@ -85,56 +97,82 @@ export class Enforcer {
     this.loaded.delete(key(sandboxId, 'host'));
   }
 
-  private async installPiece(sandbox: Sandbox, { piece, wiring }: Compiled): Promise<void> {
+  private async installPiece(sandbox: Sandbox, wanted: Wanted): Promise<void> {
+    const { piece, wiring } = wanted.compiled;
     const netns = inNetns(sandbox.netns, this.node);
     // What is there is the closed table, or one to be mended: it gives way in the same transaction.
     await nft(printTable(piece), netns);
     await bothOf(proveMarker(piece, netns), setLinks(wiring, sandbox.local, netns));
-    this.keep(sandbox.id, 'piece', piece, undefined);
+    this.keep('piece', wanted, undefined);
   }
 
-  private async installHost(sandbox: Sandbox, { host, hostLinks }: Compiled): Promise<void> {
+  private async installHost(sandbox: Sandbox, wanted: Wanted): Promise<void> {
+    const { host, hostLinks } = wanted.compiled;
     await createTable(host, this.node);
     await bothOf(proveMarker(host, this.node), bridge(hostLinks, this.node));
-    this.keep(sandbox.id, 'host', host, undefined);
+    this.keep('host', wanted, undefined);
   }
 
-  private async change(id: string, side: Side, wanted: Table, host: Host): Promise<void> {
-    const before = this.loaded.get(key(id, side));
-    const text = before === undefined ? undefined : changes(before.table, wanted);
+  private async change(side: Side, before: Table | undefined, wanted: Wanted, host: Host): Promise<void> {
+    const table = wanted.compiled[side];
+    const text = before === undefined ? undefined : changes(before, table);
     if (text === '') return;
-    if (before !== undefined && text !== undefined) {
+    if (text !== undefined) {
       try {
         await nft(text, host);
         // It outlives a change of elements.
-        this.keep(id, side, wanted, before.fingerprint);
+        this.keep(side, wanted, this.loaded.get(key(wanted.source.own.id, side))?.fingerprint);
         return;
       } catch (error) {
         // Somebody has changed the table since it was loaded: whole it is right again.
         if (!(error instanceof NetnsError)) throw error;
       }
     }
-    await nft(printTable(wanted), host);
-    this.keep(id, side, wanted, undefined);
+    await nft(printTable(table), host);
+    this.keep(side, wanted, undefined);
   }
 
-  private keep(id: string, side: Side, table: Table, found: string | undefined): void {
-    this.loaded.set(key(id, side), { table, fingerprint: found });
+  /** Those that were loaded, compiled once if both were loaded at the same time, as they are as a rule. */
+  private tables(id: string): Partial<Record<Side, Table>> {
+    const [piece, host] = [this.loaded.get(key(id, 'piece')), this.loaded.get(key(id, 'host'))];
+    const compiled = piece && compileSandbox(piece.source.own, piece.source.peers);
+    if (host === undefined) return compiled === undefined ? {} : { piece: compiled.piece };
+    const other = host.source === piece?.source ? compiled : compileSandbox(host.source.own, host.source.peers);
+    return { ...(compiled && { piece: compiled.piece }), ...(other && { host: other.host }) };
+  }
+
+  private keep(side: Side, { source, compiled }: Wanted, found: string | undefined): void {
+    this.loaded.set(key(source.own.id, side), { source, marker: compiled[side].marker, fingerprint: found });
   }
 
   /** Where no fingerprint is known yet, it is that of a table that otherwise is as it should be. */
-  private async look(id: string, side: Side, wanted: Table, host: Host): Promise<readonly string[]> {
-    const listing = await listTable(wanted, host);
+  private async look(side: Side, wanted: Wanted, host: Host): Promise<readonly string[]> {
+    const table = wanted.compiled[side];
+    const listing = await listTable(table, host);
     if (listing === undefined) return [`the ${side}'s table is not there`];
-    const unlike = differences(wanted, listing);
+    const unlike = differences(table, listing);
     if (unlike.length > 0) return unlike;
     const found = fingerprint(listing);
-    const known = this.loaded.get(key(id, side));
-    const expected = known?.table.marker === wanted.marker ? known.fingerprint : undefined;
+    const known = this.loaded.get(key(wanted.source.own.id, side));
+    const expected = known?.marker === table.marker ? known.fingerprint : undefined;
     if (expected !== undefined && expected !== found) return [`rules of the ${side}'s table were edited`];
-    this.keep(id, side, wanted, found);
+    this.keep(side, wanted, found);
     return [];
   }
+}
+
+/** What is to be there, and what it was compiled from. */
+interface Wanted {
+  readonly source: Source;
+  readonly compiled: Compiled;
+}
+
+/** No more than is used: a sandbox of before would hold on to its wiring. */
+function sourceOf({ id, wiring, local, host }: Sandbox, peers: readonly Sandbox[]): Source {
+  return {
+    own: { id, wiring, local, host },
+    peers: peers.map((peer) => ({ piece: peer.piece, local: peer.local, host: peer.host })),
+  };
 }
 
 /** What the bridge knows of the link, beside what it carries. */

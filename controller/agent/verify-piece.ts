@@ -154,7 +154,7 @@ function isClaimed(block: AddressBlock, network: SplitNetwork, primaryUid: strin
 }
 
 /** @throws AgentError AddressMismatch */
-export function checkAttachment({ self }: Wiring, { mac, addresses }: PeerAttachment): void {
+export function checkAttachment({ self }: Pick<Wiring, 'self'>, { mac, addresses }: PeerAttachment): void {
   const promised = [self.ipv4, self.ipv6].filter((address) => address !== undefined);
   if (mac === self.mac && addresses.length === promised.length && promised.every((each) => addresses.includes(each)))
     return;

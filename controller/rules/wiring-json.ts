@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { maxFlows } from '../api/annotations.ts';
 import type { Flow } from '../api/flow.ts';
 import {
   addressRange,
@@ -34,6 +35,7 @@ export class WiringError extends Error {
 
 /** An annotation holds 256 kB, and an agent some hundred Pods. */
 export const maxAllowed = 2000;
+const maxFacade = 6000;
 
 const port = integer(1, 65535);
 const protocol = oneOf('tcp', 'udp');
@@ -78,8 +80,8 @@ const wiring: Reader<Wiring> = object({
   self,
   peers: array(peer, 255),
   pool: object({ ipv4: optional(cidr(4)), ipv6: optional(cidr(6)) }),
-  flows: array(flow, 10_000),
-  facade: array(facadePort, 10_000),
+  flows: array(flow, maxFlows),
+  facade: array(facadePort, maxFacade),
   podNetwork: optional(podNetwork),
   via: optional(array(via, 255)),
 });
