@@ -134,14 +134,32 @@ export class Lab {
     this.#attachEth0(this.whole, '0a:00:00:00:00:08', [whole.ipv4, whole.ipv6]);
     this.#attachEth0(this.other, '0a:00:00:00:00:09', [otherPod.ipv4, otherPod.ipv6]);
     for (const piece of this.pieces()) {
-      const { podIPs, mac, ipv4, ipv6 } = sites[piece];
+      const { podIPs, mac } = sites[piece];
       this.#attachEth0(this[piece], eth0Mac(mac), podIPs);
-      this.#attachNet1(this[piece], mac, [`${ipv4}/15`, `${ipv6}/64`]);
+      this.attach(piece);
     }
   }
 
   pieces(): readonly PieceName[] {
     return ['web', 'cache', 'statsd'];
+  }
+
+  /** net1 as the plugins `bridge` and `tuning` make it. */
+  attach(piece: PieceName): void {
+    const pod = this[piece];
+    const { mac, ipv4, ipv6 } = sites[piece];
+    this.#veth(pod, 'net1', 'ps-peers', mac, 65535);
+    for (const address of [`${ipv4}/15`, `${ipv6}/64`]) pod.run(addressAdd(address, 'net1'));
+    pod.run(['ip', 'link', 'set', 'net1', 'up']);
+    // Many nodes have strict reverse path filtering on "all", and new namespaces take it over.
+    pod.run(['sysctl', '-qw', 'net.ipv4.conf.all.rp_filter=1']);
+    const settings = Object.entries(requiredSysctls).map(([key, value]) => `${key.replace('IFNAME', 'net1')}=${value}`);
+    pod.run(['sysctl', '-qw', ...settings]);
+  }
+
+  /** As before the first of them. */
+  detach(piece: PieceName): void {
+    this[piece].run(['sh', '-c', '[ ! -e /sys/class/net/net1 ] || ip link delete net1']);
   }
 
   /** What `podsplit init` does, without its waiting. */
@@ -272,7 +290,7 @@ export class Lab {
   }
 
   #veth(pod: Namespace, device: string, bridge: string, mac: string, mtu: number): void {
-    const port = `${device}-${pod.name.slice(4)}`;
+    const port = `${device}-${pod.label}`;
     run(['ip', 'link', 'add', port, 'netns', this.node.name, 'type', 'veth', 'peer', device, 'netns', pod.name]);
     pod.run(['ip', 'link', 'set', device, 'address', mac, 'mtu', String(mtu)]);
     this.node.run(['ip', 'link', 'set', port, 'mtu', String(mtu), 'master', bridge, 'up']);
@@ -285,16 +303,6 @@ export class Lab {
     pod.run(['ip', 'link', 'set', 'eth0', 'up']);
     pod.run(['ip', 'route', 'add', 'default', 'via', node.ipv4]);
     pod.run(['ip', '-6', 'route', 'add', 'default', 'via', node.ipv6]);
-  }
-
-  #attachNet1(pod: Namespace, mac: string, addresses: readonly string[]): void {
-    this.#veth(pod, 'net1', 'ps-peers', mac, 65535);
-    for (const address of addresses) pod.run(addressAdd(address, 'net1'));
-    pod.run(['ip', 'link', 'set', 'net1', 'up']);
-    // Many nodes have strict reverse path filtering on "all", and new namespaces take it over.
-    pod.run(['sysctl', '-qw', 'net.ipv4.conf.all.rp_filter=1']);
-    const settings = Object.entries(requiredSysctls).map(([key, value]) => `${key.replace('IFNAME', 'net1')}=${value}`);
-    pod.run(['sysctl', '-qw', ...settings]);
   }
 }
 

@@ -1,8 +1,10 @@
+import { existsSync } from 'node:fs';
 import { spawn, spawnSync } from 'node:child_process';
 import { Agent, agentFile } from '../attack/agent.ts';
 
-/** Everything these tests make is named so: what a killed run left is found by it and removed. */
-export const namePrefix = 'pst-';
+/** Everything these tests make is named so, and for the process that makes it: suites may run side by side. */
+const testPrefix = 'pst-';
+export const namePrefix = `${testPrefix}${process.pid}-`;
 
 /** Runs a program and gives its stdout; throws with its stderr. */
 export function run(command: readonly string[], input = ''): string {
@@ -14,6 +16,9 @@ export function run(command: readonly string[], input = ''): string {
 
 /** A network namespace and a process in it that opens sockets for us: Node cannot enter one (no setns). */
 export class Namespace extends Agent {
+  /** Without what makes its name unique. */
+  readonly label: string;
+
   constructor(name: string) {
     const full = `${namePrefix}${name}`;
     run(['ip', 'netns', 'add', full]);
@@ -22,6 +27,7 @@ export class Namespace extends Agent {
     within(full, ['ip', 'link', 'set', 'lo', 'up']);
     const agent = spawn('ip', ['netns', 'exec', full, 'python3', '-u', agentFile, name]);
     super(full, agent);
+    this.label = name;
   }
 
   run(command: readonly string[], input = ''): string {
@@ -38,9 +44,12 @@ function within(namespace: string, command: readonly string[], input = ''): stri
   return run(['ip', 'netns', 'exec', namespace, ...command], input);
 }
 
-/** What a killed run left behind. Its agents ended with it. */
+/** What killed runs left behind: the process that it is named for is not there any more. Their agents ended with them. */
 export function heal(): void {
   const left = run(['ip', '-json', 'netns', 'list']).trim();
   const names = left === '' ? [] : (JSON.parse(left) as { name: string }[]);
-  for (const { name } of names.filter((each) => each.name.startsWith(namePrefix))) run(['ip', 'netns', 'delete', name]);
+  for (const { name } of names) {
+    const pid = new RegExp(`^${testPrefix}(\\d+)-`).exec(name)?.[1];
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) run(['ip', 'netns', 'delete', name]);
+  }
 }
