@@ -1,7 +1,10 @@
-import type { DeclaredPort, Flow } from '../api/flow.ts';
+import type { Flow } from '../api/flow.ts';
 import type { Labels } from './label-selector.ts';
 
-/** What a policy's selectors are resolved against: plain data, whoever read it (watch caches, or the CLI). */
+/**
+ * What a policy's selectors are resolved against: plain data, whoever read it (watch caches, or the CLI). What was found for
+ * one Pod is kept for the next: a change makes another Directory.
+ */
 export interface Directory {
   readonly pods: readonly DirectoryPod[];
   /** Labels by name, `kubernetes.io/metadata.name` among them. */
@@ -47,13 +50,13 @@ export interface DirectoryService {
   }[];
 }
 
-/** A Pod that policies are about. */
+/** A Pod that policies are about. It stands in the Directory too, under the same `uid`, once it has addresses. */
 export interface PolicySubject {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
   readonly labels: Labels;
-  readonly containers: readonly { readonly name: string; readonly ports: readonly DeclaredPort[] }[];
+  readonly containers: readonly { readonly name: string; readonly ports: readonly PolicyDeclaredPort[] }[];
   /** Of `podsplit.io/flows`, or of the declared ports: what holds where no policy selects an end. */
   readonly flows: readonly Flow[];
 }
