@@ -25,7 +25,12 @@ const root = join(import.meta.dirname, '..');
 const crds = readdirSync(join(root, 'crds')).map(
   (file) => parse(readFileSync(join(root, 'crds', file), 'utf8')) as Crd,
 );
-const types = readFileSync(join(root, 'controller', 'api', 'resources.ts'), 'utf8');
+/** `ILabelSelector` is kubernetes-models'. */
+const selectorFields = 'matchLabels?: matchExpressions?: key: operator: values?:';
+const types = ['resources.ts', 'container-network-policy.ts']
+  .map((file) => readFileSync(join(root, 'controller', 'api', file), 'utf8'))
+  .concat(selectorFields)
+  .join('\n');
 
 /** Names of all fields that a schema allows, at any depth. */
 function fieldsOf(schema: Schema | undefined): readonly string[] {

@@ -8,6 +8,7 @@ import type { IReplicaSet } from 'kubernetes-models/apps/v1/ReplicaSet';
 import type { IStatefulSet } from 'kubernetes-models/apps/v1/StatefulSet';
 import type { ICronJob } from 'kubernetes-models/batch/v1/CronJob';
 import type { IJob } from 'kubernetes-models/batch/v1/Job';
+import type { IEndpointSlice } from 'kubernetes-models/discovery.k8s.io/v1/EndpointSlice';
 import type { ILease } from 'kubernetes-models/coordination.k8s.io/v1/Lease';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import type { IServiceCIDR } from 'kubernetes-models/networking.k8s.io/v1/ServiceCIDR';
@@ -20,6 +21,7 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { ISecret } from 'kubernetes-models/v1/Secret';
 import type { IService } from 'kubernetes-models/v1/Service';
 import { apiVersion as ownApiVersion } from '../api/names.ts';
+import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
 import type { AddressBlock, ObjectMeta, PodSplit, SplitNetwork } from '../api/resources.ts';
 
 /** The least that every object from the API server has. */
@@ -58,6 +60,7 @@ export type ControllerRevision = Stored<IControllerRevision>;
 export type Job = Stored<IJob>;
 export type CronJob = Stored<ICronJob>;
 export type NetworkPolicy = Stored<INetworkPolicy>;
+export type EndpointSlice = Stored<IEndpointSlice>;
 export type ServiceCIDR = Stored<IServiceCIDR>;
 export type CustomResourceDefinition = Stored<ICustomResourceDefinition>;
 export type MutatingWebhookConfiguration = Stored<IMutatingWebhookConfiguration>;
@@ -99,6 +102,7 @@ export const resources = {
   cronJobs: namespaced<CronJob>('batch/v1', 'CronJob', 'cronjobs'),
   leases: namespaced<Lease>('coordination.k8s.io/v1', 'Lease', 'leases'),
   networkPolicies: namespaced<NetworkPolicy>('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies'),
+  endpointSlices: namespaced<EndpointSlice>('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices'),
   serviceCIDRs: clusterScoped<ServiceCIDR>('networking.k8s.io/v1', 'ServiceCIDR', 'servicecidrs'),
   customResourceDefinitions: clusterScoped<CustomResourceDefinition>(
     'apiextensions.k8s.io/v1',
@@ -127,6 +131,11 @@ export const resources = {
   ),
   splitNetworks: clusterScoped<SplitNetwork>(ownApiVersion, 'SplitNetwork', 'splitnetworks'),
   addressBlocks: clusterScoped<AddressBlock>(ownApiVersion, 'AddressBlock', 'addressblocks'),
+  containerNetworkPolicies: namespaced<ContainerNetworkPolicy>(
+    ownApiVersion,
+    'ContainerNetworkPolicy',
+    'containernetworkpolicies',
+  ),
   podSplits: namespaced<PodSplit>(ownApiVersion, 'PodSplit', 'podsplits'),
 } as const;
 

@@ -10,6 +10,7 @@ import type { SplitOptions } from '../split/plan.ts';
 import { AddressBook } from './address-book.ts';
 import { isGated, readPod, splitKey } from './piece-pod.ts';
 import { Reporter } from './reporter.ts';
+import { PolicyStatusReconciler } from './policy-status.ts';
 import { SplitNetworkReconciler } from './split-network.ts';
 import { SplitPodReconciler } from './split-pod.ts';
 import { WorkloadObjects } from './workload-objects.ts';
@@ -37,6 +38,7 @@ export class Controller {
   private readonly splits: WorkQueue;
   private readonly workloads: WorkQueue;
   private readonly networks: WorkQueue;
+  private readonly policies: WorkQueue;
   private running: readonly Workers[] = [];
   private cancelSweep: () => void = () => undefined;
 
@@ -47,7 +49,9 @@ export class Controller {
     this.splits = new WorkQueue({ clock, hooks: queueHooks(metrics, 'split-pod'), maxDelayMs: 15_000 });
     this.workloads = new WorkQueue({ clock, hooks: queueHooks(metrics, 'workload'), maxDelayMs: 15_000 });
     this.networks = new WorkQueue({ clock, hooks: queueHooks(metrics, 'split-network'), maxDelayMs: 15_000 });
+    this.policies = new WorkQueue({ clock, hooks: queueHooks(metrics, 'policy'), maxDelayMs: 15_000 });
     this.subscribe();
+    this.subscribePolicies();
   }
 
   async start(): Promise<void> {
@@ -71,9 +75,11 @@ export class Controller {
       },
     });
     const splitNetworks = new SplitNetworkReconciler({ client, world, clock });
+    const policies = new PolicyStatusReconciler({ client, world, clock, options: split });
     this.running = [
       this.workers('split-network', this.networks, 1, (key) => splitNetworks.reconcile(key)),
       this.workers('split-pod', this.splits, workers, (key) => splitPods.reconcile(key)),
+      this.workers('policy', this.policies, 1, (key) => policies.reconcile(key)),
       this.workers('workload', this.workloads, 2, (key) => objects.reconcile(key)),
     ];
     this.sweep();
@@ -122,6 +128,28 @@ export class Controller {
     });
   }
 
+  /** A policy, or what its selectors find: every split Pod that it might be about is looked at. */
+  private subscribePolicies(): void {
+    const { world } = this;
+    world.containerPolicies.onChange(({ object }) => {
+      this.addPoliced(object.metadata.namespace ?? '');
+    });
+    world.onDirectoryChange(() => {
+      const policies = world.containerPolicies.store.list();
+      for (const namespace of new Set(policies.map(({ metadata }) => metadata.namespace ?? '')))
+        this.addPoliced(namespace);
+    });
+  }
+
+  private addPoliced(namespace: string): void {
+    for (const pod of this.world.pods.store.byIndex('namespace', namespace)) {
+      const read = readPod(pod);
+      if (read?.role === 'primary') this.splits.add(splitKey(read));
+      for (const key of workloadIndex(pod)) this.workloads.add(key);
+    }
+    for (const { metadata } of this.world.policiesOf(namespace)) this.policies.add(`${namespace}/${metadata.name}`);
+  }
+
   /** Pods that wait for addresses or for their SplitNetwork need not wait for their next try. */
   private wakeGated(): void {
     for (const object of this.world.pods.store.list()) {
@@ -157,6 +185,9 @@ export class Controller {
     for (const pod of world.pods.store.list()) {
       const read = readPod(pod);
       if (read !== undefined && read.role !== 'whole') this.splits.add(splitKey(read));
+    }
+    for (const { metadata } of world.containerPolicies.store.list()) {
+      this.policies.add(`${metadata.namespace ?? ''}/${metadata.name}`);
     }
     for (const block of world.blocks.store.list()) for (const key of claimKeys(block)) this.splits.add(key);
     const generated = [...world.nads.store.list(), ...world.networkPolicies.store.list()];

@@ -88,7 +88,7 @@ function piecesOf(install: InstallMode, ips: { readonly web?: string; readonly c
 function news({ primary, siblings }: Pieces): ReadonlyMap<string, Annotations> {
   const plan = planOf(primary, options);
   if (plan === undefined) throw new Error('no plan');
-  return newsOf({ primary, siblings, plan, network, addresses });
+  return newsOf({ primary, siblings, plan, network, addresses, policies: { kind: 'none' } });
 }
 
 function wiringOf(all: ReadonlyMap<string, Annotations>, container: string): Wiring {

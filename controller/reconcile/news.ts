@@ -8,6 +8,7 @@ import { pickEntries } from '../split/pod.ts';
 import { buildWirings, type PieceAddresses, type WiringInput } from '../split/wire.ts';
 import { released } from './lifecycle.ts';
 import { podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
+import { policedWiring, type Policed } from './policy-book.ts';
 import { poolRanges } from './wire.ts';
 
 export type Annotations = Readonly<Record<string, string>>;
@@ -19,17 +20,33 @@ export interface NewsInput {
   readonly network: SplitNetwork | undefined;
   /** By container, as the claim has them. */
   readonly addresses: Readonly<Record<string, PieceAddresses>>;
+  readonly policies: Policed;
 }
 
 /**
  * What each piece's annotations should say now, by container: its wiring, and on a sibling the primary's Pod IPs. Empty as
  * long as nobody can tell. Computed of the Pod as it is, so that flows that change on it are news too.
  */
-export function newsOf({ primary, siblings, plan, network, addresses }: NewsInput): ReadonlyMap<string, Annotations> {
+export function newsOf({
+  primary,
+  siblings,
+  plan,
+  network,
+  addresses,
+  policies,
+}: NewsInput): ReadonlyMap<string, Annotations> {
   const pieces = [primary, ...siblings];
   if (network === undefined || pieces.some((piece) => addresses[piece.container] === undefined)) return new Map();
   if (pieces.length !== plan.siblings.length + 1) return new Map();
-  const known = { plan, splitId: primary.split, pool: poolRanges(network), addresses };
+  // Nobody can tell yet: what a piece carries stays.
+  if (policies.kind === 'pending') return new Map();
+  const known = {
+    plan,
+    splitId: primary.split,
+    pool: poolRanges(network),
+    addresses,
+    policies: policedWiring(plan, policies),
+  };
   const wirings =
     plan.install === 'node' ? buildWirings({ ...known, release: 'go' }) : wiringsWithPodIPs(known, primary, siblings);
   const facade = podIPAnnotations(podIPs(primary));

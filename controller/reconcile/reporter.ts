@@ -166,6 +166,7 @@ function isTrouble(reason: string): boolean {
     'PieceEnding',
     'ClaimReleasing',
     'NetworkPending',
+    'PoliciesPending',
   ].includes(reason);
 }
 

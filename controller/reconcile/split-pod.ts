@@ -7,10 +7,12 @@ import { done, type Outcome } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
 import { wiringHash } from '../rules/wiring-json.ts';
 import { podIPAnnotations } from '../split/downward-api.ts';
+import type { Plan } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
 import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
 import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
+import { policed, policedWiring, type Policed } from './policy-book.ts';
 import type { Reporter } from './reporter.ts';
 import { wire, type Obstacle, type WiringDependencies } from './wire.ts';
 import type { SplitKey } from './world.ts';
@@ -50,8 +52,9 @@ export class SplitPodReconciler {
     }
     const memory = this.remember(key, primary, siblings);
     const plan = primary === undefined ? undefined : planOf(primary, this.deps.options);
+    const policies = primary === undefined || plan === undefined ? undefined : policed(primary, plan, world);
     const news =
-      primary === undefined || plan === undefined
+      primary === undefined || plan === undefined || policies === undefined
         ? new Map<string, Annotations>()
         : newsOf({
             primary,
@@ -59,6 +62,7 @@ export class SplitPodReconciler {
             plan,
             network: world.networks.store.get(plan.network),
             addresses: addresses.addressesOf(primary),
+            policies,
           });
     const seen: Observed = {
       primary,
@@ -78,7 +82,7 @@ export class SplitPodReconciler {
         step,
         obstacle: memory.obstacle,
         addresses: addresses.addressesOf(primary),
-        flows: plan?.install === 'node' ? plan.flows.map(formatFlow) : undefined,
+        flows: plan === undefined || policies === undefined ? undefined : toldFlows(plan, policies),
       });
     }
     return outcome;
@@ -237,6 +241,12 @@ export class SplitPodReconciler {
     this.deps.reporter.event(primary, 'Warning', reason, message);
     await this.deletePod(primary);
   }
+}
+
+/** Where they can change on a Pod that runs, and are known. */
+function toldFlows(plan: Plan, policies: Policed): readonly string[] | undefined {
+  if (plan.install !== 'node' || policies.kind === 'pending') return undefined;
+  return policedWiring(plan, policies).flows.map(formatFlow);
 }
 
 interface StepContext {

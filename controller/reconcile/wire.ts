@@ -16,6 +16,7 @@ import { split } from '../split/split.ts';
 import { buildWirings, networksAnnotation, withPrefixOf, type PieceAddresses } from '../split/wire.ts';
 import type { AddressBook } from './address-book.ts';
 import { carriedEndpoint, carriedInstall, type LivePod } from './piece-pod.ts';
+import { policed, policedWiring, type Policed } from './policy-book.ts';
 import { podSplitOf } from './podsplit-status.ts';
 import { workloadOf } from './workload-of.ts';
 import type { WorkloadObjects } from './workload-objects.ts';
@@ -52,6 +53,10 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   if (decided.kind === 'obstacle') return decided;
   const { plan } = decided;
 
+  const policies = policed(primary, plan, world);
+  const unpoliced = policyObstacle(plan, policies);
+  if (unpoliced !== undefined) return unpoliced;
+
   const network = world.networks.store.get(plan.network);
   const unusable = networkObstacle(plan.network, network);
   if (unusable !== undefined || network === undefined) return unusable ?? obstacle('NetworkNotFound', '');
@@ -65,7 +70,7 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   if (claim.kind !== 'claimed') return { kind: 'obstacle', ...claim.obstacle };
 
   await createPodSplit(primary, plan, workload, nad, client);
-  const context: PieceContext = { primary, plan, workload, nad, network, addresses: claim.addresses };
+  const context: PieceContext = { primary, plan, workload, nad, network, addresses: claim.addresses, policies };
   const refused = await createSiblings(context, deps);
   if (refused !== undefined) return { kind: 'obstacle', ...refused };
 
@@ -150,6 +155,18 @@ function networkObstacle(name: string, network: SplitNetwork | undefined): Wired
   );
 }
 
+/** A piece starts under all policies that select it, or not at all. */
+function policyObstacle(plan: Plan, { kind }: Policed): Wired | undefined {
+  if (kind === 'pending') return obstacle('PoliciesPending', 'The policies that select this Pod are being read.', 500);
+  if (kind === 'none' || plan.install === 'node') return undefined;
+  return obstacle(
+    'PolicyNeedsAgent',
+    'A ContainerNetworkPolicy selects this Pod, but an init container loads its rules, and cannot be told when policies ' +
+      'change: set podsplit.io/install to "node", or let the policy select other Pods.',
+    10_000,
+  );
+}
+
 async function createPodSplit(primary: LivePod, plan: Plan, workload: WorkloadRef, nad: string, client: KubeClient) {
   try {
     await client.create(resources.podSplits, podSplitOf(primary, plan, workload, nad));
@@ -165,6 +182,7 @@ export interface PieceContext {
   readonly nad: string;
   readonly network: SplitNetwork;
   readonly addresses: Readonly<Record<string, PieceAddresses>>;
+  readonly policies: Policed;
 }
 
 /**
@@ -172,9 +190,16 @@ export interface PieceContext {
  * finds those itself, and has nothing to wait for.
  */
 function firstWirings(context: PieceContext) {
-  const { plan, network, addresses, primary } = context;
+  const { plan, network, addresses, primary, policies } = context;
   const release = plan.install === 'node' ? 'go' : 'hold';
-  return buildWirings({ plan, splitId: primary.split, pool: poolRanges(network), addresses, release });
+  return buildWirings({
+    plan,
+    splitId: primary.split,
+    pool: poolRanges(network),
+    addresses,
+    policies: policedWiring(plan, policies),
+    release,
+  });
 }
 
 export function poolRanges({ spec }: SplitNetwork): { readonly ipv4?: string; readonly ipv6?: string } {

@@ -1,3 +1,5 @@
+import type { Flow } from '../api/flow.ts';
+import { policed, policedWiring } from './policy-book.ts';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import { nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
 import { installModes } from '../api/install.ts';
@@ -58,6 +60,7 @@ export class WorkloadObjects {
       workload,
       network,
       plans: [plan, ...others.map((other) => other.plan)],
+      flows: [...this.flowsOf({ pod, plan }), ...others.flatMap((other) => this.flowsOf(other))],
       labels: [pod.labels, ...others.map((other) => other.pod.labels)],
     };
     try {
@@ -86,7 +89,8 @@ export class WorkloadObjects {
     if (workload === undefined || network === undefined) return done;
     const plans = pods.map((pod) => pod.plan);
     const labels = pods.map((pod) => pod.pod.labels);
-    const state: WorkloadState = { workload, network, plans, labels };
+    const flows = pods.flatMap((pod) => this.flowsOf(pod));
+    const state: WorkloadState = { workload, network, plans, flows, labels };
     const primaries = pods.map(({ pod }) => pod);
     const wait = await this.nads.keep(key, state, primaries);
     await this.applyOthers(state);
@@ -94,11 +98,16 @@ export class WorkloadObjects {
     return wait > 0 ? { kind: 'requeue', afterMs: wait } : outcome;
   }
 
-  private plansOf(key: WorkloadKey): readonly { readonly pod: LivePod; readonly plan: Plan }[] {
+  private plansOf(key: WorkloadKey): readonly PlannedPod[] {
     return this.deps.world.primariesOf(key).flatMap((pod) => {
       const plan = planOf(pod, this.deps.options);
       return plan === undefined ? [] : [{ pod, plan }];
     });
+  }
+
+  /** What its pieces are told. As long as nobody knows what policies make of it: what holds without them. */
+  private flowsOf({ pod, plan }: PlannedPod): readonly Flow[] {
+    return policedWiring(plan, policed(pod, plan, this.deps.world)).flows;
   }
 
   private workloadOf(pod: LivePod): WorkloadRef | undefined {
@@ -125,13 +134,13 @@ export class WorkloadObjects {
     await this.replaceSet(resources.networkPolicies, namespace, wanted.map(stored), actual);
   }
 
-  private async applyMultiPolicies({ workload, plans, network }: WorkloadState): Promise<void> {
+  private async applyMultiPolicies({ workload, plans, flows, network }: WorkloadState): Promise<void> {
     const { namespace } = workload;
     const labelSelector = `${ownLabels.workload}=${workloadKey(workload)},${ownLabels.managedBy}=podsplit`;
     const wanted = pieceMultiNetworkPolicies({
       workload,
       containers: unique(plans.flatMap((plan) => [plan.primary, ...plan.siblings].map((piece) => piece.name))),
-      flows: uniqueBy(plans.flatMap((plan) => plan.flows)),
+      flows: uniqueBy(flows),
       facade: uniqueBy(plans.flatMap((plan) => plan.facade)),
       pool: poolRanges(network),
       owner: ownerReference(workload),
@@ -225,6 +234,11 @@ export class WorkloadObjects {
     }
     return this.multiNetworkPolicies.installed;
   }
+}
+
+interface PlannedPod {
+  readonly pod: LivePod;
+  readonly plan: Plan;
 }
 
 /** Milliseconds until none of them is young. */

@@ -1,3 +1,6 @@
+import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
+import type { Directory } from '../policies/directory.ts';
+import { ClusterDirectory } from './cluster-directory.ts';
 import { ownLabels } from '../api/names.ts';
 import { splitId } from '../api/identity.ts';
 import type { AddressBlock, PodSplit, SplitNetwork } from '../api/resources.ts';
@@ -36,6 +39,8 @@ export class World {
   readonly pods: Reflector<Pod>;
   readonly nads: Reflector<NetworkAttachmentDefinition>;
   readonly networkPolicies: Reflector<NetworkPolicy>;
+  readonly containerPolicies: Reflector<ContainerNetworkPolicy>;
+  private readonly clusterDirectory: ClusterDirectory;
   readonly podSplits: Reflector<PodSplit>;
   readonly blocks: Reflector<AddressBlock>;
   readonly networks: Reflector<SplitNetwork>;
@@ -53,7 +58,11 @@ export class World {
       });
     this.pods = watch(
       resources.pods,
-      { split: (pod) => one(readPod(pod), splitKey), workload: workloadIndex },
+      {
+        split: (pod) => one(readPod(pod), splitKey),
+        workload: workloadIndex,
+        namespace: (pod) => one(pod.metadata.namespace, (namespace) => namespace),
+      },
       ownLabels.role,
     );
     this.nads = watch(
@@ -64,6 +73,13 @@ export class World {
     this.networkPolicies = watch(resources.networkPolicies, {
       workload: workloadIndex,
       namespace: (policy) => one(policy.metadata.namespace, (namespace) => namespace),
+    });
+    this.containerPolicies = watch(resources.containerNetworkPolicies, {
+      namespace: (policy) => one(policy.metadata.namespace, (namespace) => namespace),
+    });
+    this.clusterDirectory = new ClusterDirectory(options);
+    this.containerPolicies.onChange(() => {
+      this.clusterDirectory.start();
     });
     this.podSplits = watch(resources.podSplits, {
       split: (split) => [`${split.metadata.namespace ?? ''}/${splitId(split.spec.pod.uid)}`],
@@ -76,19 +92,47 @@ export class World {
   }
 
   get all(): readonly Watching[] {
-    return [this.pods, this.nads, this.networkPolicies, this.podSplits, this.blocks, this.networks];
+    return [...this.own, ...this.clusterDirectory.watching];
+  }
+
+  private get own(): readonly Watching[] {
+    return [
+      this.pods,
+      this.nads,
+      this.networkPolicies,
+      this.containerPolicies,
+      this.podSplits,
+      this.blocks,
+      this.networks,
+    ];
   }
 
   async start(): Promise<void> {
-    for (const reflector of this.all) reflector.start();
+    for (const reflector of this.own) reflector.start();
     // Without Multus there are no NADs to watch, and that must be said on the Pods that wait for it.
     await Promise.all(
-      this.all.filter((reflector) => reflector !== this.nads).map((reflector) => reflector.whenSynced()),
+      this.own.filter((reflector) => reflector !== this.nads).map((reflector) => reflector.whenSynced()),
     );
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.all.map((reflector) => reflector.stop()));
+    await Promise.all([...this.own.map((reflector) => reflector.stop()), this.clusterDirectory.stop()]);
+  }
+
+  policiesOf(namespace: string): readonly ContainerNetworkPolicy[] {
+    return this.containerPolicies.store
+      .byIndex('namespace', namespace)
+      .toSorted((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
+  }
+
+  /** Undefined as long as it is not known, or nobody needs it. */
+  directory(): Directory | undefined {
+    return this.clusterDirectory.directory();
+  }
+
+  /** What policies' selectors find may have changed. */
+  onDirectoryChange(handler: () => void): void {
+    this.clusterDirectory.onChange(handler);
   }
 
   piecesOf(key: SplitKey): { readonly primary: LivePod | undefined; readonly siblings: readonly LivePod[] } {

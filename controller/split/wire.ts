@@ -1,5 +1,6 @@
+import type { Flow } from '../api/flow.ts';
 import { peerInterface } from '../api/names.ts';
-import type { Endpoint, FacadePort, Peer, Wiring } from '../rules/wiring.ts';
+import type { Endpoint, FacadePort, Peer, PodNetwork, Wiring } from '../rules/wiring.ts';
 import type { Piece, Plan } from './plan.ts';
 
 /** What the address allocator gives a piece: plain addresses without prefix, at least one family. */
@@ -18,6 +19,8 @@ export interface WiringInput {
   readonly addresses: Readonly<Record<string, PieceAddresses>>;
   /** By container name, as far as they are known. */
   readonly podIPs?: Readonly<Record<string, readonly string[]>>;
+  /** What policies make of the plan's flows, and of the Pod's network; left out where none selects the Pod. */
+  readonly policies?: { readonly flows: readonly Flow[]; readonly podNetwork: ReadonlyMap<string, PodNetwork> };
   readonly release: Wiring['release'];
 }
 
@@ -28,7 +31,7 @@ export interface WiringInput {
  * @throws RangeError where a piece has no addresses: the caller claims them for all pieces at once.
  */
 export function buildWirings(input: WiringInput): Readonly<Record<string, Wiring>> {
-  const { plan } = input;
+  const { plan, policies } = input;
   const peers: readonly Peer[] = [plan.primary, ...plan.siblings]
     .map((piece) => ({ name: piece.name, role: roleOf(plan, piece), ...endpoint(input, piece) }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
@@ -50,11 +53,16 @@ export function buildWirings(input: WiringInput): Readonly<Record<string, Wiring
         self: endpoint(input, piece),
         peers: peers.filter((peer) => peer.name !== piece.name),
         pool: input.pool,
-        flows: plan.flows,
+        flows: policies?.flows ?? plan.flows,
         facade,
+        ...podNetworkOf(policies?.podNetwork.get(piece.name)),
       },
     ]),
   );
+}
+
+function podNetworkOf(podNetwork: PodNetwork | undefined): Pick<Wiring, 'podNetwork'> {
+  return podNetwork === undefined ? {} : { podNetwork };
 }
 
 function roleOf(plan: Plan, piece: Piece): Peer['role'] {
