@@ -1,12 +1,17 @@
 import { expect } from 'chai';
+import type { INetworkPolicyPeer as Peer } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicyPeer';
 import { splitId, workloadKey, type WorkloadRef } from '../controller/api/identity.ts';
-import type { AddressBlock } from '../controller/api/resources.ts';
-import type { KubeObject, Pod } from '../controller/kube/resources.ts';
+import type { AddressBlock, ObjectMeta } from '../controller/api/resources.ts';
+import type { KubeObject, NetworkPolicy, Pod } from '../controller/kube/resources.ts';
+import { peerMirror } from '../controller/policies/peer-mirror.ts';
 import { checks, rows, violations, type Snapshot, type Violation } from './invariants.ts';
 
 const workload: WorkloadRef = { apiVersion: 'apps/v1', kind: 'Deployment', namespace: 'shop', name: 'web', uid: 'w' };
 const key = workloadKey(workload);
 const nad = `podsplit-web-${key}`;
+
+const generatedLabels = { 'app.kubernetes.io/managed-by': 'podsplit', 'podsplit.io/workload': key };
+const usersOwn = policy({ name: 'the-users-own', uid: 'np' }, { podSelector: { matchLabels: { app: 'web' } } });
 
 /** Two replicas of two pieces each: offsets 1 and 2, 3 and 4 of block 0. */
 const sound: Snapshot = {
@@ -22,7 +27,7 @@ const sound: Snapshot = {
   ],
   podSplits: [podSplit('a'), podSplit('b')],
   nads: [generated(nad)],
-  networkPolicies: [generated(`podsplit-${key}-in-log`), { metadata: { name: 'the-users-own', namespace: 'shop' } }],
+  networkPolicies: [policy({ name: `podsplit-${key}-in-log`, labels: generatedLabels }), usersOwn, mirrorOf(usersOwn)],
   multiNetworkPolicies: [generated(`podsplit-${key}-log`)],
 };
 
@@ -174,6 +179,7 @@ describe('invariants of a cluster', () => {
       ['NetworkUsed', /NetworkAttachmentDefinition shop\/podsplit-web-.*its workload has no split Pod/],
       ['PolicyUsed', /NetworkPolicy shop\/podsplit-.*its workload has no split Pod/],
       ['PolicyUsed', /MultiNetworkPolicy shop\/podsplit-.*its workload has no split Pod/],
+      ['MirrorUsed', /its original lets in no split Pod/],
     ],
     ['a NAD that is missing', { ...sound, nads: [] }, ['NetworkUsed', /it has no NAD/]],
     [
@@ -181,6 +187,21 @@ describe('invariants of a cluster', () => {
       { ...sound, networkPolicies: [] },
       ['PolicyUsed', /web-a-log: no NetworkPolicy closes/],
       ['PolicyUsed', /web-b-log: no NetworkPolicy closes/],
+    ],
+    [
+      'a policy that lets in split Pods, and not their siblings',
+      withPolicies(usersOwn),
+      ['MirrorUsed', /podsplit-peers-the-users-own-.*: it is missing/],
+    ],
+    [
+      'a mirror that lets in others than its original',
+      withPolicies(usersOwn, { ...mirrorOf(usersOwn), spec: { podSelector: {}, ingress: [{}] } }),
+      ['MirrorUsed', /it is not what its original asks for/],
+    ],
+    [
+      'a mirror whose original is gone',
+      withPolicies(mirrorOf(usersOwn)),
+      ['MirrorUsed', /its original lets in no split Pod/],
     ],
     [
       'a PodSplit of a Pod that is gone',
@@ -283,6 +304,11 @@ function withPod(name: string, change: (pod: Pod) => Pod): Snapshot {
   return { ...sound, pods: sound.pods.map((pod) => (pod.metadata.name === name ? change(pod) : pod)) };
 }
 
+function withPolicies(...policies: readonly NetworkPolicy[]): Snapshot {
+  const [closed] = sound.networkPolicies;
+  return { ...sound, networkPolicies: [closed!, ...policies] };
+}
+
 function claim(id: string, offset: number) {
   return { pod: { name: `web-${id}`, uid: `uid-${id}` }, offsets: { app: offset, log: offset + 1 } };
 }
@@ -313,6 +339,19 @@ function podSplit(id: string): Snapshot['podSplits'][number] {
 }
 
 function generated(name: string): KubeObject {
-  const labels = { 'app.kubernetes.io/managed-by': 'podsplit', 'podsplit.io/workload': key };
-  return { metadata: { name, namespace: 'shop', labels } };
+  return { metadata: { name, namespace: 'shop', labels: generatedLabels } };
+}
+
+/** In the namespace of the workload, with one peer that it lets in. */
+function policy(metadata: Partial<ObjectMeta> & { readonly name: string }, ...from: Peer[]): NetworkPolicy {
+  return {
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { namespace: 'shop', ...metadata },
+    spec: { podSelector: {}, policyTypes: ['Ingress'], ingress: from.length === 0 ? [] : [{ from }] },
+  } as NetworkPolicy;
+}
+
+function mirrorOf(original: NetworkPolicy): NetworkPolicy {
+  return peerMirror(original) as NetworkPolicy;
 }

@@ -10,7 +10,10 @@ import {
   schedulingGate,
 } from '../controller/api/names.ts';
 import type { AddressBlock, Claim, PodSplit, SplitNetwork } from '../controller/api/resources.ts';
-import type { KubeObject, Pod } from '../controller/kube/resources.ts';
+import { sameJson } from '../controller/api/same-json.ts';
+import type { KubeObject, NetworkPolicy, Pod } from '../controller/kube/resources.ts';
+import { findsAsPeer, peerMirror } from '../controller/policies/peer-mirror.ts';
+import { isOwn } from '../controller/policies/pieces-found.ts';
 
 /** All that podsplit and its users have on a cluster, at one moment. */
 export interface Snapshot {
@@ -19,7 +22,7 @@ export interface Snapshot {
   readonly networks: readonly SplitNetwork[];
   readonly podSplits: readonly PodSplit[];
   readonly nads: readonly KubeObject[];
-  readonly networkPolicies: readonly KubeObject[];
+  readonly networkPolicies: readonly NetworkPolicy[];
   readonly multiNetworkPolicies: readonly KubeObject[];
 }
 
@@ -42,6 +45,8 @@ export const checks = {
   SiblingOwned: 'A sibling belongs to a primary that is there and has not ended.',
   NetworkUsed: 'A generated NAD belongs to a workload with split Pods, and each of those has its NAD.',
   PolicyUsed: 'Generated policies belong to a workload with split Pods, and each sibling has its ingress closed.',
+  MirrorUsed:
+    'A policy that lets in split Pods by their labels has one mirror for their siblings, as podsplit makes it; no other has.',
   PodSplitOwned: 'A PodSplit belongs to a primary that is there, and each split Pod has one.',
 } as const;
 
@@ -68,6 +73,7 @@ export function violations(snapshot: Snapshot): readonly Violation[] {
     ...view.pieces.filter((piece) => piece.role === 'sibling').flatMap((sibling) => siblingOwned(view, sibling)),
     ...networksUsed(view),
     ...policiesUsed(view),
+    ...mirrorsUsed(view),
     ...podSplitsOwned(view),
   ];
 }
@@ -329,10 +335,52 @@ function policiesUsed(view: View): readonly Violation[] {
       view.workloads.has(workloadOfPiece(piece)),
   );
   return [
-    ...strays(view, 'PolicyUsed', 'NetworkPolicy', view.networkPolicies),
+    ...strays(
+      view,
+      'PolicyUsed',
+      'NetworkPolicy',
+      view.networkPolicies.filter((policy) => !isPeerMirror(policy)),
+    ),
     ...strays(view, 'PolicyUsed', 'MultiNetworkPolicy', view.multiNetworkPolicies),
     ...open.map((piece) => podViolation('PolicyUsed', piece, 'no NetworkPolicy closes its ingress.')),
   ];
+}
+
+function mirrorsUsed(view: View): readonly Violation[] {
+  const primaries = view.pieces.filter(({ role }) => role === 'primary');
+  const pods = primaries.map(({ pod, namespace }) => ({ namespace, labels: pod.metadata.labels ?? {} }));
+  const wanted = new Map<string, ReturnType<typeof peerMirror>>(
+    view.networkPolicies
+      .filter((policy) => pods.some((pod) => findsAsPeer(policy, pod)))
+      .map((policy) => {
+        const mirror = peerMirror(policy);
+        return [`${policy.metadata.namespace ?? ''}/${mirror?.metadata?.name ?? ''}`, mirror] as const;
+      }),
+  );
+  const mirrors = new Map(
+    view.networkPolicies
+      .filter(isPeerMirror)
+      .map((mirror) => [`${mirror.metadata.namespace ?? ''}/${mirror.metadata.name}`, mirror]),
+  );
+  const report = (name: string, message: string) => ({
+    check: 'MirrorUsed' as const,
+    object: `NetworkPolicy ${name}`,
+    message,
+  });
+  return [
+    ...[...wanted].flatMap(([name, mirror]) => {
+      const found = mirrors.get(name);
+      if (found === undefined) return [report(name, 'it is missing.')];
+      return sameJson(found.spec, mirror?.spec) ? [] : [report(name, 'it is not what its original asks for.')];
+    }),
+    ...[...mirrors.keys()]
+      .filter((name) => !wanted.has(name))
+      .map((name) => report(name, 'its original lets in no split Pod.')),
+  ];
+}
+
+function isPeerMirror(policy: NetworkPolicy): boolean {
+  return isOwn(policy) && policy.metadata.ownerReferences?.some(({ kind }) => kind === 'NetworkPolicy') === true;
 }
 
 function podSplitsOwned(view: View): readonly Violation[] {

@@ -20,6 +20,16 @@ export function originalLabelKey(key: string): string {
   return underDomain(key, originalLabelDomain);
 }
 
+/** A Pod's labels as its siblings keep them. */
+export function keptLabels(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(labels).map(([key, value]) => [originalLabelKey(key), value]));
+}
+
+export function isKeptLabel(key: string): boolean {
+  const [domain = ''] = key.split('/', 1);
+  return domain === originalLabelDomain || domain.endsWith(`.${originalLabelDomain}`);
+}
+
 /** The same for annotations that a downward API volume of the sibling reads: they must not mean anything on the sibling. */
 export function originalAnnotationKey(key: string): string {
   return underDomain(key, originalAnnotationDomain);

@@ -35,6 +35,9 @@ export const ownAnnotations = {
   nudged: 'podsplit.io/nudged',
 } as const;
 
+/** On a policy that repeats a user's for siblings: the name of that, for people. */
+export const mirrorOfAnnotation = 'podsplit.io/mirror-of';
+
 export const ownLabels = {
   /** The split Pod that a piece belongs to: `splitId` of the primary's UID. On every piece, the primary too. */
   split: 'podsplit.io/split',

@@ -4,8 +4,19 @@ import { isRecord } from '../api/json.ts';
 /** Has it the shape of all that the mirrors read? The rest is copied as it is. */
 export function isNetworkPolicy(value: unknown): value is INetworkPolicy {
   if (!isRecord(value) || !isRecord(value['spec'])) return false;
-  const { podSelector, policyTypes, egress } = value['spec'];
-  return isSelector(podSelector ?? {}) && isTextList(policyTypes ?? []) && Array.isArray(egress ?? []);
+  const { podSelector, policyTypes, egress, ingress = [] } = value['spec'];
+  if (!isSelector(podSelector ?? {}) || !isTextList(policyTypes ?? []) || !Array.isArray(egress ?? [])) return false;
+  return Array.isArray(ingress) && ingress.every(isIngressRule);
+}
+
+function isIngressRule(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { from } = value;
+  return Array.isArray(from ?? []) && (!Array.isArray(from) || from.every(isPeer));
+}
+
+function isPeer(value: unknown): boolean {
+  return isRecord(value) && isSelector(value['podSelector'] ?? {}) && isSelector(value['namespaceSelector'] ?? {});
 }
 
 function isSelector(value: unknown): boolean {

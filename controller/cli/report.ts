@@ -22,6 +22,7 @@ function linesOf(result: Result, explain: boolean): readonly string[] {
         }),
         ...flowLines(result.plan),
         ...reasonLines(result.plan, explain),
+        ...result.inexact.map((sentence) => `  note: ${sentence}`),
         ...offlineNotes(result.plan).map((note) => `  note: ${note}`),
       ];
     case 'refused':

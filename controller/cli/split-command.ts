@@ -5,6 +5,9 @@ import type { InstallMode } from '../api/install.ts';
 import { isRecord } from '../api/json.ts';
 import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
+import { inexactFor, inexactnesses } from '../policies/inexact.ts';
+import { findsAsPeer, peerMirror } from '../policies/peer-mirror.ts';
+import type { SplitPodLabels } from '../policies/pieces-found.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
 import { restore } from '../split/removed.ts';
 import { shapeOf } from '../split/shape.ts';
@@ -35,7 +38,14 @@ export interface SplitCommand {
 
 /** What became of one object of the input. */
 export type Result = { readonly manifest: Manifest } & (
-  | { readonly kind: 'split'; readonly plan: Plan; readonly rendered: Rendered; readonly claims: readonly object[] }
+  | {
+      readonly kind: 'split';
+      readonly plan: Plan;
+      readonly rendered: Rendered;
+      readonly claims: readonly object[];
+      /** Sentences about policies of the input that mean other things for siblings than for their Pod. */
+      readonly inexact: readonly string[];
+    }
   | { readonly kind: 'refused'; readonly refusals: readonly Refusal[] }
   | { readonly kind: 'left-alone'; readonly message: string; readonly code: string }
   | { readonly kind: 'not-annotated'; readonly ignored: readonly string[] }
@@ -49,7 +59,7 @@ export type Result = { readonly manifest: Manifest } & (
 export async function runSplit(command: SplitCommand, io: Io): Promise<number> {
   const network = await readNetwork(command.networkFile, io);
   const manifests = await readManifests(command.files, io);
-  const context: Context = { command, network, policies: policiesIn(manifests), names: new Set() };
+  const context: Context = { command, network, policies: policiesIn(manifests), names: new Set(), mirrored: new Set() };
   const results = manifests.map((manifest) => resultOf(manifest, context));
   io.stdout(command.output === 'json' ? printJson(results) : printYaml(results));
   io.stderr(formatReport(results, command.explain));
@@ -62,6 +72,8 @@ interface Context {
   readonly policies: readonly UserPolicy[];
   /** Of the primaries so far. */
   readonly names: Set<string>;
+  /** Policies that have been printed a mirror for: `namespace/name`. */
+  readonly mirrored: Set<string>;
 }
 
 function resultOf(manifest: Manifest, context: Context): Result {
@@ -93,6 +105,7 @@ function resultOf(manifest: Manifest, context: Context): Result {
     );
   }
   const workload = workloadOf(manifest, pod, command);
+  const labels = { namespace: pod.metadata?.namespace ?? '', labels: pod.metadata?.labels ?? {} };
   const rendered = render({
     pod,
     plan,
@@ -104,7 +117,35 @@ function resultOf(manifest: Manifest, context: Context): Result {
       .map(({ policy }) => policy),
     multiNetworkPolicies: command.multiNetworkPolicies,
   });
-  return { manifest, kind: 'split', plan, claims: replica.claims, rendered: inNamespace(rendered, manifest, command) };
+  const own = inNamespace(rendered, manifest, command);
+  return {
+    manifest,
+    kind: 'split',
+    plan,
+    claims: replica.claims,
+    rendered: { ...own, objects: [...own.objects, ...peerMirrors(labels, context)] },
+    inexact: context.policies.flatMap(({ policy, ...at }) =>
+      inexactFor(inNamespaceOf(policy, at.namespace ?? command.namespace), labels).map(
+        (kind) => `NetworkPolicy ${policy.metadata?.name ?? ''} ${inexactnesses[kind]}.`,
+      ),
+    ),
+  };
+}
+
+/** One for each policy, however many workloads of the input it lets in. */
+function peerMirrors(pod: SplitPodLabels, { policies, command, mirrored }: Context): readonly INetworkPolicy[] {
+  return policies.flatMap(({ policy, namespace }) => {
+    const mirror = peerMirror(policy);
+    const key = `${namespace ?? ''}/${policy.metadata?.name ?? ''}`;
+    if (mirror === undefined || mirrored.has(key)) return [];
+    if (!findsAsPeer(inNamespaceOf(policy, namespace ?? command.namespace), pod)) return [];
+    mirrored.add(key);
+    return [mirror];
+  });
+}
+
+function inNamespaceOf(policy: INetworkPolicy, namespace = ''): INetworkPolicy {
+  return { ...policy, metadata: { ...policy.metadata, namespace } };
 }
 
 function optionsOf({ command, network }: Context): SplitOptions {

@@ -1,12 +1,10 @@
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import { shortHash, workloadKey, type WorkloadRef } from '../api/identity.ts';
 import { originalLabelKey } from '../api/keys.ts';
-import { ownLabels } from '../api/names.ts';
+import { mirrorOfAnnotation, ownLabels } from '../api/names.ts';
 import type { OwnerReference } from '../api/resources.ts';
 import { selects, withKeys, type Labels, type LabelSelector } from './label-selector.ts';
-
-/** On a mirror: the name of the policy that it repeats, for people. */
-export const mirrorOfAnnotation = 'podsplit.io/mirror-of';
+import { isOwn, isolatesEgress, namesPieces } from './pieces-found.ts';
 
 export interface PiecePoliciesInput {
   readonly workload: WorkloadRef;
@@ -27,7 +25,10 @@ export function pieceNetworkPolicies(input: PiecePoliciesInput): readonly INetwo
   const { workload, siblings, labels, userPolicies } = input;
   const restricting = userPolicies.filter(
     (policy) =>
-      !isOwn(policy) && isolatesEgress(policy) && labels.some((set) => selects(policy.spec?.podSelector, set)),
+      !isOwn(policy) &&
+      isolatesEgress(policy) &&
+      !namesPieces(policy.spec?.podSelector) &&
+      labels.some((set) => selects(policy.spec?.podSelector, set)),
   );
   const closed = siblings.map((container) => closedIngress(workload, container));
   const mirrored = restricting.map((policy) => mirroredEgress(workload, policy));
@@ -51,7 +52,6 @@ function closedIngress(workload: WorkloadRef, container: string): INetworkPolicy
  * primaries with other labels live beside it.
  *
  * Peers (`to`) stay as they are: a selector there finds the primary of a split Pod, whose address is the Pod's facade.
- * Mirrors for siblings as peers of other people's policies are a later issue's.
  */
 function mirroredEgress(workload: WorkloadRef, policy: INetworkPolicy): INetworkPolicy {
   const { matchLabels, ...rest } = withKeys(policy.spec?.podSelector, originalLabelKey);
@@ -63,15 +63,6 @@ function mirroredEgress(workload: WorkloadRef, policy: INetworkPolicy): INetwork
   });
   const annotations = { [mirrorOfAnnotation]: policy.metadata?.name ?? '' };
   return { ...mirror, metadata: { ...mirror.metadata, annotations } };
-}
-
-/** Without `policyTypes`, a policy is about egress if it has an egress rule (NetworkPolicySpec's documentation). */
-function isolatesEgress({ spec }: INetworkPolicy): boolean {
-  return spec?.policyTypes?.includes('Egress') ?? (spec?.egress ?? []).length > 0;
-}
-
-function isOwn(policy: INetworkPolicy): boolean {
-  return policy.metadata?.labels?.[ownLabels.managedBy] === 'podsplit';
 }
 
 function siblingLabels(workload: WorkloadRef) {

@@ -1,14 +1,20 @@
 import { splitId } from '../api/identity.ts';
+import { sameJson } from '../api/same-json.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
+import type { NetworkPolicy } from '../kube/resources.ts';
+import { objectKey } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
 import { startWorkers, type Outcome, type Workers } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
 import { queueHooks, reflectorHooks, workerHooks, type Metrics } from '../observability/metrics.ts';
+import { inexactFor } from '../policies/inexact.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import { AddressBook } from './address-book.ts';
 import { isGated, readPod, splitKey } from './piece-pod.ts';
+import { policyIndexes } from './policy-indexes.ts';
+import { PolicyMirrors } from './policy-mirrors.ts';
 import { Reporter } from './reporter.ts';
 import { PolicyStatusReconciler } from './policy-status.ts';
 import { SplitNetworkReconciler } from './split-network.ts';
@@ -39,6 +45,8 @@ export class Controller {
   private readonly workloads: WorkQueue;
   private readonly networks: WorkQueue;
   private readonly policies: WorkQueue;
+  private readonly networkPolicies: WorkQueue;
+  private readonly mirrors: PolicyMirrors;
   private running: readonly Workers[] = [];
   private cancelSweep: () => void = () => undefined;
 
@@ -50,13 +58,15 @@ export class Controller {
     this.workloads = new WorkQueue({ clock, hooks: queueHooks(metrics, 'workload'), maxDelayMs: 15_000 });
     this.networks = new WorkQueue({ clock, hooks: queueHooks(metrics, 'split-network'), maxDelayMs: 15_000 });
     this.policies = new WorkQueue({ clock, hooks: queueHooks(metrics, 'policy'), maxDelayMs: 15_000 });
+    this.networkPolicies = new WorkQueue({ clock, hooks: queueHooks(metrics, 'network-policy'), maxDelayMs: 15_000 });
+    this.mirrors = new PolicyMirrors({ ...options, world: this.world });
     this.subscribe();
     this.subscribePolicies();
   }
 
   async start(): Promise<void> {
     const { client, clock, log, metrics, events, split, workers = 8 } = this.options;
-    const { world } = this;
+    const { world, mirrors } = this;
     await world.start();
     const objects = new WorkloadObjects({ client, world, events, clock, log, options: split });
     const reporter = new Reporter({ client, world, events, clock });
@@ -66,6 +76,7 @@ export class Controller {
       world,
       addresses,
       objects,
+      mirrors,
       options: split,
       reporter,
       clock,
@@ -81,6 +92,7 @@ export class Controller {
       this.workers('split-pod', this.splits, workers, (key) => splitPods.reconcile(key)),
       this.workers('policy', this.policies, 1, (key) => policies.reconcile(key)),
       this.workers('workload', this.workloads, 2, (key) => objects.reconcile(key)),
+      this.workers('network-policy', this.networkPolicies, 2, (key) => mirrors.reconcile(key)),
     ];
     this.sweep();
   }
@@ -99,11 +111,15 @@ export class Controller {
   /** From what changed to the keys that have to be looked at. What kind of change it was does not matter. */
   private subscribe(): void {
     const { world } = this;
-    world.pods.onChange(({ kind, object }) => {
+    world.pods.onChange((change) => {
+      const { kind, object } = change;
       const pod = readPod(object);
       if (pod?.role === 'whole' && kind === 'added') this.sayLeftAlone(object);
       if (pod !== undefined && pod.role !== 'whole') this.splits.add(splitKey(pod));
       for (const key of workloadIndex(object)) this.workloads.add(key);
+      const same = kind === 'updated' && sameJson(change.previous.metadata.labels, object.metadata.labels);
+      if (pod?.role !== 'primary' || same) return;
+      for (const key of this.mirrors.keysFor(pod, kind === 'deleted')) this.policies.add(key);
     });
     world.podSplits.onChange(({ object }) => {
       this.splits.add(`${object.metadata.namespace ?? ''}/${splitId(object.spec.pod.uid)}`);
@@ -121,10 +137,10 @@ export class Controller {
     world.nads.onChange(({ object }) => {
       for (const key of workloadIndex(object)) this.workloads.add(key);
     });
-    world.networkPolicies.onChange(({ object }) => {
-      const own = workloadIndex(object);
-      const others = own.length > 0 ? own : this.workloadsIn(object.metadata.namespace ?? '');
-      for (const key of others) this.workloads.add(key);
+    world.networkPolicies.onChange((change) => {
+      this.policyChanged(change.object);
+      if (change.kind === 'updated') this.wakeInexact(change.previous);
+      this.wakeInexact(change.object);
     });
   }
 
@@ -148,6 +164,25 @@ export class Controller {
       for (const key of workloadIndex(pod)) this.workloads.add(key);
     }
     for (const { metadata } of this.world.policiesOf(namespace)) this.policies.add(`${namespace}/${metadata.name}`);
+  }
+
+  private policyChanged(policy: NetworkPolicy): void {
+    const own = workloadIndex(policy);
+    const originals = policyIndexes.mirrorOf(policy);
+    for (const key of originals) this.networkPolicies.add(key);
+    if (originals.length > 0) return;
+    const workloads = own.length > 0 ? own : this.workloadsIn(policy.metadata.namespace ?? '');
+    for (const key of workloads) this.workloads.add(key);
+    if (own.length === 0) this.networkPolicies.add(objectKey(policy));
+  }
+
+  /** PodSplits say which policies mean other things for siblings. Few policies can. */
+  private wakeInexact(policy: NetworkPolicy): void {
+    if (policyIndexes.inexact(policy).length === 0) return;
+    for (const object of this.world.pods.store.list()) {
+      const pod = readPod(object);
+      if (pod?.role === 'primary' && inexactFor(policy, pod).length > 0) this.splits.add(splitKey(pod));
+    }
   }
 
   /** Pods that wait for addresses or for their SplitNetwork need not wait for their next try. */
@@ -190,6 +225,7 @@ export class Controller {
       this.policies.add(`${metadata.namespace ?? ''}/${metadata.name}`);
     }
     for (const block of world.blocks.store.list()) for (const key of claimKeys(block)) this.splits.add(key);
+    for (const policy of world.networkPolicies.store.list()) this.networkPolicies.add(objectKey(policy));
     const generated = [...world.nads.store.list(), ...world.networkPolicies.store.list()];
     for (const object of generated) for (const key of workloadIndex(object)) this.workloads.add(key);
     this.countPhases();

@@ -63,6 +63,8 @@ export interface StatusInput {
   readonly readiness: Readiness;
   /** What stands in the way of wiring, if anything does. */
   readonly refused?: { readonly reason: string; readonly message: string } | undefined;
+  /** A sentence for each policy that means other things for the siblings than for the Pod. */
+  readonly inexact: readonly string[];
   readonly previous: PodSplitStatus | undefined;
   /** RFC 3339. */
   readonly now: string;
@@ -77,7 +79,7 @@ export function statusOf(input: StatusInput): PodSplitStatus {
     ...(node === undefined ? {} : { node }),
     readyPieces: `${pieces.filter((piece) => piece.ready).length}/${input.expected + 1}`,
     pieces,
-    conditions: [ready(input)],
+    conditions: [ready(input), policiesMirrored(input)],
   };
 }
 
@@ -117,7 +119,28 @@ function ready({ primary, readiness, refused, previous, now }: StatusInput): Con
         : containersReady(primary)
           ? { status: 'True' as const, reason: 'PiecesReady', message: 'All pieces are ready.' }
           : { status: 'False' as const, reason: 'PrimaryNotReady', message: `The primary is ${stateOf(primary)}.` };
-  const before = previous?.conditions?.find((condition) => condition.type === 'Ready');
-  const lastTransitionTime = before?.status === status ? before.lastTransitionTime : now;
-  return { type: 'Ready', status, reason, message, lastTransitionTime };
+  return since(previous, now, { type: 'Ready', status, reason, message });
+}
+
+/** Enough to see what is meant: a condition's message is read in a terminal. */
+const maxSentences = 8;
+
+function policiesMirrored({ inexact, previous, now }: StatusInput): Condition {
+  const [type, exact] = ['PoliciesMirrored', inexact.length === 0];
+  if (exact) {
+    const message = 'What NetworkPolicies say of the Pod holds for its pieces.';
+    return since(previous, now, { type, status: 'True', reason: 'Exact', message });
+  }
+  const more = inexact.length > maxSentences ? [`And ${inexact.length - maxSentences} more.`] : [];
+  const message = [...inexact.slice(0, maxSentences), ...more].join(' ');
+  return since(previous, now, { type, status: 'False', reason: 'NegativeSelector', message });
+}
+
+function since(
+  previous: PodSplitStatus | undefined,
+  now: string,
+  condition: Omit<Condition, 'lastTransitionTime'>,
+): Condition {
+  const before = previous?.conditions?.find(({ type }) => type === condition.type);
+  return { ...condition, lastTransitionTime: before?.status === condition.status ? before.lastTransitionTime : now };
 }

@@ -11,6 +11,7 @@ import type { PieceAddresses } from '../split/wire.ts';
 import { readiness, saysSo, type Observed, type Readiness, type Step } from './lifecycle.ts';
 import { isDeleting, isEnded, isGated, piecesCondition, type LivePod } from './piece-pod.ts';
 import { statusOf } from './podsplit-status.ts';
+import { inexactPolicies } from './policy-mirrors.ts';
 import type { Obstacle } from './wire.ts';
 import type { World } from './world.ts';
 
@@ -113,7 +114,7 @@ export class Reporter {
   }
 
   private async status({ primary, seen, obstacle, addresses }: Report, wanted: Readiness): Promise<void> {
-    const { client, clock } = this.deps;
+    const { client, clock, world } = this.deps;
     const current = this.podSplitOf(primary);
     if (current === undefined) return;
     const status = statusOf({
@@ -123,6 +124,7 @@ export class Reporter {
       addresses,
       readiness: wanted,
       refused: obstacle,
+      inexact: inexactPolicies(world.networkPolicies.store, primary),
       previous: current.status,
       now: seconds(clock.now()),
     });

@@ -9,6 +9,7 @@ import { wiringHash } from '../rules/wiring-json.ts';
 import { podIPAnnotations } from '../split/downward-api.ts';
 import type { Plan } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
+import { labelNews } from './kept-labels.ts';
 import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
 import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
@@ -73,6 +74,7 @@ export class SplitPodReconciler {
       addressesSince: memory.addressesSince,
       outdatedSince: memory.outdatedSince,
     };
+    if (primary !== undefined) await this.carryLabels(primary, siblings);
     const step = nextStep(seen, clock.now());
     const outcome = await this.take(step, seen, { key, news, memory });
     if (primary !== undefined) {
@@ -199,6 +201,15 @@ export class SplitPodReconciler {
     const last = all.every((sibling) => !isGated(sibling) || siblings.includes(sibling));
     if (node && last) this.sayReleased(primary);
     return done;
+  }
+
+  private async carryLabels(primary: LivePod, siblings: readonly LivePod[]): Promise<void> {
+    for (const sibling of siblings) {
+      const labels = labelNews(primary, sibling);
+      if (Object.keys(labels).length === 0) continue;
+      const body = { metadata: { uid: sibling.uid, labels } };
+      await this.deps.client.patch(resources.pods, sibling, { type: 'merge', body });
+    }
   }
 
   private async tell(

@@ -18,6 +18,7 @@ import type { AddressBook } from './address-book.ts';
 import { carriedEndpoint, carriedInstall, type LivePod } from './piece-pod.ts';
 import { policed, policedWiring, type Policed } from './policy-book.ts';
 import { podSplitOf } from './podsplit-status.ts';
+import type { PolicyMirrors } from './policy-mirrors.ts';
 import { workloadOf } from './workload-of.ts';
 import type { WorkloadObjects } from './workload-objects.ts';
 import type { World } from './world.ts';
@@ -36,6 +37,7 @@ export interface WiringDependencies {
   readonly world: World;
   readonly addresses: AddressBook;
   readonly objects: WorkloadObjects;
+  readonly mirrors: PolicyMirrors;
   readonly options: SplitOptions;
 }
 
@@ -48,7 +50,7 @@ function obstacle(reason: string, message: string, retryMs?: number): Wired {
  * Safe to be cut off anywhere and to be run again: each part finds what an earlier run has done.
  */
 export async function wire(primary: LivePod, deps: WiringDependencies): Promise<Wired> {
-  const { client, world, addresses, objects } = deps;
+  const { client, world, addresses, objects, mirrors } = deps;
   const decided = await decide(primary, deps);
   if (decided.kind === 'obstacle') return decided;
   const { plan } = decided;
@@ -65,6 +67,7 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   const nad = nadName(workload, plan.install);
   const missing = await objects.ensure(workload, network, plan, primary);
   if (missing !== undefined) return { kind: 'obstacle', ...missing };
+  await mirrors.ensure(primary);
 
   const claim = await addresses.claim({ network, workload, pod: primary, containers: pieceNames(plan) });
   if (claim.kind !== 'claimed') return { kind: 'obstacle', ...claim.obstacle };

@@ -12,6 +12,7 @@ import type { KubeObject, NetworkAttachmentDefinition, NetworkPolicy, Pod, Resou
 import { resources } from '../kube/resources.ts';
 import type { Indexes } from '../kube/store.ts';
 import type { Logger } from '../observability/log.ts';
+import { policyIndexes } from './policy-indexes.ts';
 import { readPod, splitKey } from './piece-pod.ts';
 import type { LivePod } from './piece-pod.ts';
 
@@ -73,6 +74,7 @@ export class World {
     this.networkPolicies = watch(resources.networkPolicies, {
       workload: workloadIndex,
       namespace: (policy) => one(policy.metadata.namespace, (namespace) => namespace),
+      ...policyIndexes,
     });
     this.containerPolicies = watch(resources.containerNetworkPolicies, {
       namespace: (policy) => one(policy.metadata.namespace, (namespace) => namespace),

@@ -31,9 +31,13 @@ export function visiblePod(primary: IPod, plan: Plan): VisiblePod {
   return {
     name: primary.metadata?.name,
     uid: primary.metadata?.uid,
-    labels: pickEntries(labelsOf(primary), (key) => !hiddenLabels.includes(key)),
+    labels: visibleLabels(primary),
     annotations: { ...pickEntries(annotationsOf(primary), (key) => !hiddenAnnotations.includes(key)), ...moved },
   };
+}
+
+export function visibleLabels(primary: IPod): Readonly<Record<string, string>> {
+  return pickEntries(labelsOf(primary), (key) => !hiddenLabels.includes(key));
 }
 
 /** The annotation that a sibling's `status.podIP` is read from, and that the controller keeps current. */

@@ -4,7 +4,7 @@ import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import { isDnsLabel } from '../api/dns-names.ts';
 import { siblingName, splitId } from '../api/identity.ts';
-import { originalLabelKey } from '../api/keys.ts';
+import { keptLabels } from '../api/keys.ts';
 import { networksAnnotation, ownAnnotations, ownLabels, schedulingGate } from '../api/names.ts';
 import { type VisiblePod, rewriteEnvironment, rewriteVolume, visiblePod, volumeAnnotations } from './downward-api.ts';
 import { initContainers, wiringVolumes } from './init-container.ts';
@@ -109,12 +109,8 @@ function identityOf(primary: IPod): string {
 
 /** None of the workload's own labels: no selector of a ReplicaSet, HPA, PDB or Service may find a sibling. */
 function siblingLabels(input: SiblingInput, visible: VisiblePod): Record<string, string> {
-  const original = Object.entries(visible.labels).map(([key, value]): [string, string] => [
-    originalLabelKey(key),
-    value,
-  ]);
   return {
-    ...Object.fromEntries(original),
+    ...keptLabels(visible.labels),
     [ownLabels.split]: splitIdOf(input.primary),
     [ownLabels.role]: 'sibling',
     [ownLabels.container]: input.piece.name,
