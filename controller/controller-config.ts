@@ -1,3 +1,4 @@
+import { canonicalAddress } from './rules/addresses.ts';
 import { formatPoolError, maxContainers, poolOf } from './addresses/pool.ts';
 import { defaultNetworkSpec } from './api/default-network.ts';
 import { installModes, type InstallMode } from './api/install.ts';
@@ -16,6 +17,8 @@ export interface ControllerConfig {
   readonly workers: number;
   /** How rules are loaded where neither the Pod nor its SplitNetwork says. */
   readonly install: InstallMode;
+  /** Of the cluster's DNS, where the cluster shall not be asked for them. */
+  readonly clusterDns: readonly string[] | undefined;
   /** What the SplitNetwork `default` is made with where there is none. */
   readonly defaultNetwork: SplitNetworkSpec;
   /** What fits into any of its blocks: admission promises no more, and asks nobody. */
@@ -45,10 +48,21 @@ export function readControllerConfig(environment: Environment): ControllerConfig
     },
     workers: whole(environment, 'PODSPLIT_WORKERS', 8, problems),
     install: oneOf(environment, 'PODSPLIT_INSTALL', installModes, problems),
+    clusterDns: addresses(environment, 'PODSPLIT_CLUSTER_DNS', problems),
     ...defaultNetwork(environment, problems),
   };
   if (problems.length > 0) throw new ConfigError(problems.join('\n'));
   return config;
+}
+
+function addresses(environment: Environment, name: string, problems: string[]): readonly string[] | undefined {
+  const text = environment[name] ?? '';
+  if (text === '') return undefined;
+  return text.split(',').flatMap((each) => {
+    const address = canonicalAddress(each.trim());
+    if (address === undefined) problems.push(`${name}: is ${JSON.stringify(each)}; list IP addresses.`);
+    return address ?? [];
+  });
 }
 
 /** A variable that is empty leaves its family out. */

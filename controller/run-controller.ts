@@ -205,7 +205,8 @@ function lead(
       });
       // What admission recorded on a Pod decides here: the defaults of this moment are as good as any.
       const split = options();
-      controller = new Controller({ client, clock: systemClock, log, metrics, events, split, workers: config.workers });
+      const { workers, clusterDns } = config;
+      controller = new Controller({ client, clock: systemClock, log, metrics, events, split, workers, clusterDns });
       await createDefaultNetwork(client, config.defaultNetwork, log);
       await controller.start();
       if (!signal.aborted) await once(signal, 'abort');

@@ -58,8 +58,14 @@ const badAnnotations: readonly BadAnnotation[] = [
   },
   {
     what: 'an annotation of a later version',
-    annotations: { mode: 'split', 'egress-via': 'app->helper:15001' },
+    annotations: { mode: 'split', token: 'app' },
     code: 'AnnotationNotAvailable',
+    path: key('token'),
+  },
+  {
+    what: 'a way out that leads to itself',
+    annotations: { mode: 'split', 'egress-via': 'app->app:15001' },
+    code: 'InvalidEgressVia',
     path: key('egress-via'),
   },
   {

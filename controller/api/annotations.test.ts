@@ -32,6 +32,7 @@ describe('parseIntent', () => {
       primary: { container: 'web', chosenBy: 'first' },
       flows: { kind: 'declared' },
       network: 'default',
+      via: [],
     });
   });
 
@@ -90,6 +91,44 @@ describe('parseIntent', () => {
     });
   }
 
+  it('reads ways out, with a port to carry all TCP to or without', () => {
+    const via = (text: string, dns?: string): unknown =>
+      intent({ 'podsplit.io/egress-via': text, ...(dns === undefined ? {} : { 'podsplit.io/egress-dns': dns }) }).via;
+    expect(via('web->cache:15001')).to.deep.equal([{ from: 'web', to: 'cache', port: 15001, dns: 'none' }]);
+    expect(via(' web -> cache ,\nstatsd->cache:1', 'cluster')).to.deep.equal([
+      { from: 'web', to: 'cache', dns: 'cluster' },
+      { from: 'statsd', to: 'cache', port: 1, dns: 'cluster' },
+    ]);
+  });
+
+  for (const [text, ...wanted] of [
+    ['', 'InvalidEgressVia'],
+    ['web', 'InvalidEgressVia'],
+    ['web->cache:', 'InvalidEgressVia'],
+    ['web->cache:0', 'InvalidEgressVia'],
+    ['web->cache:65536', 'InvalidEgressVia'],
+    ['web->cache:15001/tcp', 'InvalidEgressVia'],
+    ['web->web', 'InvalidEgressVia'],
+    ['web->cache->statsd', 'InvalidEgressVia'],
+    ['web->proxy:15001', 'UnknownContainer'],
+    ['web->cache,web->statsd', 'InvalidEgressVia'],
+    ['web->cache,cache->statsd', 'InvalidEgressVia'],
+    ['web->cache,cache->web', 'InvalidEgressVia', 'InvalidEgressVia'],
+    [Array(1000).fill('web->cache').join(), 'InvalidEgressVia', 'InvalidEgressVia', 'InvalidEgressVia'],
+  ] as const) {
+    it(`does not read ${JSON.stringify(text).slice(0, 40)} as ways out`, () => {
+      expect(codes({ 'podsplit.io/egress-via': text })).to.deep.equal(
+        wanted.map((code) => `${base}[podsplit.io/egress-via] ${code}`),
+      );
+    });
+  }
+
+  it("takes no name resolution that it does not know, or that is nobody's", () => {
+    const path = `${base}[podsplit.io/egress-dns] InvalidEgressDns`;
+    expect(codes({ 'podsplit.io/egress-via': 'web->cache', 'podsplit.io/egress-dns': 'None' })).to.deep.equal([path]);
+    expect(codes({ 'podsplit.io/egress-dns': 'none' })).to.deep.equal([path]);
+  });
+
   it('says all that is wrong, with the path of each', () => {
     const path = (key: string): string => `${base}[podsplit.io/${key}]`;
     expect(
@@ -98,7 +137,6 @@ describe('parseIntent', () => {
         'podsplit.io/primary': 'nobody',
         'podsplit.io/flows': 'web->nobody:0/sctp, web->web:1',
         'podsplit.io/network': '-',
-        'podsplit.io/egress-via': 'web->cache:1',
         'podsplit.io/token': 'web',
         'podsplit.io/flow': '',
         'podsplit.io/pod-ip': '192.0.2.1',
@@ -111,7 +149,6 @@ describe('parseIntent', () => {
       `${path('flows')} InvalidFlow`,
       `${path('flows')} InvalidFlow`,
       `${path('network')} InvalidNetwork`,
-      `${path('egress-via')} AnnotationNotAvailable`,
       `${path('token')} AnnotationNotAvailable`,
       `${path('flow')} UnknownAnnotation`,
       `${path('pod-ip')} ForgedAnnotation`,

@@ -1,10 +1,12 @@
+import { quote, refusal, unknownContainer, type Context, type Parsed } from './annotation-context.ts';
 import { isDnsSubdomain } from './dns-names.ts';
+import { parseEgressVia, type IntendedVia } from './egress-via.ts';
 import type { Flow, Protocol } from './flow.ts';
 import { installModes, isInstallMode, type InstallMode } from './install.ts';
 import { isReservedKey } from './keys.ts';
 import { defaultContainerAnnotation, defaultSplitNetwork, ownAnnotations, userAnnotations } from './names.ts';
 import { didYouMean } from './nearest.ts';
-import type { Refusal, RefusalCode } from './refusal.ts';
+import type { Refusal } from './refusal.ts';
 
 /** What the user asks for, once and for all: nobody reads the annotations' text after this. */
 export type ParsedIntent = NoIntent | Intent | InvalidIntent;
@@ -28,6 +30,8 @@ export interface Intent {
   readonly network: string;
   /** Left out where the user has no say: the SplitNetwork or the controller decides. */
   readonly install?: InstallMode;
+  /** Containers whose only way out is another; most Pods have none. */
+  readonly via: readonly IntendedVia[];
 }
 
 /** `declared`: every port that a container declares is open to each of its peers. `listed` may be empty: `none`. */
@@ -53,15 +57,16 @@ export function parseIntent(
   const flows = parseFlows(at);
   const network = parseNetwork(at);
   const install = parseInstall(at);
+  const via = parseEgressVia(at);
   const refusals = [
     ...checkMode(at, mode),
     ...checkKeys(at),
-    ...[primary, flows, network, install].flatMap((part) => ('refusals' in part ? part.refusals : [])),
+    ...[primary, flows, network, install, via].flatMap((part) => ('refusals' in part ? part.refusals : [])),
   ];
   if ('refusals' in primary || 'refusals' in flows || 'refusals' in network || 'refusals' in install) {
     return { kind: 'invalid', refusals };
   }
-  if (refusals.length > 0) return { kind: 'invalid', refusals };
+  if ('refusals' in via || refusals.length > 0) return { kind: 'invalid', refusals };
   return {
     kind: 'intent',
     mode: 'split',
@@ -69,16 +74,9 @@ export function parseIntent(
     flows: flows.value,
     network: network.value,
     ...(install.value === undefined ? {} : { install: install.value }),
+    via: via.value,
   };
 }
-
-interface Context {
-  readonly values: ReadonlyMap<string, string>;
-  readonly containers: readonly string[];
-  path(key: string): string;
-}
-
-type Parsed<T> = { readonly value: T } | { readonly refusals: readonly Refusal[] };
 
 function checkMode(at: Context, mode: string): Refusal[] {
   const path = at.path(userAnnotations.mode);
@@ -92,7 +90,7 @@ function checkMode(at: Context, mode: string): Refusal[] {
   }
 }
 
-const notAvailable: readonly string[] = [userAnnotations.egressVia, userAnnotations.token];
+const notAvailable: readonly string[] = [userAnnotations.token];
 const known: readonly string[] = Object.values(userAnnotations);
 const own: readonly string[] = Object.values(ownAnnotations);
 // What was removed is read, and judged anew, when the Pod is restored: see split/removed.ts.
@@ -230,22 +228,4 @@ function parseFlow(at: Context, entry: string): Parsed<Flow> {
 function parseProtocol(text: string): Protocol | undefined {
   const lower = text.toLowerCase();
   return lower === 'tcp' || lower === 'udp' ? lower : undefined;
-}
-
-function unknownContainer(at: Context, path: string, name: string): Refusal {
-  return refusal(
-    'UnknownContainer',
-    path,
-    `The Pod has no container ${quote(name)}.${didYouMean(name, at.containers)}`,
-    `Use one of ${at.containers.join(', ')}.`,
-  );
-}
-
-function refusal(code: RefusalCode, path: string, message: string, action: string): Refusal {
-  return { code, path, message, action };
-}
-
-/** As JSON, so that odd characters show, and cut to what a message can hold. */
-function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 }

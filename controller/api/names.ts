@@ -13,6 +13,7 @@ export const userAnnotations = {
   /** The webhook writes it too: on each Pod that it cuts stands how its rules are loaded. */
   install: 'podsplit.io/install',
   egressVia: 'podsplit.io/egress-via',
+  egressDns: 'podsplit.io/egress-dns',
   token: 'podsplit.io/token',
 } as const;
 

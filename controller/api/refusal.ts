@@ -19,6 +19,10 @@ export const refusalCodes = {
   UnknownAnnotation: 'An annotation under podsplit.io/ is not one that users set.',
   UnknownContainer: 'An annotation names a container that the Pod does not have.',
   InvalidFlow: 'podsplit.io/flows has an entry that does not parse, or a port or protocol outside what is allowed.',
+  InvalidEgressVia: 'podsplit.io/egress-via has an entry that does not parse, or leads nowhere.',
+  InvalidEgressDns: 'podsplit.io/egress-dns has a value that podsplit does not know, or nobody to apply to.',
+  EgressViaByInit:
+    'In install mode init a container that holds NET_RAW would send around the rules that keep it behind its proxy.',
   InvalidNetwork: 'podsplit.io/network is not a valid name of a SplitNetwork.',
   FlowPortConflict: 'One container would reach two peers at the same loopback port.',
   ForgedAnnotation: 'An annotation that only podsplit writes is there, and does not read as podsplit writes it.',

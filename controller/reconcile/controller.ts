@@ -1,3 +1,4 @@
+import { ClusterDns } from './cluster-dns.ts';
 import { splitId } from '../api/identity.ts';
 import { sameJson } from '../api/same-json.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -30,6 +31,8 @@ export interface ControllerOptions {
   readonly events: EventRecorder;
   readonly split: SplitOptions;
   readonly workers?: number;
+  /** Of the cluster's DNS, where the controller is told of them. */
+  readonly clusterDns?: readonly string[] | undefined;
 }
 
 /** Everything is looked at again this often, whatever events were missed: the backstop of a level-based controller. */
@@ -78,6 +81,7 @@ export class Controller {
       objects,
       mirrors,
       options: split,
+      clusterDns: new ClusterDns({ client, clock, addresses: this.options.clusterDns }),
       reporter,
       clock,
       log,

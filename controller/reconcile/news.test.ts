@@ -40,7 +40,11 @@ function live(pod: IPod, ips: readonly string[]): LivePod {
 }
 
 /** A split Pod of `web` and `cache` as the controller made it. */
-function piecesOf(install: InstallMode, ips: { readonly web?: string; readonly cache?: string } = {}): Pieces {
+function piecesOf(
+  install: InstallMode,
+  ips: { readonly web?: string; readonly cache?: string } = {},
+  more: Annotations = {},
+): Pieces {
   const cache = {
     name: 'cache',
     image: 'c',
@@ -57,6 +61,7 @@ function piecesOf(install: InstallMode, ips: { readonly web?: string; readonly c
         'podsplit.io/mode': 'split',
         'podsplit.io/install': install,
         'podsplit.io/flows': 'web->cache:6379',
+        ...more,
       },
     },
     spec: { containers: [{ name: 'web', image: 'w' }, cache] },
@@ -85,10 +90,21 @@ function piecesOf(install: InstallMode, ips: { readonly web?: string; readonly c
   };
 }
 
-function news({ primary, siblings }: Pieces): ReadonlyMap<string, Annotations> {
+function news(
+  { primary, siblings }: Pieces,
+  resolvers: readonly string[] | 'unknown' = [],
+): ReadonlyMap<string, Annotations> {
   const plan = planOf(primary, options);
   if (plan === undefined) throw new Error('no plan');
-  return newsOf({ primary, siblings, plan, network, addresses, policies: { kind: 'none' } });
+  return newsOf({
+    primary,
+    siblings,
+    plan,
+    network,
+    addresses,
+    resolvers: resolvers === 'unknown' ? undefined : resolvers,
+    policies: { kind: 'none' },
+  });
 }
 
 function wiringOf(all: ReadonlyMap<string, Annotations>, container: string): Wiring {
@@ -126,6 +142,18 @@ describe('news for the pieces of a Pod', () => {
     expect(wiringOf(all, 'web')).to.include({ release: 'go' });
     expect(wiringOf(all, 'web').peers[0]?.podIPs).to.deep.equal(['10.0.0.2']);
     expect(all.get('cache')).to.include({ 'podsplit.io/pod-ip': '10.0.0.1' });
+  });
+
+  it("tell all pieces of a way out, with the addresses of the cluster's DNS, and wait until these are known", () => {
+    const pieces = piecesOf(
+      'node',
+      {},
+      { 'podsplit.io/egress-via': 'web->cache', 'podsplit.io/egress-dns': 'cluster' },
+    );
+    const via = [{ from: 'web', to: 'cache', dns: 'cluster', resolvers: ['10.96.0.10'] }];
+    const all = news(pieces, ['10.96.0.10']);
+    for (const container of ['web', 'cache']) expect(wiringOf(all, container).via).to.deep.equal(via);
+    expect(news(pieces, 'unknown').size).to.equal(0);
   });
 
   it('follow the flows that the primary says now, for pieces that run', () => {

@@ -21,22 +21,23 @@ export interface NewsInput {
   /** By container, as the claim has them. */
   readonly addresses: Readonly<Record<string, PieceAddresses>>;
   readonly policies: Policed;
+  /** Of the cluster's DNS; undefined where a piece needs them and nobody can tell. */
+  readonly resolvers: readonly string[] | undefined;
 }
 
 /**
  * What each piece's annotations should say now, by container: its wiring, and on a sibling the primary's Pod IPs. Empty as
  * long as nobody can tell. Computed of the Pod as it is, so that flows that change on it are news too.
  */
-export function newsOf({
-  primary,
-  siblings,
-  plan,
-  network,
-  addresses,
-  policies,
-}: NewsInput): ReadonlyMap<string, Annotations> {
+export function newsOf(input: NewsInput): ReadonlyMap<string, Annotations> {
+  const { primary, siblings, plan, network, addresses, policies, resolvers } = input;
   const pieces = [primary, ...siblings];
-  if (network === undefined || pieces.some((piece) => addresses[piece.container] === undefined)) return new Map();
+  if (
+    network === undefined ||
+    resolvers === undefined ||
+    pieces.some((piece) => addresses[piece.container] === undefined)
+  )
+    return new Map();
   if (pieces.length !== plan.siblings.length + 1) return new Map();
   // Nobody can tell yet: what a piece carries stays.
   if (policies.kind === 'pending') return new Map();
@@ -46,6 +47,7 @@ export function newsOf({
     pool: poolRanges(network),
     addresses,
     policies: policedWiring(plan, policies),
+    resolvers,
   };
   const wirings =
     plan.install === 'node' ? buildWirings({ ...known, release: 'go' }) : wiringsWithPodIPs(known, primary, siblings);

@@ -54,6 +54,7 @@ export class SplitPodReconciler {
     const memory = this.remember(key, primary, siblings);
     const plan = primary === undefined ? undefined : planOf(primary, this.deps.options);
     const policies = primary === undefined || plan === undefined ? undefined : policed(primary, plan, world);
+    const resolvers = await this.deps.clusterDns.resolversOf(plan);
     const news =
       primary === undefined || plan === undefined || policies === undefined
         ? new Map<string, Annotations>()
@@ -64,6 +65,7 @@ export class SplitPodReconciler {
             network: world.networks.store.get(plan.network),
             addresses: addresses.addressesOf(primary),
             policies,
+            resolvers,
           });
     const seen: Observed = {
       primary,

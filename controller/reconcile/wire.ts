@@ -15,6 +15,7 @@ import { siblingPod } from '../split/sibling.ts';
 import { split } from '../split/split.ts';
 import { buildWirings, networksAnnotation, withPrefixOf, type PieceAddresses } from '../split/wire.ts';
 import type { AddressBook } from './address-book.ts';
+import type { ClusterDns } from './cluster-dns.ts';
 import { carriedEndpoint, carriedInstall, type LivePod } from './piece-pod.ts';
 import { policed, policedWiring, type Policed } from './policy-book.ts';
 import { podSplitOf } from './podsplit-status.ts';
@@ -38,6 +39,7 @@ export interface WiringDependencies {
   readonly addresses: AddressBook;
   readonly objects: WorkloadObjects;
   readonly mirrors: PolicyMirrors;
+  readonly clusterDns: ClusterDns;
   readonly options: SplitOptions;
 }
 
@@ -54,6 +56,8 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   const decided = await decide(primary, deps);
   if (decided.kind === 'obstacle') return decided;
   const { plan } = decided;
+  const resolvers = await deps.clusterDns.resolversOf(plan);
+  if (resolvers === undefined) return dnsUnknown;
 
   const policies = policed(primary, plan, world);
   const unpoliced = policyObstacle(plan, policies);
@@ -73,7 +77,16 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   if (claim.kind !== 'claimed') return { kind: 'obstacle', ...claim.obstacle };
 
   await createPodSplit(primary, plan, workload, nad, client);
-  const context: PieceContext = { primary, plan, workload, nad, network, addresses: claim.addresses, policies };
+  const context: PieceContext = {
+    primary,
+    plan,
+    workload,
+    nad,
+    network,
+    addresses: claim.addresses,
+    policies,
+    resolvers,
+  };
   const refused = await createSiblings(context, deps);
   if (refused !== undefined) return { kind: 'obstacle', ...refused };
 
@@ -84,6 +97,16 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   await liftPrimary(context, client);
   return { kind: 'wired' };
 }
+
+/** Closed rather than open: a container that may ask one address only cannot be told which. */
+const dnsUnknown: Wired = {
+  kind: 'obstacle',
+  reason: 'ClusterDnsUnknown',
+  message:
+    'podsplit.io/egress-dns is "cluster", and no Service in kube-system with the label k8s-app=kube-dns says where that is: ' +
+    'set PODSPLIT_CLUSTER_DNS of the controller.',
+  retryMs: 10_000,
+};
 
 function pieceNames(plan: Plan): readonly string[] {
   return [plan.primary, ...plan.siblings].map((piece) => piece.name);
@@ -186,6 +209,7 @@ export interface PieceContext {
   readonly network: SplitNetwork;
   readonly addresses: Readonly<Record<string, PieceAddresses>>;
   readonly policies: Policed;
+  readonly resolvers: readonly string[];
 }
 
 /**
@@ -193,7 +217,7 @@ export interface PieceContext {
  * finds those itself, and has nothing to wait for.
  */
 function firstWirings(context: PieceContext) {
-  const { plan, network, addresses, primary, policies } = context;
+  const { plan, network, addresses, primary, policies, resolvers } = context;
   const release = plan.install === 'node' ? 'go' : 'hold';
   return buildWirings({
     plan,
@@ -201,6 +225,7 @@ function firstWirings(context: PieceContext) {
     pool: poolRanges(network),
     addresses,
     policies: policedWiring(plan, policies),
+    resolvers,
     release,
   });
 }

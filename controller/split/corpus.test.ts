@@ -32,6 +32,7 @@ function outcome(pod: IPod, decision: Decision): unknown {
         network: decision.network,
         install: decision.install,
         flows: decision.flows.map(formatFlow),
+        ...(decision.via.length === 0 ? {} : { via: decision.via }),
         facade: decision.facade.map((port) => `${port.container} ${port.port}/${port.protocol}`),
         reasons: decision.reasons.map((reason) => `${reason.piece}: ${reason.code}: ${reason.path}: ${reason.message}`),
         primary,

@@ -1,6 +1,7 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { Intent, IntendedFlows } from '../api/annotations.ts';
+import type { IntendedVia } from '../api/egress-via.ts';
 import type { DeclaredPort, Flow } from '../api/flow.ts';
 import { appArmorContainer } from './app-armor.ts';
 import type { Piece } from './plan.ts';
@@ -11,6 +12,7 @@ export interface Division {
   readonly primary: Piece;
   readonly siblings: readonly Piece[];
   readonly flows: readonly Flow[];
+  readonly via: readonly IntendedVia[];
 }
 
 export function divide(pod: IPod, intent: Intent): Division {
@@ -20,6 +22,7 @@ export function divide(pod: IPod, intent: Intent): Division {
     primary: pieces.find((piece) => piece.name === intent.primary.container) ?? emptyPiece,
     siblings: pieces.filter((piece) => piece.name !== intent.primary.container),
     flows: flowsBetween(pieces, intent.flows),
+    via: [...intent.via].sort((a, b) => compare(a.from, b.from)),
   };
 }
 

@@ -1,6 +1,7 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPodResourceClaim } from 'kubernetes-models/v1/PodResourceClaim';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
+import type { IntendedVia } from '../api/egress-via.ts';
 import type { DeclaredPort, Flow } from '../api/flow.ts';
 import type { InstallMode } from '../api/install.ts';
 import type { Refusal } from '../api/refusal.ts';
@@ -28,6 +29,8 @@ export interface Plan {
   readonly siblings: readonly Piece[];
   /** Sorted by from, to, protocol, port; no duplicates. */
   readonly flows: readonly Flow[];
+  /** Pieces whose only way out is another, sorted by name. */
+  readonly via: readonly IntendedVia[];
   /** Ports that siblings declare: the primary's Pod IP serves them. Ports of the primary need no help. */
   readonly facade: readonly DeclaredPort[];
   /** Name of the SplitNetwork that addresses come from. */

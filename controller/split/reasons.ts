@@ -2,6 +2,7 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { Intent } from '../api/annotations.ts';
 import { defaultContainerAnnotation, userAnnotations } from '../api/names.ts';
 import type { Division } from './divide.ts';
+import { egressReasons } from './egress-reasons.ts';
 import { itemsOf } from './downward-api.ts';
 import type { ChosenInstall } from './install.ts';
 import type { Piece, Plan, Reason } from './plan.ts';
@@ -12,6 +13,7 @@ export function reasonsFor(pod: IPod, intent: Intent, division: Division, instal
   return [
     primaryReason(intent),
     ...flowsReason(intent, division),
+    ...egressReasons(division),
     installReason(intent, install),
     ...primaryReasons(pod, division),
     ...division.siblings.flatMap((piece) => siblingReasons(pod, piece)),
@@ -20,7 +22,7 @@ export function reasonsFor(pod: IPod, intent: Intent, division: Division, instal
 
 /** Of all reasons those that a user should hear of without asking: where a split Pod behaves otherwise than a whole one. */
 export function noteworthy({ reasons, flows }: Pick<Plan, 'reasons' | 'flows'>): readonly Reason[] {
-  const codes = ['PrimaryDecidesCompletion', 'SeesRemovedContainers'];
+  const codes = ['PrimaryDecidesCompletion', 'SeesRemovedContainers', 'EgressWithoutDns', 'EgressBeforeProxy'];
   // Declared ports are the default; a Pod that declares none is most likely not meant to fall silent.
   if (flows.length === 0) codes.push('FlowsDeclared');
   return reasons.filter(({ code }) => codes.includes(code));

@@ -5,6 +5,7 @@ import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import { checkSize } from './annotation-size.ts';
 import { checkDivision, checkLimits, checkPod } from './checks/checks.ts';
+import { egressViaByInit } from './checks/egress-via.ts';
 import { divide } from './divide.ts';
 import { chooseInstall } from './install.ts';
 import type { Decision, LeftAlone, Plan, SplitOptions } from './plan.ts';
@@ -43,10 +44,14 @@ function decide(pod: IPod, options: SplitOptions): Decision {
   if (tooMuch.length > 0) return refused(tooMuch);
 
   const division = divide(pod, intent);
-  const refusals = [...checkPod({ pod, options }), ...checkDivision({ pod, options }, division)];
+  const install = chooseInstall(intent, options.install);
+  const refusals = [
+    ...checkPod({ pod, options }),
+    ...checkDivision({ pod, options }, division),
+    ...egressViaByInit(pod, division, install.mode),
+  ];
   if (refusals.length > 0) return refused(refusals);
 
-  const install = chooseInstall(intent, options.install);
   const plan: Plan = {
     kind: 'split',
     ...division,

@@ -22,6 +22,8 @@ export interface WiringInput {
   /** What policies make of the plan's flows, and of the Pod's network; left out where none selects the Pod. */
   readonly policies?: { readonly flows: readonly Flow[]; readonly podNetwork: ReadonlyMap<string, PodNetwork> };
   readonly release: Wiring['release'];
+  /** Addresses of the cluster's DNS, for pieces that may ask it and nobody else. */
+  readonly resolvers?: readonly string[];
 }
 
 /**
@@ -56,6 +58,7 @@ export function buildWirings(input: WiringInput): Readonly<Record<string, Wiring
         flows: policies?.flows ?? plan.flows,
         facade,
         ...podNetworkOf(policies?.podNetwork.get(piece.name)),
+        ...viaOf(input),
       },
     ]),
   );
@@ -63,6 +66,12 @@ export function buildWirings(input: WiringInput): Readonly<Record<string, Wiring
 
 function podNetworkOf(podNetwork: PodNetwork | undefined): Pick<Wiring, 'podNetwork'> {
   return podNetwork === undefined ? {} : { podNetwork };
+}
+
+/** Every piece is told of all of them: a proxy has to know whom it serves. */
+function viaOf({ plan, resolvers = [] }: WiringInput): Pick<Wiring, 'via'> {
+  if (plan.via.length === 0) return {};
+  return { via: plan.via.map((via) => ({ ...via, resolvers: via.dns === 'cluster' ? resolvers : [] })) };
 }
 
 function roleOf(plan: Plan, piece: Piece): Peer['role'] {
