@@ -1,5 +1,6 @@
 import { familyOf, type Family } from './addresses.ts';
-import { facadeMark, facadeRoutes, loopbackRoutes, rulePreference, ruleProtocol } from './marks.ts';
+import { facadeMark, facadeRoutes, loopbackRoutes, rulePreference, ruleProtocol, viaMark, viaRoutes } from './marks.ts';
+import { carries, keptBy } from './via-model.ts';
 import type { Local, Peer, Wiring } from './wiring.ts';
 
 /**
@@ -19,6 +20,7 @@ export function links(wiring: Wiring, local: Local): LinkBatches {
       `rule flush protocol ${ruleProtocol}`,
       ...neighbours(wiring, 'ipv4'),
       ...facadeRouting(wiring, local, 'ipv4'),
+      ...viaRouting(wiring, 'ipv4'),
     ],
     ipv6: [
       // No link-local address: whoever has none cannot be reached by one. Addresses and routes (on-link prefixes too, which
@@ -32,6 +34,7 @@ export function links(wiring: Wiring, local: Local): LinkBatches {
       ...(wiring.self.ipv6 === undefined ? [] : loopback6),
       ...neighbours(wiring, 'ipv6'),
       ...facadeRouting(wiring, local, 'ipv6'),
+      ...viaRouting(wiring, 'ipv6'),
     ],
   };
 }
@@ -67,5 +70,16 @@ function facadeRouting(wiring: Wiring, local: Local, family: Family): readonly s
   return [
     `route replace default via ${gateway} dev net1 table ${facadeRoutes}${mtu}`,
     `rule add pref ${rulePreference} fwmark 0x${facadeMark.toString(16)} lookup ${facadeRoutes} protocol ${ruleProtocol}`,
+  ];
+}
+
+/** In a piece that is carried to its proxy: the way there for what would leave by eth0. */
+function viaRouting(wiring: Wiring, family: Family): readonly string[] {
+  const via = keptBy(wiring);
+  const proxy = wiring.peers.find(({ name }) => name === via?.to)?.[family];
+  if (!carries(via) || proxy === undefined || wiring.self[family] === undefined) return [];
+  return [
+    `route replace default via ${proxy} dev net1 table ${viaRoutes}`,
+    `rule add pref ${rulePreference} fwmark 0x${viaMark.toString(16)} lookup ${viaRoutes} protocol ${ruleProtocol}`,
   ];
 }

@@ -6,6 +6,12 @@ export const facadeMark = 0x7073;
 export const facadeRoutes = 7073;
 /** Routing table that takes ::1 from net1. */
 export const loopbackRoutes = 7074;
+/** Connection mark of what came in by eth0: its answers may leave there even where nothing else may. */
+export const inboundMark = 0x7074;
+/** Fwmark of what a piece behind a proxy sends to the outside. */
+export const viaMark = 0x7075;
+/** Routing table whose default route is the proxy's net1 address. */
+export const viaRoutes = 7075;
 /** Preference of our `ip rule`s: after `local` (0), before everything of the CNI's. */
 export const rulePreference = 70;
 /** Origin of our `ip rule`s (rtnetlink(7), RTPROT_*: numbers above 4 are for users): whoever wrote them may flush them. */

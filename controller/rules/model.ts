@@ -1,6 +1,7 @@
 import type { Protocol } from '../api/flow.ts';
 import { families, familyOf, type Family } from './addresses.ts';
-import type { Endpoint, Local, Peer, Role, Wiring } from './wiring.ts';
+import { carries, keptBy, viaElements, type ViaElements } from './via-model.ts';
+import type { Endpoint, Local, Peer, Role, Via, Wiring } from './wiring.ts';
 
 /**
  * What a piece's rules say, without how: the elements of sets and maps, computed from the wiring. A back end (redirect by
@@ -12,6 +13,10 @@ export interface Model {
   readonly ipv6: FamilyModel;
   /** MAC of the primary where it forwards facade ports to this sibling. */
   readonly facadeFrom: readonly string[];
+  /** The way out of this piece, where it has but one. */
+  readonly keptBy: Via | undefined;
+  /** MAC of the proxy that it is carried to. */
+  readonly viaBy: readonly string[];
 }
 
 /** One address family; where the peer network lacks it every list is empty, and so nothing of it passes. */
@@ -56,6 +61,7 @@ export interface FamilyModel {
   readonly facadeOut: readonly string[];
   /** In the primary: `MAC . address` of the siblings that serve facade ports. */
   readonly facadePeers: readonly string[];
+  readonly via: ViaElements;
 }
 
 /** Loopback, "this network", multicast and reserved (RFC 6890); for IPv6 also link-local and IPv4-mapped. */
@@ -69,12 +75,15 @@ const loopbackRange: Readonly<Record<Family, string>> = { ipv4: '127.0.0.0/8', i
 
 export function model(wiring: Wiring, local: Local): Model {
   const [ipv4, ipv6] = [familyModel('ipv4', wiring, local), familyModel('ipv6', wiring, local)];
+  const kept = keptBy(wiring);
   const served = ipv4.facadePorts.length + ipv6.facadePorts.length > 0;
   return {
     role: wiring.role,
     ipv4,
     ipv6,
     facadeFrom: wiring.role === 'sibling' && served ? primaryOf(wiring).map(({ mac }) => mac) : [],
+    keptBy: kept,
+    viaBy: wiring.peers.filter(({ name }) => carries(kept) && kept?.to === name).map(({ mac }) => mac),
   };
 }
 
@@ -101,11 +110,12 @@ function familyModel(family: Family, wiring: Wiring, local: Local): FamilyModel 
     pool: pool === undefined ? [] : [pool],
     never: unique([...neverClients[family], ...(pool === undefined ? [] : [pool]), ...pods, ...own]),
     ...facadeElements(wiring, peers, self !== undefined && own.length > 0),
+    via: viaElements(family, wiring, peers),
   };
 }
 
 /** A peer that shares this address family with the piece. */
-interface PresentPeer {
+export interface PresentPeer {
   readonly name: string;
   readonly mac: string;
   readonly address: string;

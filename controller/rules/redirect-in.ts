@@ -1,6 +1,7 @@
 import { linkMessages } from './link-messages.ts';
 import { priority, type Chain } from './nft.ts';
 import { chatter, mark, type Both } from './redirect-names.ts';
+import { inboundRules, viaAnswers, viaNew, viaRaw, viaUnreachable } from './redirect-via.ts';
 
 /**
  * nf_conncount walks a list for each new connection, so a peer's connections are counted in buckets by their source port:
@@ -42,6 +43,7 @@ export function rawChains(both: Both): readonly Chain[] {
             ? `ether saddr . ${ip} saddr @facade_peer${n} ${ip} daddr != @never${n} accept comment "a sibling answers a client"`
             : `ether saddr @facade_from ${ip} daddr @self${n} ${ip} saddr != @never${n} accept comment "a client, forwarded"`,
         ]),
+        ...both(viaRaw),
         'goto spoof',
       ],
     },
@@ -66,10 +68,11 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
         // A one-way UDP flow stays "new" as long as it sends: only its first packet is not yet confirmed.
         'ct state new ct status & confirmed == 0 jump new_in',
         ...both(({ n, ip }) => [
-          `${ip} daddr != @self${n} goto deny_in`,
+          `${ip} daddr != @self${n} goto via_in`,
           `ct direction original ${ip} saddr . meta l4proto . th dport @in${n} accept`,
           `ct direction reply ${ip} saddr . meta l4proto . th sport @out${n} accept`,
         ]),
+        ...both(viaAnswers),
         'goto deny_in',
       ],
     },
@@ -80,10 +83,10 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
         'meta l4proto tcp tcp flags & (fin|syn|rst|ack) != syn goto deny_in',
         `meta mark set jhash th sport mod ${buckets}`,
         ...both(({ n, ip }) => [
-          `${ip} saddr . meta l4proto . th dport @in${n} ` +
-            `add @conns${n} { ${ip} saddr . meta mark ct count over ${perPeer} } goto deny_in`,
+          `${ip} saddr . meta l4proto . th dport @in${n} ${perPeerLimit(n, ip)}`,
           ...(primary ? [] : facadeOpen(n, ip)),
         ]),
+        ...both((names) => viaNew(names, perPeerLimit)),
         'meta mark set 0',
       ],
     },
@@ -95,6 +98,7 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
           `${portUnreachable} ${ip} saddr . ct reply ${ip} saddr @same${n} accept`,
           `${portUnreachable} ${ip} saddr . ct original ${ip} saddr @same${n} accept`,
         ]),
+        ...both(viaUnreachable),
         'goto deny_in',
       ],
     },
@@ -122,6 +126,7 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
       name: 'eth0_in',
       comment: 'a sibling takes new connections from its node only: probes',
       rules: [
+        ...inboundRules,
         `icmpv6 type { ${linkMessages.in.join(', ')} } accept`,
         ...both(({ n, ip }) => (primary ? facadeEntry(n, ip) : [])),
         'ct state established,related accept',
@@ -129,6 +134,10 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
       ],
     },
   ];
+}
+
+function perPeerLimit(n: string, ip: string): string {
+  return `add @conns${n} { ${ip} saddr . meta mark ct count over ${perPeer} } goto deny_in`;
 }
 
 function facadeOpen(n: string, ip: string): readonly string[] {

@@ -9,6 +9,7 @@ export interface Names {
   /** Suffix of sets: `4` or `6`. */
   readonly n: '4' | '6';
   readonly ip: 'ip' | 'ip6';
+  readonly nfproto: 'ipv4' | 'ipv6';
   readonly addr: 'ipv4_addr' | 'ipv6_addr';
   readonly lo: string;
   /** The only ICMP error that peers send each other: nobody listens. */
@@ -33,6 +34,7 @@ function namesOf(data: FamilyModel, { role }: Model): Names {
         primary,
         n: '4',
         ip: 'ip',
+        nfproto: 'ipv4',
         addr: 'ipv4_addr',
         lo,
         portUnreachable: 'icmp type destination-unreachable icmp code port-unreachable',
@@ -43,6 +45,7 @@ function namesOf(data: FamilyModel, { role }: Model): Names {
         primary,
         n: '6',
         ip: 'ip6',
+        nfproto: 'ipv6',
         addr: 'ipv6_addr',
         lo,
         portUnreachable: 'icmpv6 type destination-unreachable icmpv6 code port-unreachable',

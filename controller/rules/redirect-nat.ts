@@ -1,5 +1,6 @@
 import { priority, type Chain } from './nft.ts';
 import { mark, type Both } from './redirect-names.ts';
+import { viaDnat } from './redirect-via.ts';
 
 export function natChains(both: Both): readonly Chain[] {
   return [
@@ -22,13 +23,17 @@ export function natChains(both: Both): readonly Chain[] {
       base: { type: 'nat', hook: 'prerouting', priority: priority.dnat, policy: 'accept' },
       comment:
         'to loopback, where listeners on 0.0.0.0 and on 127.0.0.1 both get it; the facade to the own eth0 address',
-      rules: both(({ n, ip, lo, primary, data }) => [
-        ...(primary ? [`ct mark ${mark} dnat ${ip} to meta l4proto . th dport map @facade_to${n}`] : []),
-        ...(!primary && data.podIP !== undefined
-          ? [`iifname "net1" ct mark ${mark} meta nfproto ${nfproto(ip)} dnat ${ip} to ${data.podIP}`]
-          : []),
-        `iifname "net1" ct mark != ${mark} ${ip} daddr @self${n} meta l4proto . th dport @served${n} dnat ${ip} to ${lo}`,
-      ]),
+      rules: both((names) => {
+        const { n, ip, lo, primary, data } = names;
+        return [
+          ...(primary ? [`ct mark ${mark} dnat ${ip} to meta l4proto . th dport map @facade_to${n}`] : []),
+          ...(!primary && data.podIP !== undefined
+            ? [`iifname "net1" ct mark ${mark} meta nfproto ${nfproto(ip)} dnat ${ip} to ${data.podIP}`]
+            : []),
+          `iifname "net1" ct mark != ${mark} ${ip} daddr @self${n} meta l4proto . th dport @served${n} dnat ${ip} to ${lo}`,
+          ...viaDnat(names),
+        ];
+      }),
     },
     {
       name: 'snat_in',

@@ -1,6 +1,7 @@
 import { linkMessages } from './link-messages.ts';
 import { priority, type Chain } from './nft.ts';
 import { chatter, mark, type Both } from './redirect-names.ts';
+import { keptLinkRule, keptRule, viaOut } from './redirect-via.ts';
 
 /** POSTROUTING, because OUTPUT still says "lo" for redirected packets; after SNAT, to judge what goes on the wire. */
 export function outChains(both: Both): readonly Chain[] {
@@ -17,12 +18,13 @@ export function outChains(both: Both): readonly Chain[] {
       rules: [
         ...chatter,
         `ct mark ${mark} goto facade_net1_out`,
-        ...both(({ n, ip }) => [`${ip} saddr != @self${n} goto deny_out`]),
+        ...both(({ n, ip }) => [`${ip} saddr != @self${n} goto via_answer`]),
         'ct state related goto related_out',
         ...both(({ n, ip }) => [
           `ct direction original ${ip} daddr . meta l4proto . th dport @out${n} accept`,
           `ct direction reply ${ip} daddr . meta l4proto . th sport @in${n} accept`,
         ]),
+        ...both(viaOut),
         'goto deny_out',
       ],
     },
@@ -55,6 +57,7 @@ export function outChains(both: Both): readonly Chain[] {
       name: 'eth0_out',
       comment: 'as itself, and not to the other pieces',
       rules: [
+        keptLinkRule,
         `icmpv6 type { ${linkMessages.out.join(', ')} } accept`,
         ...both(({ n, ip }) => [
           `${ip} daddr @pods${n} goto deny_out`,
@@ -65,6 +68,7 @@ export function outChains(both: Both): readonly Chain[] {
         'ip6 saddr ::1 goto deny_out',
         `ct mark ${mark} goto facade_eth0_out`,
         'fib saddr type != local goto deny_out',
+        keptRule,
         'accept',
       ],
     },

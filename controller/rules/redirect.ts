@@ -5,6 +5,7 @@ import { bothOf, type Both } from './redirect-names.ts';
 import { natChains, replyChain } from './redirect-nat.ts';
 import { forwardChains, outChains } from './redirect-out.ts';
 import { dataSets, recordSets } from './redirect-sets.ts';
+import { viaChains, viaSets } from './redirect-via.ts';
 
 /**
  * The back end that carries loopback by NAT. The skeleton depends on the piece's role and its own addresses only, all
@@ -29,10 +30,12 @@ export function redirectTable(model: Model, marker: string): Table {
         elements: model.facadeFrom,
         comment: 'the primary, where it forwards ports of the Pod to this piece',
       },
+      ...viaSets(model, both),
       ...both(({ n, addr }) => recordSets(n, addr)),
     ],
     chains: [
       ...verdictChains(both),
+      ...viaChains(both),
       ...rawChains(both),
       ...inChains(both, model.role === 'primary'),
       ...natChains(both),

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { Protocol } from '../api/flow.ts';
-import type { Endpoint, FacadePort, Local, Peer, Wiring } from './wiring.ts';
+import type { Endpoint, FacadePort, Local, Peer, Via, ViaDns, Wiring } from './wiring.ts';
 
 /** A split Pod of 1 to 10 pieces, seen from one of them; only for tests. */
 interface Shape {
@@ -11,6 +11,8 @@ interface Shape {
   readonly told: boolean;
   readonly flows: readonly (readonly [number, number, number, Protocol])[];
   readonly facade: readonly (readonly [number, number, Protocol])[];
+  readonly via: readonly (readonly [number, number | undefined, ViaDns])[];
+  readonly proxy: number;
 }
 
 const port = fc.oneof(fc.integer({ min: 1, max: 65535 }), fc.constantFrom(1, 80, 443, 65535));
@@ -25,6 +27,11 @@ const shape: fc.Arbitrary<Shape> = fc
     told: fc.boolean(),
     flows: fc.array(fc.tuple(piece, piece, port, protocol), { maxLength: 40 }),
     facade: fc.array(fc.tuple(piece, port, protocol), { maxLength: 20 }),
+    via: fc.array(
+      fc.tuple(piece, fc.option(port, { nil: undefined }), fc.constantFrom<ViaDns>('none', 'cluster', 'proxy')),
+      { maxLength: 3 },
+    ),
+    proxy: piece,
   })
   .map(({ families: [ipv4 = true, ipv6 = true], ...rest }) => ({ ...rest, ipv4, ipv6 }));
 
@@ -55,10 +62,25 @@ export const arbitraryWiring: fc.Arbitrary<{ readonly wiring: Wiring; readonly l
           .map(([n, facadePort, p]): FacadePort => ({ piece: name(n % s.pieces), port: facadePort, protocol: p })),
         (each) => `${each.port} ${each.protocol}`,
       ),
+      ...viaOf(s),
     },
     local: { podIPs: podIPs(self, s), nodeIPs: ['10.0.0.1', '10.244.0.1', 'fd00:10::1'], mtu: 1500 },
   };
 });
+
+/** All by one proxy: one that is kept in itself would be refused. */
+function viaOf({ via, proxy, pieces }: Shape): Pick<Wiring, 'via'> {
+  const to = name(proxy % pieces);
+  const ways = via.map(([from, viaPort, dns]): Via => ({
+    from: name(from % pieces),
+    to,
+    ...(viaPort === undefined ? {} : { port: viaPort }),
+    dns,
+    resolvers: dns === 'cluster' ? ['10.96.0.10', 'fd00:10:96::a'] : [],
+  }));
+  const unique = uniqueBy(ways, ({ from }) => from).filter(({ from }) => from !== to);
+  return unique.length === 0 ? {} : { via: unique };
+}
 
 function name(n: number): string {
   return `piece-${n}`;

@@ -22,6 +22,7 @@ HEARD = {}
 SNIFFED = set()
 OUT = threading.Lock()
 IP_TRANSPARENT, IPV6_FREEBIND = 19, 78
+SO_ORIGINAL_DST = 80
 ETH_P_ALL, PACKET_OUTGOING = 3, 4
 SOL_PACKET, PACKET_QDISC_BYPASS = 263, 20
 PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 1, 1
@@ -55,13 +56,27 @@ def talk(conn, peer, port):
                 elif word[0] == b"fetch":
                     conn.sendall(payload(int(word[1])))
                 else:
-                    conn.sendall(answer(peer, conn.getsockname()) + b"\n")
+                    conn.sendall(answer(peer, conn.getsockname(), original(conn)) + b"\n")
         except OSError:
             return
 
 
-def answer(peer, local):
-    return json.dumps({"server": NAME, "peer": plain(peer), "local": plain(local)}).encode()
+def answer(peer, local, meant=None):
+    return json.dumps({"server": NAME, "peer": plain(peer), "local": plain(local), "meant": meant}).encode()
+
+
+def original(conn):
+    """Where the client wanted to go, as a transparent proxy asks the kernel (SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST)."""
+    local = conn.getsockname()[0]
+    four = conn.family == socket.AF_INET or local.startswith("::ffff:")
+    level, size = (socket.SOL_IP, 16) if four else (socket.IPPROTO_IPV6, 28)
+    try:
+        data = conn.getsockopt(level, SO_ORIGINAL_DST, size)
+    except OSError:
+        return None
+    port = struct.unpack("!H", data[2:4])[0]
+    address = socket.inet_ntop(socket.AF_INET, data[4:8]) if four else socket.inet_ntop(socket.AF_INET6, data[8:24])
+    return [address, port]
 
 
 def read_line(conn):
@@ -118,14 +133,17 @@ def numeric(host, port):
     return socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)[0][4]
 
 
-def connect(proto, host, port, timeout=2.0, source=None, freebind=False, transparent=False, sport=0):
+def connect(proto, host, port, timeout=2.0, source=None, freebind=False, transparent=False, sport=0, device=None):
     sock = socket.socket(family(host), socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
     sock.settimeout(timeout)
+    if device:  # no privilege needed since Linux 5.7
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
     if transparent:
         sock.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
     if freebind:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
     if source or sport:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(numeric(source or ("::" if ":" in host else "0.0.0.0"), sport))
     sock.connect(numeric(host, port))
     return sock
@@ -179,6 +197,28 @@ def fetch_datagram(host, port, size):
     with connect("udp", host, port) as sock:
         sock.send(b"size %d" % size)
         return sock.recv(65535) == payload(size)
+
+
+def echo(host, timeout=2.0):
+    """ICMP, with data that somebody outside may read."""
+    six = family(host) == socket.AF_INET6
+    with socket.socket(family(host), socket.SOCK_RAW, 58 if six else 1) as sock:
+        sock.settimeout(timeout)
+        sock.connect((host, 0))
+        body = struct.pack("!BBHHH", 128 if six else 8, 0, 0, os.getpid() & 0xFFFF, 1) + b"podsplit"
+        total = sum(struct.unpack("!8H", body))
+        checked = ~(total + (total >> 16)) & 0xFFFF
+        sock.send(body if six else body[:2] + struct.pack("!H", checked) + body[4:])
+        while True:
+            if b"podsplit" in sock.recv(2048):
+                return True
+
+
+def neighbour(host, timeout=2.0):
+    """A neighbour advertisement with data of its own, to somebody beyond the link."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58) as sock:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_UNICAST_HOPS, 255)
+        sock.sendto(struct.pack("!BBHI", 136, 0, 0, 0) + socket.inet_pton(socket.AF_INET6, host) + b"podsplit-na", (host, 0))
 
 
 def seen(port):
@@ -251,6 +291,8 @@ OPS = {
     "sendBytes": send_bytes,
     "fetchBytes": fetch_bytes,
     "fetchDatagram": fetch_datagram,
+    "echo": echo,
+    "neighbour": neighbour,
     "seen": seen,
     "frames": frames,
     "sniff": sniff,

@@ -19,6 +19,8 @@ export interface Target {
   readonly sport?: number;
   readonly freebind?: boolean;
   readonly transparent?: boolean;
+  /** The interface that the socket is bound to. */
+  readonly device?: string;
 }
 
 interface Reply {

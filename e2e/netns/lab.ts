@@ -167,7 +167,11 @@ export class Lab {
     const wiring = parseWiring(formatWiring(wiringOf(piece, changed)));
     const local = localOf(piece);
     this[piece].run(['nft', '-f', '-'], compile(wiring, local));
-    const batches = links(wiring, local);
+    this.link(piece, changed);
+  }
+
+  link(piece: PieceName, changed: Partial<Wiring> = {}): void {
+    const batches = links(wiringOf(piece, changed), localOf(piece));
     this[piece].run(['ip', '-4', '-batch', '-'], `${batches.ipv4.join('\n')}\n`);
     this[piece].run(['ip', '-6', '-batch', '-'], `${batches.ipv6.join('\n')}\n`);
   }
