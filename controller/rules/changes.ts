@@ -42,6 +42,7 @@ function setChanges(table: string, loaded: readonly string[], wanted: NamedSet):
     case 'interval':
       return intervalChanges(name, loaded, wanted.elements);
     case 'set':
+    case 'ranges':
     case 'map': {
       // By key alone: the value may be a device that is gone, which nft cannot name any more.
       const gone = minus(loaded, wanted.elements).map((element) => element.split(' : ')[0] ?? element);

@@ -8,11 +8,19 @@ const most = 3;
 /** How the elements that nft lists (`elem` of its JSON) differ from those that were loaded. */
 export function elementDifferences(set: NamedSet, listed: readonly unknown[]): readonly string[] {
   if (set.kind === 'dynamic') return [];
-  const form = set.kind === 'interval' ? merged : (elements: readonly string[]) => elements;
+  const form = forms[set.kind];
   const actual = form(listed.map((element) => listedElement(element, keyTypes(set))));
   const wanted = form(set.elements.map((element) => element.replaceAll('"', '')));
   return [...some('lacks', minus(wanted, actual)), ...some('has', minus(actual, wanted))];
 }
+
+const forms: Readonly<Record<NamedSet['kind'], (elements: readonly string[]) => readonly string[]>> = {
+  set: (elements) => elements,
+  map: (elements) => elements,
+  dynamic: (elements) => elements,
+  interval: merged,
+  ranges: (elements) => elements.map((element) => element.split(' . ').map(inFull).join(' . ')),
+};
 
 export function minus(some: readonly string[], others: readonly string[]): readonly string[] {
   const known = new Set(others);
@@ -59,6 +67,13 @@ export function merged(elements: readonly string[]): readonly string[] {
     else result[result.length - 1] = { ...before, last: range.last > before.last ? range.last : before.last };
   }
   return result.map(({ first, last, family }) => `${addressOf(first, family)}-${addressOf(last, family)}`);
+}
+
+/** nft lists a range as a prefix where it is one: `0.0.0.0/0` is what was loaded as `0.0.0.0-255.255.255.255`. */
+function inFull(part: string): string {
+  if (!part.includes('/')) return part;
+  const { first, last, family } = rangeOf(part);
+  return `${addressOf(first, family)}-${addressOf(last, family)}`;
 }
 
 /** All of one set are of one family. */

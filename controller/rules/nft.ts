@@ -14,8 +14,11 @@ export interface NamedSet {
   readonly name: string;
   /** `type ether_addr . ipv4_addr`; a map has `: ipv4_addr` behind it. */
   readonly type: string;
-  /** `interval` sets merge what overlaps, so what is listed may be fewer than what was loaded. */
-  readonly kind: 'set' | 'map' | 'interval' | 'dynamic';
+  /**
+   * `interval` sets merge what overlaps, so what is listed may be fewer than what was loaded. `ranges`: concatenations, each
+   * part a range; those must not overlap, and nothing is merged.
+   */
+  readonly kind: 'set' | 'map' | 'interval' | 'ranges' | 'dynamic';
   /** Further properties of dynamic sets. */
   readonly properties?: string;
   readonly elements: readonly string[];
@@ -92,7 +95,9 @@ export function deviceName(name: string): string {
 }
 
 function printSet(set: NamedSet): string {
-  const flags = { set: '', map: '', interval: ' flags interval; auto-merge;', dynamic: '' }[set.kind];
+  const flags = { set: '', map: '', interval: ' flags interval; auto-merge;', ranges: ' flags interval;', dynamic: '' }[
+    set.kind
+  ];
   const lines = [
     `\t# ${set.comment}`,
     `\t${set.kind === 'map' ? 'map' : 'set'} ${set.name} {`,

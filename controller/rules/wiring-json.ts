@@ -48,7 +48,7 @@ const endpoint = {
   podIPs: optional(array(ipAddress, 16)),
 };
 
-const flow: Reader<Flow> = object({ from: dnsLabel, to: dnsLabel, port, protocol });
+export const flowReader: Reader<Flow> = object({ from: dnsLabel, to: dnsLabel, port, protocol });
 const facadePort: Reader<FacadePort> = object({ piece: dnsLabel, port, protocol });
 const peer: Reader<Peer> = object({ name: dnsLabel, role, ...endpoint });
 const self: Reader<Endpoint> = object(endpoint);
@@ -62,7 +62,10 @@ const allowances: Reader<Allowances> = object({
   enforce: optional(array(allowed, maxAllowed)),
   audit: optional(array(allowed, maxAllowed)),
 });
-const podNetwork: Reader<PodNetwork> = object({ ingress: optional(allowances), egress: optional(allowances) });
+export const podNetworkReader: Reader<PodNetwork> = object({
+  ingress: optional(allowances),
+  egress: optional(allowances),
+});
 const via: Reader<Via> = object({
   from: dnsLabel,
   to: dnsLabel,
@@ -80,9 +83,9 @@ const wiring: Reader<Wiring> = object({
   self,
   peers: array(peer, 255),
   pool: object({ ipv4: optional(cidr(4)), ipv6: optional(cidr(6)) }),
-  flows: array(flow, maxFlows),
+  flows: array(flowReader, maxFlows),
   facade: array(facadePort, maxFacade),
-  podNetwork: optional(podNetwork),
+  podNetwork: optional(podNetworkReader),
   via: optional(array(via, 255)),
 });
 
@@ -132,7 +135,7 @@ function orderedEndpoint({ mac, ipv4, ipv6, podIPs }: Endpoint): object {
   return { mac, ipv4, ipv6, podIPs };
 }
 
-function orderedPodNetwork(value: PodNetwork | undefined): object | undefined {
+export function orderedPodNetwork(value: PodNetwork | undefined): object | undefined {
   if (value === undefined) return undefined;
   return { ingress: orderedAllowances(value.ingress), egress: orderedAllowances(value.egress) };
 }

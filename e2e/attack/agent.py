@@ -18,11 +18,14 @@ from collections import deque
 NAME = sys.argv[1]
 HELD = {}
 SEEN = {}
+LISTENING = {}
+KNOCKING = []
 HEARD = {}
 SNIFFED = set()
 OUT = threading.Lock()
 IP_TRANSPARENT, IPV6_FREEBIND = 19, 78
 SO_ORIGINAL_DST = 80
+MPTCP, TCP_FASTOPEN_NO_COOKIE = 262, 34
 ETH_P_ALL, PACKET_OUTGOING = 3, 4
 SOL_PACKET, PACKET_QDISC_BYPASS = 263, 20
 PACKET_ADD_MEMBERSHIP, PACKET_MR_PROMISC = 1, 1
@@ -38,7 +41,10 @@ def plain(address):
 
 def serve_tcp(listener, port):
     while True:
-        conn, peer = listener.accept()
+        try:
+            conn, peer = listener.accept()
+        except OSError:
+            return  # unlisten
         threading.Thread(target=talk, args=(conn, peer, port), daemon=True).start()
 
 
@@ -108,6 +114,8 @@ def digest(conn, size):
 def serve_udp(sock, port):
     while True:
         data, peer = sock.recvfrom(65535)
+        if not peer:
+            return  # unlisten
         SEEN.setdefault(port, []).append(plain(peer))
         reply = payload(int(data[5:])) if data.startswith(b"size ") else answer(peer, sock.getsockname())
         try:
@@ -116,15 +124,25 @@ def serve_udp(sock, port):
             continue  # dropped on its way out: the client sees that nothing comes
 
 
-def listen(proto, host, port, dual=False):
+def new_socket(proto, host, mptcp=False):
+    kind = socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM
+    return socket.socket(family(host), kind, MPTCP if mptcp else 0)
+
+
+def listen(proto, host, port, dual=False, mptcp=False, fastopen=False, group=None):
     """An unconnected UDP socket, as most servers have: its replies are matched by nothing but addresses."""
-    sock = socket.socket(family(host), socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
+    sock = new_socket(proto, host, mptcp)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if family(host) == socket.AF_INET6:
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if dual else 1)
     sock.bind((host, port))
+    if group:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, struct.pack("=4sl", socket.inet_aton(group), socket.INADDR_ANY))
+    if fastopen:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
     if proto == "tcp":
         sock.listen(64)
+    LISTENING[port] = sock
     threading.Thread(target=serve_tcp if proto == "tcp" else serve_udp, args=(sock, port), daemon=True).start()
 
 
@@ -133,11 +151,13 @@ def numeric(host, port):
     return socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)[0][4]
 
 
-def connect(proto, host, port, timeout=2.0, source=None, freebind=False, transparent=False, sport=0, device=None):
-    sock = socket.socket(family(host), socket.SOCK_STREAM if proto == "tcp" else socket.SOCK_DGRAM)
+def connect(proto, host, port, timeout=2.0, source=None, freebind=False, transparent=False, sport=0, device=None, mptcp=False):
+    sock = new_socket(proto, host, mptcp)
     sock.settimeout(timeout)
     if device:  # no privilege needed since Linux 5.7
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    if sport:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if transparent:
         sock.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
     if freebind:
@@ -178,6 +198,52 @@ def again(key, timeout=2.0):
 
 def close(key):
     HELD.pop(key)[0].close()
+
+
+def unlisten(port):
+    """Shut down first: a thread that waits in accept() would keep the socket."""
+    sock = LISTENING.pop(port)
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # an unconnected UDP socket is shut down nevertheless
+    sock.close()
+
+
+def fastopen(host, port, timeout=2.0):
+    """TCP Fast Open without a cookie: the data comes with the SYN."""
+    with new_socket("tcp", host) as sock:
+        sock.settimeout(timeout)
+        sock.setsockopt(socket.IPPROTO_TCP, TCP_FASTOPEN_NO_COOKIE, 1)
+        sock.sendto(b"hello\n", socket.MSG_FASTOPEN, numeric(host, port))
+        return json.loads(read_line(sock))
+
+
+def ping(host, timeout=2.0):
+    """An echo request, by the kind of socket that needs no capability (net.ipv4.ping_group_range)."""
+    protocol, request = (58, 128) if ":" in host else (1, 8)
+    with socket.socket(family(host), socket.SOCK_DGRAM, protocol) as sock:
+        sock.settimeout(timeout)
+        sock.connect(numeric(host, 0))
+        sock.send(struct.pack("!BBHHH", request, 0, 0, 0, 1) + b"hello")
+        return sock.recv(1000)[8:].decode()
+
+
+def knock(host, port, times):
+    """Begins so many connections and waits for none."""
+    KNOCKING.clear()
+    for _ in range(times):
+        sock = new_socket("tcp", host)
+        sock.setblocking(False)
+        sock.connect_ex((host, port))
+        KNOCKING.append(sock)
+
+
+def cast(host, port, via):
+    """One datagram to a group, sent by the interface with the address `via`."""
+    with new_socket("udp", host) as sock:
+        sock.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(via))
+        sock.sendto(b"hello", (host, port))
 
 
 def send_bytes(host, port, size):
@@ -288,6 +354,11 @@ OPS = {
     "open": open_,
     "again": again,
     "close": close,
+    "unlisten": unlisten,
+    "fastopen": fastopen,
+    "ping": ping,
+    "knock": knock,
+    "cast": cast,
     "sendBytes": send_bytes,
     "fetchBytes": fetch_bytes,
     "fetchDatagram": fetch_datagram,

@@ -21,6 +21,7 @@ export interface Target {
   readonly transparent?: boolean;
   /** The interface that the socket is bound to. */
   readonly device?: string;
+  readonly mptcp?: boolean;
 }
 
 interface Reply {

@@ -1,0 +1,149 @@
+import { familyOf, type Family } from './addresses.ts';
+import type { IsolatedContainer, IsolateWiring } from './isolate-wiring.ts';
+import type { Allowances, Allowed, Local } from './wiring.ts';
+
+/** Who is not a container, in the byte of a mark that says who called. Containers count from 1. */
+export const outsider = 0xff;
+/** In records only: a process whose UID is no container's. */
+export const stranger = 0xfe;
+
+/** A connection's mark: who called in the low byte, who answered in the next one; 0 as long as nobody has. */
+export function markOf(caller: number, answerer: number): number {
+  return caller | (answerer << 8);
+}
+
+export interface NumberedContainer extends IsolatedContainer {
+  readonly number: number;
+}
+
+/** What the rules of an isolated Pod say, without how: elements of sets and maps. Marks are decimal, as nft lists them. */
+export interface IsolateModel {
+  readonly containers: readonly NumberedContainer[];
+  /** `mark`: a container that calls itself. */
+  readonly self: readonly string[];
+  /** `mark . protocol . port`: caller and answerer of a flow. */
+  readonly flows: readonly string[];
+  /** `mark . port`: UDP ports that a container may send to, before anybody answers. */
+  readonly calls: readonly string[];
+  /** `mark . port`: TCP ports that are other containers', and in no flow of the caller. */
+  readonly taken: readonly string[];
+  /** `port : mark`: whose UDP port the outside calls. */
+  readonly served: readonly string[];
+  /** `mark . port`: what the kubelet probes. */
+  readonly probed: readonly string[];
+  readonly ipv4: IsolateFamily;
+  readonly ipv6: IsolateFamily;
+}
+
+export interface IsolateFamily {
+  readonly nodes: readonly string[];
+  /** `mark . address . protocol . port`, and `mark . address` for whatever protocol. */
+  readonly egress: readonly string[];
+  readonly egressAll: readonly string[];
+  readonly ingress: readonly string[];
+  readonly ingressAll: readonly string[];
+  /** Who may ping the Pod: no container answers, so it is enough that one would take everything. */
+  readonly pinged: readonly string[];
+}
+
+export function isolateModel(wiring: IsolateWiring, local: Local): IsolateModel {
+  const containers = wiring.containers.map((container, i) => ({ ...container, number: i + 1 }));
+  const flows = wiring.flows.map((flow) => ({
+    caller: numberOf(containers, flow.from),
+    answerer: numberOf(containers, flow.to),
+    ...flow,
+  }));
+  const reached = new Set(flows.map(({ caller, protocol, port }) => `${caller} ${protocol} ${port}`));
+  const declared = (protocol: 'tcp' | 'udp') =>
+    containers.flatMap(({ number, ports }) =>
+      ports.filter((port) => port.protocol === protocol).map(({ port }) => ({ number, port })),
+    );
+  const own = new Set(declared('tcp').map(({ number, port }) => `${number} ${port}`));
+  return {
+    containers,
+    self: containers.map(({ number }) => String(markOf(number, number))),
+    flows: unique(
+      flows.map(({ caller, answerer, protocol, port }) => `${markOf(caller, answerer)} . ${protocol} . ${port}`),
+    ),
+    calls: unique([
+      ...flows.filter(({ protocol }) => protocol === 'udp').map(({ caller, port }) => `${caller} . ${port}`),
+      ...declared('udp').map(({ number, port }) => `${number} . ${port}`),
+    ]),
+    taken: unique(
+      containers.flatMap(({ number }) =>
+        declared('tcp')
+          .filter(({ port }) => !own.has(`${number} ${port}`) && !reached.has(`${number} tcp ${port}`))
+          .map(({ port }) => `${number} . ${port}`),
+      ),
+    ),
+    served: declared('udp').map(({ number, port }) => `${port} : ${markOf(outsider, number)}`),
+    probed: unique(
+      containers.flatMap(({ number, probes }) => probes.map((port) => `${markOf(outsider, number)} . ${port}`)),
+    ),
+    ipv4: familyModel('ipv4', containers, local),
+    ipv6: familyModel('ipv6', containers, local),
+  };
+}
+
+function familyModel(family: Family, containers: readonly NumberedContainer[], local: Local): IsolateFamily {
+  const each = (mark: (number: number) => number, direction: 'ingress' | 'egress') =>
+    containers.flatMap(({ number, podNetwork }) =>
+      allowed(podNetwork?.[direction], family).map((one) => ({ mark: mark(number), ...one })),
+    );
+  const ingress = each((number) => markOf(outsider, number), 'ingress');
+  const egress = each((number) => markOf(number, 0), 'egress');
+  return {
+    nodes: unique(local.nodeIPs.filter((address) => familyOf(address) === family)),
+    egress: egress.flatMap(withProtocol),
+    egressAll: egress.flatMap(withoutProtocol),
+    ingress: ingress.flatMap(withProtocol),
+    ingressAll: ingress.flatMap(withoutProtocol),
+    pinged: unique(ingress.filter(({ protocol }) => protocol === undefined).map(({ addresses }) => plain(addresses))),
+  };
+}
+
+const everywhere: Readonly<Record<Family, string>> = {
+  ipv4: '0.0.0.0-255.255.255.255',
+  ipv6: '::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
+};
+
+/** Not restricted is "every address", so that a policy that comes or goes is a change of elements. */
+function allowed(allowances: Allowances | undefined, family: Family): readonly Allowed[] {
+  const enforced = allowances?.enforce;
+  if (enforced === undefined) return [{ addresses: everywhere[family] }];
+  return enforced.filter(({ addresses }) => familyOf(addresses) === family);
+}
+
+interface Marked extends Allowed {
+  readonly mark: number;
+}
+
+/** By number where nft knows no name without /etc/protocols. */
+const protocolNames = { tcp: 'tcp', udp: 'udp', sctp: '132' } as const;
+
+function withProtocol({ mark, addresses, protocol, ports }: Marked): readonly string[] {
+  if (protocol === undefined) return [];
+  const { first, last } = ports ?? { first: 0, last: 65535 };
+  return [`${mark} . ${plain(addresses)} . ${protocolNames[protocol]} . ${plain(`${first}-${last}`)}`];
+}
+
+function withoutProtocol({ mark, addresses, protocol }: Marked): readonly string[] {
+  return protocol === undefined ? [`${mark} . ${plain(addresses)}`] : [];
+}
+
+/** A range of one is that one. */
+function plain(range: string): string {
+  const [first = '', last = first] = range.split('-');
+  return first === last ? first : range;
+}
+
+/** `parseIsolateWiring` has looked that each is there. */
+function numberOf(containers: readonly NumberedContainer[], name: string): number {
+  const found = containers.find((container) => container.name === name);
+  if (found === undefined) throw new RangeError(`no container is named ${name}`);
+  return found.number;
+}
+
+function unique(values: readonly string[]): readonly string[] {
+  return [...new Set(values)];
+}

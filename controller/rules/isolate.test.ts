@@ -1,0 +1,216 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { inFreshNamespace } from '../../e2e/netns/fresh.ts';
+import { changes } from './changes.ts';
+import { compileIsolateTable } from './isolate-table.ts';
+import { formatIsolateWiring, isIsolateWiring, parseIsolateWiring, type IsolateWiring } from './isolate-wiring.ts';
+import { differences } from './loaded.ts';
+import { printTable } from './nft.ts';
+import { WiringError } from './wiring-json.ts';
+import type { Allowed, Local } from './wiring.ts';
+
+const local: Local = { podIPs: ['10.244.1.7', 'fd00:10:244:1::7'], nodeIPs: ['10.0.0.1', '10.244.1.1', 'fd00:10::1'] };
+
+const example: IsolateWiring = {
+  version: 1,
+  mode: 'isolate',
+  split: '0a1b2c3d4e',
+  containers: [
+    { name: 'web', uid: 1001, ports: [{ port: 8080, protocol: 'tcp' }], probes: [8080] },
+    {
+      name: 'cache',
+      uid: 1002,
+      ports: [
+        { port: 6379, protocol: 'tcp' },
+        { port: 8125, protocol: 'udp' },
+      ],
+      probes: [],
+      podNetwork: {
+        ingress: { enforce: [] },
+        egress: {
+          enforce: [
+            { addresses: '10.0.0.10-10.0.0.10', protocol: 'udp', ports: { first: 53, last: 53 } },
+            { addresses: '10.1.0.0-10.1.0.255', protocol: 'sctp' },
+            { addresses: 'fd00::-fd00::ff' },
+          ],
+        },
+      },
+    },
+  ],
+  flows: [
+    { from: 'web', to: 'cache', port: 6379, protocol: 'tcp' },
+    { from: 'web', to: 'cache', port: 8125, protocol: 'udp' },
+  ],
+};
+
+const list = ['sh', '-c', 'nft -f - && nft -j list table inet podsplit'];
+
+describe('the wiring of an isolated Pod', () => {
+  it('reads what it wrote', () => {
+    const text = formatIsolateWiring(example);
+    expect(isIsolateWiring(text)).to.equal(true);
+    expect(parseIsolateWiring(text)).to.deep.equal(example);
+    expect(formatIsolateWiring(parseIsolateWiring(text))).to.equal(text);
+    for (const other of ['', '{', '[]', 'null', '{"version":1}']) expect(isIsolateWiring(other)).to.equal(false);
+  });
+
+  it('says all that is wrong', () => {
+    const [web, cache] = example.containers;
+    const wrong = {
+      ...example,
+      containers: [web!, { ...cache!, uid: 1001 }, { ...web!, uid: 0 }],
+      flows: [
+        { from: 'web', to: 'nobody', port: 1, protocol: 'tcp' },
+        { from: 'web', to: 'web', port: 1, protocol: 'tcp' },
+      ],
+    };
+    expect(problemsOf({ ...wrong, more: 1 })).to.deep.equal(['$.more', '$.containers[2].uid']);
+    expect(problemsOf({ ...wrong, containers: [web!, { ...cache!, uid: 1001 }, { ...web!, uid: 7 }] })).to.deep.equal([
+      '$.containers[2].name',
+      '$.containers[1].uid',
+      '$.flows[0].to',
+      '$.flows[1]',
+      '$.containers[2].ports[0]',
+    ]);
+    expect(problemsOf({ ...example, containers: [], flows: [] })).to.deep.equal(['$.containers']);
+  });
+});
+
+describe('the rules of an isolated Pod', () => {
+  it('are those of testdata/isolate/example.nft', () => {
+    const file = new URL('testdata/isolate/example.nft', import.meta.url);
+    const text = printTable(compileIsolateTable(example, local));
+    if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, text);
+    expect(text).to.equal(readFileSync(file, 'utf8'));
+  });
+
+  it('are taken by nft, and the listing proves them', function () {
+    this.timeout(60_000);
+    fc.assert(
+      fc.property(arbitrary, (wiring) => {
+        const read = parseIsolateWiring(formatIsolateWiring(wiring));
+        const table = compileIsolateTable(read, local);
+        const { status, output } = inFreshNamespace(list, printTable(table));
+        expect(status, output).to.equal(0);
+        expect(differences(table, JSON.parse(output))).to.deep.equal([]);
+      }),
+      { numRuns: 15 },
+    );
+  });
+
+  it('change by elements, whatever becomes of flows and policies', function () {
+    this.timeout(60_000);
+    fc.assert(
+      fc.property(arbitrary, arbitrary, (one, other) => {
+        const before = compileIsolateTable(one, local);
+        // The containers of a Pod and their UIDs are for life.
+        const names = new Set(one.containers.map(({ name }) => name));
+        const after = compileIsolateTable(
+          {
+            ...one,
+            containers: one.containers.map((container, i) => ({
+              ...container,
+              podNetwork: other.containers[i]?.podNetwork ?? {},
+            })),
+            flows: other.flows.filter(({ from, to }) => names.has(from) && names.has(to)),
+          },
+          local,
+        );
+        const text = changes(before, after) ?? expect.fail('another skeleton');
+        const { status, output } = inFreshNamespace(list, printTable(before) + text);
+        expect(status, output).to.equal(0);
+        expect(differences(after, JSON.parse(output))).to.deep.equal([]);
+      }),
+      { numRuns: 15 },
+    );
+  });
+});
+
+function problemsOf(wiring: object): readonly string[] {
+  try {
+    parseIsolateWiring(JSON.stringify(wiring));
+    return [];
+  } catch (error) {
+    if (error instanceof WiringError) return error.problems.map(({ path }) => path);
+    throw error;
+  }
+}
+
+const ports = fc.uniqueArray(
+  fc.record({ port: fc.integer({ min: 1, max: 65535 }), protocol: fc.constantFrom('tcp', 'udp') }),
+  { maxLength: 4, selector: ({ port, protocol }) => `${port} ${protocol}` },
+);
+
+/** Disjoint: each has a network of its own. */
+const allowances = fc
+  .array(
+    fc.record({
+      ipv6: fc.boolean(),
+      size: fc.nat(255),
+      protocol: fc.constantFrom(undefined, 'tcp', 'udp', 'sctp'),
+      first: fc.nat(65535),
+      length: fc.nat(65535),
+    }),
+    { maxLength: 5 },
+  )
+  .map((each) => each.map(allowed));
+
+function allowed(
+  one: { ipv6: boolean; size: number; protocol: 'tcp' | 'udp' | 'sctp' | undefined; first: number; length: number },
+  n: number,
+): Allowed {
+  const { ipv6, size, protocol, first, length } = one;
+  const addresses = ipv6
+    ? `fd00:${n + 1}::-fd00:${n + 1}::${(size + 1).toString(16)}`
+    : `10.0.${n}.0-10.0.${n}.${size}`;
+  if (protocol === undefined) return { addresses };
+  return {
+    addresses,
+    protocol,
+    ...(length > 30_000 ? {} : { ports: { first, last: Math.min(65535, first + length) } }),
+  };
+}
+
+const arbitrary: fc.Arbitrary<IsolateWiring> = fc
+  .record({
+    containers: fc.array(
+      fc.record({
+        ports,
+        probes: fc.array(fc.integer({ min: 1, max: 65535 }), { maxLength: 3 }),
+        in: allowances,
+        out: allowances,
+      }),
+      { minLength: 1, maxLength: 6 },
+    ),
+    flows: fc.array(fc.tuple(fc.nat(5), fc.nat(5), fc.integer({ min: 1, max: 65535 }), fc.boolean()), {
+      maxLength: 20,
+    }),
+  })
+  .map(({ containers, flows }) => {
+    const taken = new Set<string>();
+    return {
+      version: 1,
+      mode: 'isolate',
+      split: '0a1b2c3d4e',
+      containers: containers.map((each, i) => ({
+        name: `c-${i}`,
+        uid: 64_000 + i,
+        ports: each.ports.filter(({ port, protocol }) => {
+          const isNew = !taken.has(`${port} ${protocol}`);
+          taken.add(`${port} ${protocol}`);
+          return isNew;
+        }),
+        probes: each.probes,
+        podNetwork: { ...(i % 2 === 0 ? { ingress: { enforce: each.in } } : {}), egress: { enforce: each.out } },
+      })),
+      flows: flows
+        .map(([from, to, port, isTcp]) => ({
+          from: `c-${from % containers.length}`,
+          to: `c-${to % containers.length}`,
+          port,
+          protocol: isTcp ? ('tcp' as const) : ('udp' as const),
+        }))
+        .filter(({ from, to }) => from !== to),
+    };
+  });
