@@ -5,6 +5,7 @@ import tseslint from 'typescript-eslint';
 const pureCore = [
   'controller/api/**/*.ts',
   'controller/split/**/*.ts',
+  'controller/isolate/**/*.ts',
   'controller/addresses/**/*.ts',
   'controller/rules/**/*.ts',
   'controller/policies/**/*.ts',

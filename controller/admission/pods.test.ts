@@ -181,7 +181,8 @@ interface Answered {
 }
 
 interface Golden {
-  readonly decision: 'split' | 'refused' | 'left-alone';
+  readonly decision: 'split' | 'isolate' | 'refused' | 'left-alone';
+  readonly patch?: readonly unknown[];
   readonly code?: string;
   readonly refusals?: readonly string[];
 }
@@ -207,6 +208,9 @@ function splitLines(message: string): readonly string[] {
 
 function wantedOf(object: IPod, golden: Golden): Outcome {
   if (golden.decision === 'refused') return { allowed: false, said: golden.refusals ?? [] };
+  if (golden.decision === 'isolate') {
+    return { allowed: true, pod: applyPatch(object, golden.patch ?? []), said: [] };
+  }
   if (golden.decision === 'split') {
     const plan = split(object, corpusOptions);
     if (plan.kind !== 'split') throw new Error('the golden file is stale');

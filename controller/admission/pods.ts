@@ -2,19 +2,20 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import { isRecord } from '../api/json.ts';
 import { ownLabels } from '../api/names.ts';
 import type { JsonPatchOperation } from '../split/cut.ts';
+import { judge } from '../isolate/judge.ts';
+import { markPatch } from '../isolate/mark.ts';
 import { cutPatch } from '../split/cut.ts';
 import type { SplitOptions } from '../split/plan.ts';
-import { split } from '../split/split.ts';
 import { noteOf, notesOf } from './notes.ts';
 import { refused } from './refused.ts';
 import type { AdmissionRequest, Answer } from './review.ts';
 import { unchanged } from './review.ts';
 
-/** `POST /mutate/pods`: cuts an annotated Pod to its primary container, or says why it does not. */
+/** `POST /mutate/pods`: cuts an annotated Pod to its primary container, or holds it to be isolated, or says why not. */
 export function reviewPod(request: AdmissionRequest, options: SplitOptions): Answer {
   if (request.operation !== 'CREATE' || request.subResource !== '') return unchanged('NotACreate');
   const pod = asPod(request.object);
-  const decision = split(pod, options);
+  const decision = judge(pod, options);
   switch (decision.kind) {
     case 'refused':
       return refused(decision.refusals);
@@ -24,6 +25,14 @@ export function reviewPod(request: AdmissionRequest, options: SplitOptions): Ans
         decision: 'split',
         codes: [],
         patch: cutPatch(pod, decision, options),
+        warnings: notesOf(decision),
+      };
+    case 'isolate':
+      return {
+        kind: 'allowed',
+        decision: 'isolated',
+        codes: [],
+        patch: markPatch(pod, decision),
         warnings: notesOf(decision),
       };
     case 'left-alone':

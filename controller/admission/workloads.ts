@@ -3,9 +3,9 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import { isRecord } from '../api/json.ts';
 import { group, userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
+import { judge as judgePod } from '../isolate/judge.ts';
 import type { JsonPatchOperation } from '../split/cut.ts';
 import type { SplitOptions } from '../split/plan.ts';
-import { split } from '../split/split.ts';
 import { noteOf, notesOf } from './notes.ts';
 import { refused } from './refused.ts';
 import type { AdmissionRequest, Allowed, Answer, Denied } from './review.ts';
@@ -126,11 +126,12 @@ function annotationPatch(
 
 function judge(workload: Workload, copy: Copy, options: SplitOptions): Answer {
   const warnings = [...copy.overwritten.map(overwrittenNote), ...idleNotes(copy.annotations)];
-  const decision = split(podOf(workload, copy.annotations), options);
+  const decision = judgePod(podOf(workload, copy.annotations), options);
   switch (decision.kind) {
     case 'refused':
       return refused(decision.refusals.map((refusal) => inWorkload(workload, refusal)));
     case 'split':
+    case 'isolate':
       return allowed(copy, [...warnings, ...notesOf(decision)]);
     case 'left-alone':
       return allowed(copy, decision.code === 'NotOptedIn' ? warnings : [...warnings, noteOf(decision)]);
@@ -188,7 +189,7 @@ function idleNotes(annotations: Annotations): readonly string[] {
     .filter(isOurs)
     .map((key) => {
       const what = known.includes(key) ? 'has no effect' : 'is not known';
-      return `podsplit: ${key} ${what}, and nothing is split without ${mode}. (NoMode)`;
+      return `podsplit: ${key} ${what}, and nothing is split or isolated without ${mode}. (NoMode)`;
     });
 }
 

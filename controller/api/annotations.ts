@@ -11,6 +11,9 @@ import type { Refusal } from './refusal.ts';
 /** What the user asks for, once and for all: nobody reads the annotations' text after this. */
 export type ParsedIntent = NoIntent | Intent | InvalidIntent;
 
+/** One Pod per container, or one Pod whose containers are told apart by their UIDs. */
+export type Mode = 'split' | 'isolate';
+
 export interface NoIntent {
   readonly kind: 'none';
 }
@@ -23,7 +26,7 @@ export interface InvalidIntent {
 
 export interface Intent {
   readonly kind: 'intent';
-  readonly mode: 'split';
+  readonly mode: Mode;
   readonly primary: { readonly container: string; readonly chosenBy: 'annotation' | 'default-container' | 'first' };
   readonly flows: IntendedFlows;
   /** Name of the SplitNetwork. */
@@ -40,7 +43,7 @@ export type IntendedFlows =
 
 /**
  * @param annotations of the workload, of its Pod template or of the Pod
- * @param containers names of the Pod's containers in their order, init containers left out
+ * @param containers names of the Pod's containers in their order; in mode split init containers are left out
  * @param basePath of the annotations in the object that the user wrote, for example `spec.template.metadata.annotations`
  */
 export function parseIntent(
@@ -69,7 +72,7 @@ export function parseIntent(
   if ('refusals' in via || refusals.length > 0) return { kind: 'invalid', refusals };
   return {
     kind: 'intent',
-    mode: 'split',
+    mode: mode === 'isolate' ? 'isolate' : 'split',
     primary: primary.value,
     flows: flows.value,
     network: network.value,
@@ -84,9 +87,16 @@ function checkMode(at: Context, mode: string): Refusal[] {
     case 'split':
       return [];
     case 'isolate':
-      return [refusal('ModeNotAvailable', path, 'Mode "isolate" is not part of this version.', 'Set it to "split".')];
+      return [];
     default:
-      return [refusal('UnknownMode', path, `Mode ${quote(mode)} is not known.`, 'Set it to "split", or remove it.')];
+      return [
+        refusal(
+          'UnknownMode',
+          path,
+          `Mode ${quote(mode)} is not known.`,
+          'Set it to "split" or "isolate", or remove it.',
+        ),
+      ];
   }
 }
 

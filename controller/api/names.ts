@@ -15,6 +15,8 @@ export const userAnnotations = {
   egressVia: 'podsplit.io/egress-via',
   egressDns: 'podsplit.io/egress-dns',
   token: 'podsplit.io/token',
+  /** In mode isolate: `true` gives a UID to each container that has none. */
+  assignUsers: 'podsplit.io/assign-users',
 } as const;
 
 /** Annotations that only podsplit writes, on the Pods it made or cut. */
@@ -43,7 +45,7 @@ export const ownLabels = {
   /** The split Pod that a piece belongs to: `splitId` of the primary's UID. On every piece, the primary too. */
   split: 'podsplit.io/split',
   /**
-   * `primary`, `sibling`, or `whole` (opted in, but with nothing to split). The webhook puts it on at admission, so that the
+   * `primary`, `sibling`, `isolated`, or `whole` (opted in, but with nothing to split). The webhook puts it on at admission, so that the
    * controller watches the Pods that opted in and no others.
    */
   role: 'podsplit.io/role',

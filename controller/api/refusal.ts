@@ -14,7 +14,6 @@ export interface Refusal {
 export const refusalCodes = {
   UnknownMode: 'podsplit.io/mode has a value that podsplit does not know.',
   UnknownInstall: 'podsplit.io/install has a value that podsplit does not know.',
-  ModeNotAvailable: 'The mode exists, but this version does not have it.',
   AnnotationNotAvailable: 'The annotation exists in the design, but this version does not honour it.',
   UnknownAnnotation: 'An annotation under podsplit.io/ is not one that users set.',
   UnknownContainer: 'An annotation names a container that the Pod does not have.',
@@ -24,7 +23,8 @@ export const refusalCodes = {
   EgressViaByInit:
     'In install mode init a container that holds NET_RAW would send around the rules that keep it behind its proxy.',
   InvalidNetwork: 'podsplit.io/network is not a valid name of a SplitNetwork.',
-  FlowPortConflict: 'One container would reach two peers at the same loopback port.',
+  FlowPortConflict:
+    'One container would reach two peers at the same loopback port, or one at a port that another declares.',
   ForgedAnnotation: 'An annotation that only podsplit writes is there, and does not read as podsplit writes it.',
   ReservedLabel: 'A label under podsplit.io/ is set by a user.',
   ReservedName: 'A container or volume has a name that podsplit uses.',
@@ -47,7 +47,15 @@ export const refusalCodes = {
   ResourceFieldOfOtherContainer: "A container reads another container's resources by the downward API.",
   NodeNameSet: 'The Pod names its node, so it never waits for its network.',
   AnnotationsTooLarge: 'What is cut from the Pod does not fit into its annotations.',
-  TooManyContainers: 'The Pod has more containers than an address block has addresses.',
+  TooManyContainers: 'The Pod has more containers than an address block has addresses, or than isolation tells apart.',
+  NeedsNodeAgent: 'In mode isolate only the agent of the node can load the rules.',
+  InvalidAssignment: 'podsplit.io/assign-users has a value that podsplit does not know.',
+  UserMissing: 'In mode isolate a container has no numeric runAsUser, by which its packets are known.',
+  RootUser: 'In mode isolate a container runs as root, who can become any other user.',
+  SharedUser: 'In mode isolate two containers that run at the same time have the same UID.',
+  PrivilegeEscalation: 'In mode isolate a container may gain privileges, and with them another UID.',
+  IdentityCapability: 'In mode isolate a container adds a capability with which it could take another identity.',
+  UserNamespace: 'In mode isolate the Pod has a user namespace of its own, in which UIDs are not those of the rules.',
   InvalidPod: 'The object is not a Pod that an API server would take.',
 } as const;
 

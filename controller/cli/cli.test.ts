@@ -61,6 +61,7 @@ describe('kubectl podsplit split', () => {
     ['workloads', ['-f', 'workloads.yaml'], 0],
     ['workloads-explained', ['-f', 'workloads.yaml', '--explain', '-n', 'shop', '--image', 'other:1'], 0],
     ['workloads-all', ['-f', 'workloads.yaml', '--mode', 'split', '--multi-network-policy'], 0],
+    ['isolated', ['-f', 'isolated.yaml'], 0],
     ['refused', ['-f', 'refused.yaml'], 1],
   ];
   for (const [name, args, exitCode] of goldens) {
@@ -215,7 +216,7 @@ describe('kubectl podsplit split', () => {
     [['split', '-f', '.'], /Cannot read \.: it is a directory/],
     [['split', '-f', '-'], /Nothing is piped into stdin/],
     [['split', '-f', 'workloads.yaml', '-o', 'toml'], /Allowed choices are yaml, json/],
-    [['split', '-f', 'workloads.yaml', '--mode', 'isolate'], /Allowed choices are split/],
+    [['split', '-f', 'workloads.yaml', '--mode', 'both'], /Allowed choices are split/],
     [['split', '-f', 'workloads.yaml', '--install', 'cni'], /Allowed choices are node, init/],
     [['split', '-f', 'workloads.yaml', '--network-file', 'refused.yaml'], /refused\.yaml has 3 objects/],
     [['flows'], /missing required argument 'pod'.*\n.*--help/],
@@ -238,6 +239,14 @@ describe('kubectl podsplit split', () => {
     expect((await kubectlPodsplit(['version'])).stdout).to.equal('dev\n');
   });
 });
+
+interface GoldenOutcome {
+  readonly decision: string;
+  readonly refusals?: readonly string[];
+  readonly flows?: readonly string[];
+  readonly primary?: IPod;
+  readonly siblings?: readonly IPod[];
+}
 
 describe('the CLI decides as admission does', () => {
   /** Those that hang on options which differ: a claim that only a cluster knows, and the size of blocks. */
@@ -263,7 +272,7 @@ describe('the CLI decides as admission does', () => {
         generated === undefined ? pod : { ...pod, metadata: { ...pod.metadata, name: `${generated}x7k2p` } };
       const args = ['split', '-f', '-', '-o', 'json', '--image', 'podsplit:test'];
       const ran = await kubectlPodsplit([...args, ...networkOf(pod)], formatManifest(named));
-      const expected = golden as { decision: string; refusals?: string[]; primary?: IPod; siblings?: IPod[] };
+      const expected = golden as GoldenOutcome;
       switch (expected.decision) {
         case 'refused':
           for (const refusal of expected.refusals ?? []) expect(ran.stderr).to.contain(refusal);
@@ -271,6 +280,11 @@ describe('the CLI decides as admission does', () => {
           break;
         case 'left-alone':
           expect(ran.stderr).to.match(/left alone|not annotated/);
+          break;
+        case 'isolate':
+          // Admission marks the Pod, and nothing else: there is nothing to print in its place.
+          expect(pods(ran.stdout)).to.deep.equal([pod]);
+          for (const flow of expected.flows ?? []) expect(ran.stderr).to.contain(flow);
           break;
         default: {
           const [primary, ...siblings] = pods(ran.stdout).map(comparable);

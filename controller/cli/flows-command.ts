@@ -86,10 +86,12 @@ function splitOf({ metadata }: Pod, namespace: string): string {
   const { name, uid = '', labels = {}, annotations = {} } = metadata;
   const role = labels[ownLabels.role];
   if (role === 'whole') {
-    throw new CliError(`Pod ${name} opted in, but has one container: there is nothing to split, and it runs as it is.`);
+    throw new CliError(
+      `Pod ${name} opted in, but has one container: there is nothing to split or to isolate, and it runs as it is.`,
+    );
   }
   // A primary is labelled once it is wired, and is the same split Pod before.
-  const split = role === 'primary' ? splitId(uid) : labels[ownLabels.split];
+  const split = role === 'primary' || role === 'isolated' ? splitId(uid) : labels[ownLabels.split];
   if (split !== undefined) return split;
   const opted = annotations[userAnnotations.mode] !== undefined;
   throw new CliError(

@@ -1,5 +1,4 @@
 import { formatManifest } from './manifest-yaml.ts';
-import type { RenderedPiece } from './render.ts';
 import { nameOf, type Result } from './split-command.ts';
 
 /** A stream of documents; the rules of each piece stand above it as a comment. */
@@ -12,23 +11,23 @@ export function printYaml(results: readonly Result[]): string {
 
 function documentsOf(result: Result): readonly string[] {
   if (result.kind === 'refused') return [];
+  if (result.kind === 'isolate') {
+    return [`${rulesComment('all containers', result.rules)}${formatManifest(result.manifest.object)}`];
+  }
   if (result.kind !== 'split') return [formatManifest(result.manifest.object)];
   const [first = '', ...others] = [...result.claims, ...result.rendered.objects].map(formatManifest);
   return [
     `# ${nameOf(result.manifest)}, one replica of it.\n${first}`,
     ...others,
-    ...result.rendered.pieces.map((piece) => `${rulesComment(piece)}${formatManifest(piece.pod)}`),
+    ...result.rendered.pieces.map(
+      (piece) => `${rulesComment(`the piece that runs ${piece.container}`, piece.rules)}${formatManifest(piece.pod)}`,
+    ),
   ];
 }
 
-function rulesComment({ container, rules }: RenderedPiece): string {
+function rulesComment(whose: string, rules: string): string {
   const lines = rules.trimEnd().split('\n');
-  return [
-    `# Rules of the piece that runs ${container}:`,
-    '#',
-    ...lines.map((line) => `#   ${line}`.trimEnd()),
-    '',
-  ].join('\n');
+  return [`# Rules of ${whose}:`, '#', ...lines.map((line) => `#   ${line}`.trimEnd()), ''].join('\n');
 }
 
 /** A List that kubectl applies; the rules are beside its items, by the name of the Pod. */
@@ -39,9 +38,11 @@ export function printJson(results: readonly Result[]): string {
     return [...result.claims, ...result.rendered.objects, ...result.rendered.pieces.map((piece) => piece.pod)];
   });
   const rules = results.flatMap((result) =>
-    result.kind === 'split'
-      ? result.rendered.pieces.map((piece) => [piece.pod.metadata?.name ?? '', piece.rules] as const)
-      : [],
+    result.kind === 'isolate'
+      ? [[result.manifest.name, result.rules] as const]
+      : result.kind === 'split'
+        ? result.rendered.pieces.map((piece) => [piece.pod.metadata?.name ?? '', piece.rules] as const)
+        : [],
   );
   return `${JSON.stringify({ apiVersion: 'v1', kind: 'List', items, rules: Object.fromEntries(rules) }, undefined, 2)}\n`;
 }

@@ -1,6 +1,8 @@
 import { formatFlow } from '../api/flow.ts';
 import { userAnnotations } from '../api/names.ts';
 import { formatRefusal } from '../api/refusal.ts';
+import type { IsolatePlan } from '../isolate/plan.ts';
+import { noteworthyOf } from '../isolate/reasons.ts';
 import type { Plan } from '../split/plan.ts';
 import { noteworthy } from '../split/reasons.ts';
 import { type Result, nameOf } from './split-command.ts';
@@ -25,6 +27,8 @@ function linesOf(result: Result, explain: boolean): readonly string[] {
         ...result.inexact.map((sentence) => `  note: ${sentence}`),
         ...offlineNotes(result.plan).map((note) => `  note: ${note}`),
       ];
+    case 'isolate':
+      return isolateLines(name, result.plan, explain);
     case 'refused':
       return [`${name}: refused`, ...result.refusals.map((refusal) => `  ${formatRefusal(refusal)}`)];
     case 'left-alone':
@@ -36,6 +40,23 @@ function linesOf(result: Result, explain: boolean): readonly string[] {
   }
 }
 
+/** What podsplit changes on it, and what it does not protect. */
+function isolateLines(name: string, plan: IsolatePlan, explain: boolean): readonly string[] {
+  const assigned = new Set(plan.assigned.map(({ container }) => container));
+  return [
+    `${name}: isolated, in one Pod`,
+    ...plan.containers.map(
+      (container) =>
+        `  ${container.name}: UID ${container.uid}${assigned.has(container.name) ? ', assigned at admission' : ''}`,
+    ),
+    ...flowLines(plan),
+    ...(explain ? plan.reasons : noteworthyOf(plan)).map(
+      ({ path, message, code }) => `  note: ${path}: ${message} (${code})`,
+    ),
+    '  note: It is printed as it was read: podsplit holds its Pods until the node agent has loaded their rules.',
+  ];
+}
+
 function notAnnotated(name: string, ignored: readonly string[]): readonly string[] {
   const { mode } = userAnnotations;
   return [
@@ -44,7 +65,7 @@ function notAnnotated(name: string, ignored: readonly string[]): readonly string
   ];
 }
 
-function flowLines({ flows }: Plan): readonly string[] {
+function flowLines({ flows }: Pick<Plan, 'flows'>): readonly string[] {
   return [`  flows: ${flows.length === 0 ? 'none' : flows.map(formatFlow).join(', ')}`];
 }
 
@@ -78,6 +99,6 @@ function summary(results: readonly Result[]): string {
     results.filter((result) => kinds.includes(result.kind)).length;
   return (
     `${count('split')} split, ${count('refused')} refused, ${count('left-alone')} left alone, ` +
-    `${count('not-annotated', 'no-workload')} passed on`
+    `${count('isolate') === 0 ? '' : `${count('isolate')} isolated, `}${count('not-annotated', 'no-workload')} passed on`
   );
 }

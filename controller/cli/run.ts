@@ -1,5 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import { installModes, type InstallMode } from '../api/install.ts';
+import type { Mode } from '../api/annotations.ts';
 import { version } from '../version.ts';
 import { CliError } from './cli-error.ts';
 import { type FlowsCommand, runFlows } from './flows-command.ts';
@@ -102,7 +103,9 @@ function splitCommand(program: Command, action: (command: SplitCommand) => Promi
     .addOption(new Option('-o, --output <format>', 'format of the output').choices(['yaml', 'json']).default('yaml'))
     .option('-n, --namespace <name>', 'namespace of objects that name none')
     .option('--explain', 'say why each piece looks as it does', false)
-    .addOption(new Option('--mode <mode>', 'split workloads without the annotation as well').choices(['split']))
+    .addOption(
+      new Option('--mode <mode>', 'the mode of workloads that have no annotation').choices(['split', 'isolate']),
+    )
     .addOption(
       new Option(
         '--install <mode>',
@@ -137,7 +140,7 @@ interface SplitOptionValues {
   readonly output: 'yaml' | 'json';
   readonly namespace?: string;
   readonly explain: boolean;
-  readonly mode?: 'split';
+  readonly mode?: Mode;
   readonly image: string;
   readonly networkFile?: string;
   readonly install: InstallMode;

@@ -1,17 +1,23 @@
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import type { IPod } from 'kubernetes-models/v1/Pod';
+import type { Mode } from '../api/annotations.ts';
 import type { WorkloadRef } from '../api/identity.ts';
 import type { InstallMode } from '../api/install.ts';
 import { isRecord } from '../api/json.ts';
 import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
+import { isolate } from '../isolate/isolate.ts';
+import { wantsIsolation } from '../isolate/judge.ts';
+import type { IsolatePlan } from '../isolate/plan.ts';
 import { inexactFor, inexactnesses } from '../policies/inexact.ts';
 import { findsAsPeer, peerMirror } from '../policies/peer-mirror.ts';
 import type { SplitPodLabels } from '../policies/pieces-found.ts';
-import type { Plan, SplitOptions } from '../split/plan.ts';
+import { compileIsolateTable } from '../rules/isolate-table.ts';
+import { printTable } from '../rules/nft.ts';
+import { split } from '../split/split.ts';
+import type { LeftAlone, Plan, SplitOptions } from '../split/plan.ts';
 import { restore } from '../split/removed.ts';
 import { shapeOf } from '../split/shape.ts';
-import { split } from '../split/split.ts';
 import { CliError } from './cli-error.ts';
 import { type Io, type Manifest, readManifests } from './input.ts';
 import { isNetworkPolicy } from './network-policy.ts';
@@ -32,7 +38,7 @@ export interface SplitCommand {
   /** For workloads whose annotations and SplitNetwork do not say how rules are loaded. */
   readonly install: InstallMode;
   /** For workloads that have no mode annotation. */
-  readonly mode: 'split' | undefined;
+  readonly mode: Mode | undefined;
   readonly multiNetworkPolicies: boolean;
 }
 
@@ -46,6 +52,7 @@ export type Result = { readonly manifest: Manifest } & (
       /** Sentences about policies of the input that mean other things for siblings than for their Pod. */
       readonly inexact: readonly string[];
     }
+  | { readonly kind: 'isolate'; readonly plan: IsolatePlan; readonly rules: string }
   | { readonly kind: 'refused'; readonly refusals: readonly Refusal[] }
   | { readonly kind: 'left-alone'; readonly message: string; readonly code: string }
   | { readonly kind: 'not-annotated'; readonly ignored: readonly string[] }
@@ -89,16 +96,17 @@ function resultOf(manifest: Manifest, context: Context): Result {
     refusals: refusals.map((refusal) => ({ ...refusal, path: pathInManifest(replica, refusal.path) })),
   });
   if (manifest.name === '') return refused([nameMissing]);
+  const options = optionsOf(context);
   const shape = shapeOf(candidate);
   if (shape.kind === 'invalid') return refused(shape.refusals);
+  if (wantsIsolation(shape.pod)) return isolatedResult(manifest, isolate(shape.pod, options), refused);
   const restored = restore(shape.pod);
   if (restored.kind === 'refused') return refused(restored.refusals);
   const pod = named(restored.pod, replica, context);
 
-  const options = optionsOf(context);
   const plan = split(pod, options);
   if (plan.kind === 'refused') return refused(plan.refusals);
-  if (plan.kind === 'left-alone') return { manifest, kind: 'left-alone', message: plan.message, code: plan.code };
+  if (plan.kind === 'left-alone') return leftAlone(manifest, plan);
   if (plan.network !== network.name) {
     throw new CliError(
       `${nameOf(manifest)} takes its addresses from SplitNetwork ${plan.network}. Give its manifest: --network-file FILE.`,
@@ -146,6 +154,31 @@ function peerMirrors(pod: SplitPodLabels, { policies, command, mirrored }: Conte
 
 function inNamespaceOf(policy: INetworkPolicy, namespace = ''): INetworkPolicy {
   return { ...policy, metadata: { ...policy.metadata, namespace } };
+}
+
+function isolatedResult(
+  manifest: Manifest,
+  decision: ReturnType<typeof isolate>,
+  refused: (refusals: readonly Refusal[]) => Result,
+): Result {
+  switch (decision.kind) {
+    case 'isolate':
+      return { manifest, kind: 'isolate', plan: decision, rules: rulesOf(decision) };
+    case 'refused':
+      return refused(decision.refusals);
+    case 'left-alone':
+      return leftAlone(manifest, decision);
+  }
+}
+
+function leftAlone(manifest: Manifest, { message, code }: LeftAlone): Result {
+  return { manifest, kind: 'left-alone', message, code };
+}
+
+/** Without what only a cluster knows: policies, and where its kubelets probe from. */
+function rulesOf({ containers, flows }: IsolatePlan): string {
+  const wiring = { version: 1, mode: 'isolate', split: 'offline', containers, flows } as const;
+  return printTable(compileIsolateTable(wiring, { podIPs: [], nodeIPs: [] }));
 }
 
 function optionsOf({ command, network }: Context): SplitOptions {

@@ -215,7 +215,7 @@ export class Controller {
       { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
       'Normal',
       'NotSplit',
-      'podsplit.io/mode=split is set, but the Pod has one container: there is nothing to split, and it runs as it is.',
+      'podsplit.io/mode is set, but the Pod has one container: there is nothing to split or isolate, and it runs as it is.',
     );
   }
 

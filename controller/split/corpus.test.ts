@@ -5,6 +5,9 @@ import { formatRefusal, refusalCodes } from '../api/refusal.ts';
 import { applyPatch } from './testdata/apply-patch.ts';
 import { type Case, corpus, corpusOptions, orphanedGoldens, writeGolden } from './testdata/corpus.ts';
 import { asAdmitted } from './admitted.ts';
+import { judge } from '../isolate/judge.ts';
+import { markPatch } from '../isolate/mark.ts';
+import type { Judgement } from '../isolate/plan.ts';
 import { cutPatch, cutPod } from './cut.ts';
 import type { Decision } from './plan.ts';
 import { restore } from './removed.ts';
@@ -19,12 +22,20 @@ function created(pod: IPod): IPod {
   return { ...pod, metadata: { ...pod.metadata, name, uid: '7d5c1c2e-0f4b-4d55-9d5e-0a1b2c3d4e5f' } };
 }
 
-function outcome(pod: IPod, decision: Decision): unknown {
+function outcome(pod: IPod, decision: Judgement): unknown {
   switch (decision.kind) {
     case 'left-alone':
       return { decision: 'left-alone', code: decision.code, message: decision.message };
     case 'refused':
       return { decision: 'refused', refusals: decision.refusals.map(formatRefusal) };
+    case 'isolate':
+      return {
+        decision: 'isolate',
+        containers: decision.containers,
+        flows: decision.flows.map(formatFlow),
+        reasons: decision.reasons.map((reason) => `${reason.code}: ${reason.path}: ${reason.message}`),
+        patch: markPatch(pod, decision),
+      };
     case 'split': {
       const primary = created(cutPod(pod, decision, corpusOptions));
       return {
@@ -62,7 +73,7 @@ function plain(value: unknown): unknown {
 describe('the corpus of Pods', () => {
   for (const { name, pod, golden } of cases) {
     it(name, () => {
-      const actual = plain(outcome(pod, split(pod, corpusOptions)));
+      const actual = plain(outcome(pod, judge(pod, corpusOptions)));
       if (process.env['UPDATE_GOLDEN'] === '1') writeGolden(name, actual);
       else expect(actual).to.deep.equal(golden);
     });
@@ -78,7 +89,7 @@ describe('the corpus of Pods', () => {
 
   it('gives each reason to refuse at least once', () => {
     const given = cases.flatMap(({ pod }) => {
-      const decision = split(pod, corpusOptions);
+      const decision = judge(pod, corpusOptions);
       return decision.kind === 'refused' ? decision.refusals.map((refusal) => refusal.code) : [];
     });
     expect([...new Set(given)].sort()).to.deep.equal(Object.keys(refusalCodes).sort());
@@ -137,6 +148,42 @@ describe('of each Pod of the corpus that is split', () => {
       const annotations = { ...metadata?.annotations, 'podsplit.io/install': plan.install };
       const recorded = { kind: 'whole', pod: { ...before.pod, metadata: { ...metadata, annotations } } };
       expect(plain(normal(after))).to.deep.equal(plain(normal(recorded)));
+    });
+  }
+});
+
+const isolatedCases = cases.flatMap((entry) => (judge(entry.pod, corpusOptions).kind === 'isolate' ? [entry] : []));
+
+describe('of each Pod of the corpus that is isolated', () => {
+  for (const { name, pod } of isolatedCases) {
+    const plan = judge(pod, corpusOptions);
+    if (plan.kind !== 'isolate') throw new Error(name);
+    const marked = applyPatch(plain(pod), plain(markPatch(pod, plan))) as IPod;
+
+    it(`marking twice is marking once: ${name}`, () => {
+      const again = judge(marked, corpusOptions);
+      if (again.kind !== 'isolate') throw new Error(JSON.stringify(again));
+      expect(markPatch(marked, again)).to.deep.equal([]);
+      expect({ ...again, assigned: [], reasons: [] }).to.deep.equal({ ...plan, assigned: [], reasons: [] });
+    });
+
+    it(`the running Pod is judged as at admission: ${name}`, () => {
+      const labels = { ...marked.metadata?.labels, 'podsplit.io/split': 's', 'podsplit.io/workload': 'w' };
+      const annotations = {
+        ...marked.metadata?.annotations,
+        'podsplit.io/wiring': '{}',
+        'k8s.v1.cni.cncf.io/networks': '[]',
+        'k8s.v1.cni.cncf.io/network-status': '[]',
+      };
+      const spec = { ...marked.spec!, nodeName: 'node-1', schedulingGates: [] };
+      const running: IPod = { ...marked, metadata: { ...marked.metadata, labels, annotations }, spec };
+      expect(judge(running, corpusOptions).kind).to.equal('refused');
+      const again = judge(asAdmitted(running), corpusOptions);
+      expect({ ...again, assigned: [], reasons: [] }).to.deep.equal({ ...plan, assigned: [], reasons: [] });
+    });
+
+    it(`split mode leaves it to the other: ${name}`, () => {
+      expect(split(pod, corpusOptions)).to.include({ kind: 'left-alone', code: 'OtherMode' });
     });
   }
 });

@@ -62,7 +62,10 @@ function union(sets: readonly ReadonlySet<string>[]): ReadonlySet<string> {
   return new Set(sets.flatMap((set) => [...set]));
 }
 
-function flowsBetween(pieces: readonly Piece[], intended: IntendedFlows): readonly Flow[] {
+export function flowsBetween(
+  pieces: readonly Pick<Piece, 'name' | 'ports'>[],
+  intended: IntendedFlows,
+): readonly Flow[] {
   const flows =
     intended.kind === 'listed'
       ? intended.flows
@@ -75,7 +78,7 @@ function flowsBetween(pieces: readonly Piece[], intended: IntendedFlows): readon
   return [...unique.values()].sort(compareFlows);
 }
 
-function flowTo(client: Piece, { container, port, protocol }: DeclaredPort): Flow {
+function flowTo(client: Pick<Piece, 'name'>, { container, port, protocol }: DeclaredPort): Flow {
   return { from: client.name, to: container, port, protocol };
 }
 

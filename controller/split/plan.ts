@@ -18,7 +18,7 @@ export interface Refused {
 /** The Pod did not opt in, or has nothing to split: it runs as it is. */
 export interface LeftAlone {
   readonly kind: 'left-alone';
-  readonly code: 'NotOptedIn' | 'SingleContainer';
+  readonly code: 'NotOptedIn' | 'SingleContainer' | 'OtherMode';
   readonly message: string;
 }
 

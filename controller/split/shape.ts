@@ -122,6 +122,7 @@ const mapOfText: Shape = (value, path, faults) => {
 
 const text = scalar('string');
 const flag = scalar('boolean');
+const number = scalar('number');
 
 function name(allowed: string, isAllowed: (name: string) => boolean): Shape {
   return (value, path, faults) => {
@@ -184,6 +185,8 @@ const container: Shape = record({
   securityContext: optional(
     record({
       privileged: optional(flag),
+      allowPrivilegeEscalation: optional(flag),
+      runAsUser: optional(number),
       procMount: optional(text),
       capabilities: optional(record({ add: optional(listOf(text)), drop: optional(listOf(text)) })),
     }),
@@ -235,6 +238,7 @@ const podShape: Shape = record({
     hostNetwork: optional(flag),
     hostPID: optional(flag),
     hostIPC: optional(flag),
+    hostUsers: optional(flag),
     shareProcessNamespace: optional(flag),
     nodeName: optional(text),
     nodeSelector: optional(mapOfText),
@@ -243,7 +247,7 @@ const podShape: Shape = record({
     setHostnameAsFQDN: optional(flag),
     restartPolicy: optional(text),
     os: optional(record({ name: text })),
-    securityContext: optional(record({})),
+    securityContext: optional(record({ runAsUser: optional(number) })),
     schedulingGates: optional(listOf(record({ name: text }))),
     readinessGates: optional(listOf(record({ conditionType: text }))),
   }),

@@ -35,6 +35,7 @@ function decide(pod: IPod, options: SplitOptions): Decision {
   const intent = parseIntent(annotationsOf(pod), names, 'metadata.annotations');
   if (intent.kind === 'none') return leftAlone('NotOptedIn', `The Pod has no annotation ${userAnnotations.mode}.`);
   if (intent.kind === 'invalid') return refused([...intent.refusals, ...checkPod({ pod, options })]);
+  if (intent.mode !== 'split') return leftAlone('OtherMode', 'The Pod is to be isolated, and not split.');
   // With a restartable init container there are two that run side by side: it must not pass for a single one.
   const isSingle =
     names.length === 1 && !spec.initContainers?.some((container) => container.restartPolicy === 'Always');

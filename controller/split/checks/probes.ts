@@ -26,12 +26,13 @@ export function foreignProbes({ pod, division }: DividedSubject): Finding[] {
     );
 }
 
-interface Call {
+export interface Call {
   readonly path: string;
   readonly port: number | string;
 }
 
-function calls(container: IContainer, path: string): readonly Call[] {
+/** What the kubelet calls of a container. */
+export function calls(container: IContainer, path: string): readonly Call[] {
   const handlers = [
     ...probes.map((field) => ({ path: `${path}.${field}`, handler: container[field] })),
     ...hooks.map((field) => ({ path: `${path}.lifecycle.${field}`, handler: container.lifecycle?.[field] })),

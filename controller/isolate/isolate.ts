@@ -1,0 +1,111 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { parseIntent } from '../api/annotations.ts';
+import type { Refusal } from '../api/refusal.ts';
+import type { IsolatedContainer } from '../rules/isolate-wiring.ts';
+import { calls } from '../split/checks/probes.ts';
+import { flowsBetween } from '../split/divide.ts';
+import type { LeftAlone, Refused, SplitOptions } from '../split/plan.ts';
+import { annotationsOf, declaredPortsOf } from '../split/pod.ts';
+import { shapeOf } from '../split/shape.ts';
+import { checkIsolation } from './checks.ts';
+import { checkFlows } from './flows.ts';
+import type { IsolatePlan } from './plan.ts';
+import { reasonsFor } from './reasons.ts';
+import { membersOf, withoutOwnMarks, type Member } from './subject.ts';
+import { assignUsers, checkAssignment, withAssigned } from './users.ts';
+
+/** Nobody reads more. */
+const maxRefusals = 50;
+
+/**
+ * A Pod that stays one Pod is refused for these reasons, or isolated: its containers are told apart by their UIDs. Takes a
+ * Pod that admission has marked as well.
+ */
+export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refused | LeftAlone {
+  const shape = shapeOf(given);
+  if (shape.kind === 'invalid') return { kind: 'refused', refusals: shape.refusals };
+  const pod = withoutOwnMarks(shape.pod);
+  const annotations = annotationsOf(pod);
+  const found = membersOf(pod);
+  const assigned = assignUsers(found, annotations);
+  const members = withAssigned(found, assigned);
+  const names = [...members].sort(containersFirst).map(({ container }) => container.name);
+  const intent = parseIntent(annotations, names, 'metadata.annotations');
+
+  if (members.filter(({ runsBeside }) => runsBeside).length === 1 && intent.kind === 'intent') {
+    const message = 'The Pod has one container: there is nothing to isolate it from.';
+    return { kind: 'left-alone', code: 'SingleContainer', message };
+  }
+  const refusals = [...checkAssignment(annotations), ...checkIsolation({ pod, options, members })];
+  if (intent.kind !== 'intent') {
+    return refused([...(intent.kind === 'invalid' ? intent.refusals : []), ...refusals]);
+  }
+
+  const distinct = withoutSharing(members);
+  const serving = distinct.map(({ container, runsBeside }) => ({
+    name: container.name,
+    ports: runsBeside ? declaredPortsOf(container) : [],
+  }));
+  const flows = flowsBetween(serving, intent.flows);
+  const listed =
+    intent.flows.kind === 'listed'
+      ? checkFlows(
+          flows,
+          serving.flatMap(({ ports }) => ports),
+        )
+      : [];
+  if (refusals.length + listed.length > 0) return refused([...refusals, ...listed]);
+  return {
+    kind: 'isolate',
+    containers: distinct.map(identityOf),
+    flows,
+    assigned,
+    reasons: reasonsFor(intent, flows.length, assigned.length),
+  };
+}
+
+function containersFirst(one: Member, other: Member): number {
+  return one.list === other.list ? one.index - other.index : one.list === 'containers' ? -1 : 1;
+}
+
+/** An init container with the UID of one that runs later is that one, for the rules. */
+function withoutSharing(members: readonly Member[]): readonly Member[] {
+  return members.filter(
+    (member, i) =>
+      member.runsBeside ||
+      !members.some((other, j) => other.uid === member.uid && (other.runsBeside ? i !== j : j < i)),
+  );
+}
+
+function identityOf({ container, uid, runsBeside }: Member): Omit<IsolatedContainer, 'podNetwork'> {
+  const ports = runsBeside ? declaredPortsOf(container) : [];
+  return {
+    name: container.name,
+    // Checked: each has one.
+    uid: uid ?? 0,
+    ports: unique(ports.map(({ port, protocol }) => `${port}/${protocol}`)).map((key) => {
+      const [port = '', protocol] = key.split('/');
+      return { port: Number(port), protocol: protocol === 'udp' ? 'udp' : 'tcp' };
+    }),
+    probes: probesOf(container),
+  };
+}
+
+/** All are TCP. A name that no port has is the kubelet's to complain about. */
+function probesOf(container: IContainer): readonly number[] {
+  const named = new Map(declaredPortsOf(container).map(({ name, port }) => [name, port]));
+  const ports = calls(container, '').flatMap(({ port }) => {
+    const found = typeof port === 'number' ? port : named.get(port);
+    return found === undefined ? [] : [found];
+  });
+  return [...new Set(ports)].sort((a, b) => a - b);
+}
+
+function refused(refusals: readonly Refusal[]): Refused {
+  return { kind: 'refused', refusals: refusals.slice(0, maxRefusals) };
+}
+
+function unique(values: readonly string[]): readonly string[] {
+  return [...new Set(values)];
+}

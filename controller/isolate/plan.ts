@@ -1,0 +1,25 @@
+import type { Decision, Reason } from '../split/plan.ts';
+import type { IsolatedContainer } from '../rules/isolate-wiring.ts';
+import type { Flow } from '../api/flow.ts';
+
+/** What `judge` says of a Pod, whatever its mode. */
+export type Judgement = Decision | IsolatePlan;
+
+/** The Pod stays as it is, and its containers are told apart by their UIDs. */
+export interface IsolatePlan {
+  readonly kind: 'isolate';
+  /** Init containers too, unless one has the UID of a container. In the order of the Pod, init containers first. */
+  readonly containers: readonly Omit<IsolatedContainer, 'podNetwork'>[];
+  /** Sorted by from, to, protocol, port; no duplicates. */
+  readonly flows: readonly Flow[];
+  /** UIDs that the webhook sets because the user asked for it. */
+  readonly assigned: readonly AssignedUser[];
+  readonly reasons: readonly Reason[];
+}
+
+export interface AssignedUser {
+  readonly container: string;
+  readonly list: 'containers' | 'initContainers';
+  readonly index: number;
+  readonly uid: number;
+}

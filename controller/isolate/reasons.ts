@@ -1,0 +1,46 @@
+import type { Intent } from '../api/annotations.ts';
+import { userAnnotations } from '../api/names.ts';
+import type { Reason } from '../split/plan.ts';
+import type { IsolatePlan } from './plan.ts';
+
+/** Why the Pod is isolated as it is, and what that does not do. */
+export function reasonsFor(intent: Intent, flows: number, assigned: number): readonly Reason[] {
+  const reason = (code: string, path: string, message: string): Reason => ({ code, piece: '', path, message });
+  const flowsPath = `metadata.annotations[${userAnnotations.flows}]`;
+  return [
+    intent.flows.kind === 'listed'
+      ? reason(
+          'FlowsListed',
+          flowsPath,
+          flows === 0 ? 'No container may call another.' : 'Only the listed flows are open.',
+        )
+      : reason(
+          'FlowsDeclared',
+          flowsPath,
+          flows === 0
+            ? 'No container declares a port: no container may call another.'
+            : 'Every declared port is open to the other containers, and nothing else is.',
+        ),
+    ...(assigned === 0
+      ? []
+      : [
+          reason(
+            'UsersAssigned',
+            `metadata.annotations[${userAnnotations.assignUsers}]`,
+            'Containers without a runAsUser get one; what their images expect to own, they do not.',
+          ),
+        ]),
+    reason(
+      'NetworkOnly',
+      `metadata.annotations[${userAnnotations.mode}]`,
+      'Only the network is isolated: not shared volumes, the ServiceAccount token, or abstract Unix sockets.',
+    ),
+  ];
+}
+
+/** Those that a user should hear of without asking. */
+export function noteworthyOf({ reasons, flows }: Pick<IsolatePlan, 'reasons' | 'flows'>): readonly Reason[] {
+  const codes = ['UsersAssigned', 'NetworkOnly'];
+  if (flows.length === 0) codes.push('FlowsDeclared');
+  return reasons.filter(({ code }) => codes.includes(code));
+}
