@@ -14,7 +14,7 @@ import { AgentError } from './agent-error.ts';
 import { emptyResult, peerAttachment } from './cni-result.ts';
 import type { CniRequest, PodIdentity } from './cni-request.ts';
 import type { Compiled } from './compile-sandbox.ts';
-import type { Enforcer } from './enforcer.ts';
+import { allDrift, type Enforcer } from './enforcer.ts';
 import { hostEndOfEth0 } from './host-ends.ts';
 import { inNetns, netnsFile, refuseOwnNetns } from './netns.ts';
 import type { Registry } from './registry.ts';
@@ -196,7 +196,7 @@ export class Attachments {
         const sandbox = registry.get(containerID);
         if (sandbox === undefined) return;
         const { drift } = await enforcer.inspect(sandbox, this.peersOf(sandbox));
-        if (drift.piece.length + drift.host.length > 0) behind();
+        if (allDrift(drift).length > 0) behind();
       });
     } catch (error) {
       // Most often the sandbox has ended already.
@@ -229,7 +229,7 @@ export class Attachments {
       const sandbox = registry.get(containerID);
       if (sandbox === undefined) throw unknown();
       const { drift } = await rulesErrors(() => enforcer.inspect(sandbox, this.peersOf(sandbox)));
-      const all = [...drift.piece, ...drift.host];
+      const all = allDrift(drift);
       if (all.length > 0) throw new AgentError('RulesDiffer', all.join('; '));
     });
   }

@@ -1,5 +1,5 @@
 import type { Host } from '../netns/host.ts';
-import { createTable, listTable, nft, proveMarker, setLinks } from '../netns/load.ts';
+import { createTable, inspectLinks, listTable, nft, proveMarker, setLinks } from '../netns/load.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import { changes } from '../rules/changes.ts';
 import { fingerprint } from '../rules/fingerprint.ts';
@@ -28,8 +28,12 @@ interface Source {
 
 type Side = 'piece' | 'host';
 
-/** How a table is not as it should be: a sentence each; none where it is. */
-export type Drift = Readonly<Record<Side, readonly string[]>>;
+/** How tables and links are not as they should be: a sentence each; none where they are. */
+export type Drift = Readonly<Record<Side | 'links', readonly string[]>>;
+
+export function allDrift({ piece, host, links }: Drift): readonly string[] {
+  return [...piece, ...host, ...links];
+}
 
 /** Brings the kernel to what a sandbox shall have: in the piece's network namespace, and on the node. */
 export class Enforcer {
@@ -70,19 +74,26 @@ export class Enforcer {
   async inspect(sandbox: Sandbox, peers: readonly Sandbox[]): Promise<{ readonly compiled: Compiled; drift: Drift }> {
     const compiled = compileSandbox(sandbox, peers);
     const wanted = { source: sourceOf(sandbox, peers), compiled };
-    const piece = await this.look('piece', wanted, inNetns(sandbox.netns, this.node));
+    const netns = inNetns(sandbox.netns, this.node);
+    const piece = await this.look('piece', wanted, netns);
     const host = await this.look('host', wanted, this.node);
-    return { compiled, drift: { piece, host } };
+    // Others than these were set last where the hash differs: they will be set anew, and nobody has edited them.
+    const isKnown = compiled.linksHash === sandbox.links;
+    const links = isKnown ? await inspectLinks(compiled.wiring, sandbox.local, netns) : [];
+    return { compiled, drift: { piece, host, links } };
   }
 
   /** Replaces what is not as it should be, and leaves alone what is: its counters, and the connections that it carries. */
   async mend(sandbox: Sandbox, peers: readonly Sandbox[], compiled: Compiled, drift: Drift): Promise<void> {
     const wanted = { source: sourceOf(sandbox, peers), compiled };
     const rewired = compiled.linksHash !== sandbox.links;
+    const pieceIsOff = drift.piece.length > 0 || rewired;
     await bothOf(
-      drift.piece.length > 0 || rewired ? this.installPiece(sandbox, wanted) : Promise.resolve(),
+      pieceIsOff ? this.installPiece(sandbox, wanted) : Promise.resolve(),
       drift.host.length > 0 ? this.installHost(sandbox, wanted) : Promise.resolve(),
     );
+    if (pieceIsOff || drift.links.length === 0) return;
+    await setLinks(compiled.wiring, sandbox.local, inNetns(sandbox.netns, this.node));
   }
 
   /** The piece's own table goes with its network namespace. */

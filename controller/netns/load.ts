@@ -1,3 +1,4 @@
+import { linkDifferences, linkListing } from '../rules/links-listed.ts';
 import { links } from '../rules/links.ts';
 import { differences } from '../rules/loaded.ts';
 import { markerName, printNewTable, printTable, type Table } from '../rules/nft.ts';
@@ -61,10 +62,25 @@ export async function setLinks(wiring: Wiring, local: Local, host: Host): Promis
   const { ipv4, ipv6 } = links(wiring, local);
   // One after the other: what comes first in the first makes the kernel forget all neighbours, those of IPv6 too.
   await ip(['-4', '-batch', '-'], host, ipv4);
-  // A kernel without IPv6 refuses each of these lines, and has no address to be taken away.
-  const hasIPv6 =
-    wiring.pool.ipv6 !== undefined || (await host.read('/proc/sys/net/ipv6/conf/all/forwarding')) !== undefined;
-  if (hasIPv6) await ip(['-6', '-batch', '-'], host, ipv6);
+  if (await hasIPv6(wiring, host)) await ip(['-6', '-batch', '-'], host, ipv6);
+}
+
+/** How what the kernel lists differs from what `setLinks` sets. */
+export async function inspectLinks(wiring: Wiring, local: Local, host: Host): Promise<readonly string[]> {
+  const { ipv4, ipv6 } = links(wiring, local);
+  const four = linkDifferences(ipv4, arrays(await ip(['-4', '-json', '-batch', '-'], host, linkListing)));
+  if (!(await hasIPv6(wiring, host))) return four;
+  return [...four, ...linkDifferences(ipv6, arrays(await ip(['-6', '-json', '-batch', '-'], host, linkListing)))];
+}
+
+/** A kernel without IPv6 refuses each line of it, and has no address to be taken away. */
+async function hasIPv6({ pool }: Wiring, host: Host): Promise<boolean> {
+  return pool.ipv6 !== undefined || (await host.read('/proc/sys/net/ipv6/conf/all/forwarding')) !== undefined;
+}
+
+/** An array for each line of a batch, one after the other. */
+function arrays(text: string): readonly unknown[] {
+  return text.split('\n').flatMap((line): unknown[] => (line.trim() === '' ? [] : [JSON.parse(line)].flat()));
 }
 
 export async function ip(args: readonly string[], host: Host, lines: readonly string[] = []): Promise<string> {

@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { idOf, pieces } from './agent-pods.ts';
 import { AgentRoom } from './agent-room.ts';
-import type { Lab } from './lab.ts';
+import { sites, type Lab } from './lab.ts';
 import type { LabAgent } from './lab-agent.ts';
 import { namePrefix } from './namespace.ts';
 
@@ -83,6 +83,64 @@ describe('the node agent in network namespaces: an audit', function () {
       expect([room.handles('cache'), room.handles('statsd')]).to.deep.equal(others);
     });
   }
+
+  const edits: readonly (readonly [string, readonly string[], string])[] = [
+    ['a neighbour is deleted', ['ip', 'neighbour', 'delete', sites.cache.ipv4, 'dev', 'net1'], sites.cache.ipv4],
+    [
+      'a neighbour has another MAC',
+      [
+        'ip',
+        'neighbour',
+        'replace',
+        sites.cache.ipv6,
+        'lladdr',
+        '0a:58:c6:12:00:0f',
+        'dev',
+        'net1',
+        'nud',
+        'permanent',
+      ],
+      sites.cache.ipv6,
+    ],
+    ['net1 does ARP', ['ip', 'link', 'set', 'dev', 'net1', 'arp', 'on'], 'NOARP'],
+    ['a rule is deleted', ['ip', '-6', 'rule', 'delete', 'iif', 'net1', 'to', '::1'], 'rule'],
+    ['a route is deleted', ['ip', '-6', 'route', 'delete', 'local', '::1', 'table', '7074'], 'route'],
+  ];
+
+  for (const [how, command, said] of edits) {
+    it(`finds that ${how}, mends it and leaves the tables alone`, async () => {
+      await agent.addAll();
+      await agent.auditor.audit();
+      const before = pieces.map((piece) => room.handles(piece));
+      lab.web.run(command);
+      await agent.auditor.audit();
+      expect(agent.events).to.have.length(1);
+      expect(agent.events[0])
+        .to.match(/^RulesRepaired: /)
+        .and.contain(said);
+      expect(await room.loopback(6301)).to.have.property('server', 'cache');
+      await agent.auditor.audit();
+      expect(agent.events).to.have.length(1);
+      expect(pieces.map((piece) => room.handles(piece))).to.deep.equal(before);
+    });
+  }
+
+  it("finds the node's end of eth0 where an earlier version missed it, and blames nobody", async () => {
+    await agent.addAll();
+    const whole = room.ruleset('web');
+    const { host, ...sandbox } = agent.registry.get(idOf('web'))!;
+    expect(host.eth0?.device).to.equal('eth0-web');
+    await agent.registry.put({ ...sandbox, host: { net1: host.net1 } });
+    await agent.attachments.renew(sandbox.split);
+    const filtersEth0 = () => room.ruleset('web').includes('eth0-web');
+    expect(filtersEth0()).to.equal(false);
+    room.agent = agent = await room.restarted();
+    await agent.auditor.audit();
+    expect(filtersEth0()).to.equal(true);
+    expect(room.ruleset('web')).to.equal(whole);
+    expect(agent.registry.get(idOf('web'))?.host).to.deep.equal(host);
+    expect(agent.events).to.deep.equal([]);
+  });
 
   it("leaves the piece's table alone when the node's is gone, and the other way round", async () => {
     await agent.addAll();
