@@ -17,11 +17,12 @@ build: setup ## Bundle controller, agent, CLI and the CNI plugin into dist/
 	@node hack/build.ts
 	@node hack/cni.ts
 
-lint: setup ## Types, eslint (with the pure-core rule), formatting, go vet, CRDs and manifests
+lint: setup ## Types, eslint (with the pure-core rule), formatting, go vet, CRDs, manifests, reference docs
 	tsc --noEmit
 	eslint --cache --cache-location node_modules/.cache/eslint/ .
 	prettier --check --log-level warn .
 	@node hack/manifests.ts > /dev/null
+	node hack/docs.ts --check
 	node hack/cni.ts --lint
 
 unit: setup ## Unit, golden and property tests

@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { ConfigError, readControllerConfig } from './controller-config.ts';
+import { readControllerConfig } from './controller-config.ts';
+import { ConfigError } from './environment.ts';
 
 const image = { PODSPLIT_IMAGE: 'podsplit:test' };
 

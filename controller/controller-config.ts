@@ -4,6 +4,7 @@ import { defaultNetworkSpec } from './api/default-network.ts';
 import { installModes, type InstallMode } from './api/install.ts';
 import { systemNamespace } from './api/names.ts';
 import type { SplitNetworkSpec } from './api/resources.ts';
+import { Environment, type Variables } from './environment.ts';
 
 /** The controller's environment, parsed once: what is wrong is said before anything starts. */
 export interface ControllerConfig {
@@ -25,53 +26,42 @@ export interface ControllerConfig {
   readonly maxContainers: number;
 }
 
-export class ConfigError extends Error {
-  readonly code = 'InvalidConfiguration';
-}
-
-type Environment = Readonly<Record<string, string | undefined>>;
-
 /** @throws ConfigError that names every variable that is wrong, what it is and what is allowed. */
-export function readControllerConfig(environment: Environment): ControllerConfig {
-  const problems: string[] = [];
-  const image = environment['PODSPLIT_IMAGE'] ?? '';
-  if (image === '') problems.push('PODSPLIT_IMAGE: is missing; set it to the image that this container runs.');
+export function readControllerConfig(variables: Variables): ControllerConfig {
+  const environment = new Environment(variables);
   const config: ControllerConfig = {
-    image,
-    imagePullPolicy: oneOf(environment, 'PODSPLIT_IMAGE_PULL_POLICY', pullPolicies, problems),
-    namespace: environment['POD_NAMESPACE'] ?? systemNamespace,
-    instance: environment['POD_NAME'] ?? 'podsplit-outside',
+    image: environment.needed('PODSPLIT_IMAGE', 'set it to the image that this container runs.'),
+    imagePullPolicy: environment.oneOf('PODSPLIT_IMAGE_PULL_POLICY', ['IfNotPresent', 'Always', 'Never']),
+    namespace: environment.text('POD_NAMESPACE', systemNamespace),
+    instance: environment.text('POD_NAME', 'podsplit-outside'),
     ports: {
-      webhook: whole(environment, 'PODSPLIT_LISTEN_WEBHOOK', 9443, problems),
-      metrics: whole(environment, 'PODSPLIT_LISTEN_METRICS', 8080, problems),
-      health: whole(environment, 'PODSPLIT_LISTEN_HEALTH', 8081, problems),
+      webhook: environment.whole('PODSPLIT_LISTEN_WEBHOOK', 9443),
+      metrics: environment.whole('PODSPLIT_LISTEN_METRICS', 8080),
+      health: environment.whole('PODSPLIT_LISTEN_HEALTH', 8081),
     },
-    workers: whole(environment, 'PODSPLIT_WORKERS', 8, problems),
-    install: oneOf(environment, 'PODSPLIT_INSTALL', installModes, problems),
-    clusterDns: addresses(environment, 'PODSPLIT_CLUSTER_DNS', problems),
-    ...defaultNetwork(environment, problems),
+    workers: environment.whole('PODSPLIT_WORKERS', 8),
+    install: environment.oneOf('PODSPLIT_INSTALL', installModes),
+    clusterDns: addresses(environment, 'PODSPLIT_CLUSTER_DNS'),
+    ...defaultNetwork(environment),
   };
-  if (problems.length > 0) throw new ConfigError(problems.join('\n'));
+  environment.expectSound();
   return config;
 }
 
-function addresses(environment: Environment, name: string, problems: string[]): readonly string[] | undefined {
-  const text = environment[name] ?? '';
+function addresses(environment: Environment, name: string): readonly string[] | undefined {
+  const text = environment.text(name, '');
   if (text === '') return undefined;
   return text.split(',').flatMap((each) => {
     const address = canonicalAddress(each.trim());
-    if (address === undefined) problems.push(`${name}: is ${JSON.stringify(each)}; list IP addresses.`);
+    if (address === undefined) environment.problems.push(`${name}: is ${JSON.stringify(each)}; list IP addresses.`);
     return address ?? [];
   });
 }
 
 /** A variable that is empty leaves its family out. */
-function defaultNetwork(
-  environment: Environment,
-  problems: string[],
-): Pick<ControllerConfig, 'defaultNetwork' | 'maxContainers'> {
+function defaultNetwork(environment: Environment): Pick<ControllerConfig, 'defaultNetwork' | 'maxContainers'> {
   const range = (name: string, otherwise: string | undefined) => {
-    const text = environment[name] ?? otherwise ?? '';
+    const text = environment.text(name, otherwise ?? '');
     return text === '' ? undefined : text;
   };
   const ipv4 = range('PODSPLIT_DEFAULT_IPV4', defaultNetworkSpec.ipv4);
@@ -83,33 +73,9 @@ function defaultNetwork(
   };
   const parsed = poolOf(spec);
   if (parsed.kind === 'invalid') {
-    problems.push(`PODSPLIT_DEFAULT_IPV4, PODSPLIT_DEFAULT_IPV6: ${parsed.errors.map(formatPoolError).join(' ')}`);
+    const errors = parsed.errors.map(formatPoolError).join(' ');
+    environment.problems.push(`PODSPLIT_DEFAULT_IPV4, PODSPLIT_DEFAULT_IPV6: ${errors}`);
     return { defaultNetwork: spec, maxContainers: 0 };
   }
   return { defaultNetwork: spec, maxContainers: maxContainers(parsed.pool) };
-}
-
-const pullPolicies = ['IfNotPresent', 'Always', 'Never'] as const;
-
-/** The first is the default. */
-function oneOf<T extends string>(
-  environment: Environment,
-  name: string,
-  allowed: readonly [T, ...(readonly T[])],
-  problems: string[],
-): T {
-  const text = environment[name] ?? allowed[0];
-  const found = allowed.find((value) => value === text);
-  if (found !== undefined) return found;
-  problems.push(`${name}: is ${JSON.stringify(text)}; allowed are ${allowed.join(', ')}.`);
-  return allowed[0];
-}
-
-function whole(environment: Environment, name: string, otherwise: number, problems: string[]): number {
-  const text = environment[name];
-  if (text === undefined) return otherwise;
-  const number = Number(text);
-  if (Number.isInteger(number) && number >= 1 && number <= 65535) return number;
-  problems.push(`${name}: is ${JSON.stringify(text)}; a whole number from 1 to 65535 is needed.`);
-  return otherwise;
 }

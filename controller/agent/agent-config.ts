@@ -1,3 +1,4 @@
+import { Environment, type Variables } from '../environment.ts';
 import { parseHostIPs } from '../netns/facts.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 
@@ -19,55 +20,34 @@ export interface AgentConfig {
   readonly denialsMs: number;
 }
 
-export class AgentConfigError extends Error {
-  readonly code = 'InvalidConfiguration';
-}
+const byManifest = 'the manifest sets it by the downward API.';
 
-type Environment = Readonly<Record<string, string | undefined>>;
-
-/** @throws AgentConfigError that names every variable that is wrong, what it is and what is allowed. */
-export function readAgentConfig(environment: Environment): AgentConfig {
-  const problems: string[] = [];
-  const needed = (name: string): string => {
-    const value = environment[name] ?? '';
-    if (value === '') problems.push(`${name}: is missing; the manifest sets it by the downward API.`);
-    return value;
-  };
-  const seconds = (name: string, otherwise: number): number => {
-    const value = Number(environment[name] ?? otherwise);
-    if (Number.isFinite(value) && value >= 1 && value <= 3600) return value * 1000;
-    problems.push(`${name}: is ${JSON.stringify(environment[name])}; a number of seconds from 1 to 3600 is needed.`);
-    return otherwise * 1000;
-  };
-  const port = Number(environment['PODSPLIT_LISTEN_AGENT'] ?? 9471);
-  if (!Number.isInteger(port) || port < 1 || port > 65535) {
-    problems.push(
-      `PODSPLIT_LISTEN_AGENT: is ${JSON.stringify(environment['PODSPLIT_LISTEN_AGENT'])}; a port is needed.`,
-    );
-  }
+/** @throws ConfigError that names every variable that is wrong, what it is and what is allowed. */
+export function readAgentConfig(variables: Variables): AgentConfig {
+  const environment = new Environment(variables);
   const config: AgentConfig = {
-    node: needed('NODE_NAME'),
-    hostIPs: hostIPs(needed('HOST_IPS'), problems),
-    instance: needed('POD_NAME'),
-    namespace: needed('POD_NAMESPACE'),
-    plugin: environment['PODSPLIT_PLUGIN'] ?? '/usr/lib/podsplit/cni/podsplit',
-    pluginFolder: environment['PODSPLIT_PLUGIN_FOLDER'] ?? '/host/opt/cni/bin',
+    node: environment.needed('NODE_NAME', byManifest),
+    hostIPs: hostIPs(environment),
+    instance: environment.needed('POD_NAME', byManifest),
+    namespace: environment.needed('POD_NAMESPACE', byManifest),
+    plugin: environment.text('PODSPLIT_PLUGIN', '/usr/lib/podsplit/cni/podsplit'),
+    pluginFolder: environment.text('PODSPLIT_PLUGIN_FOLDER', '/host/opt/cni/bin'),
     socket: '/run/podsplit/agent.sock',
     sandboxFolder: '/run/podsplit/sandboxes',
-    port,
-    auditMs: seconds('PODSPLIT_AUDIT_SECONDS', 60),
-    denialsMs: seconds('PODSPLIT_DENIALS_SECONDS', 15),
+    port: environment.whole('PODSPLIT_LISTEN_AGENT', 9471),
+    auditMs: environment.seconds('PODSPLIT_AUDIT_SECONDS', 60),
+    denialsMs: environment.seconds('PODSPLIT_DENIALS_SECONDS', 15),
   };
-  if (problems.length > 0) throw new AgentConfigError(problems.join('\n'));
+  environment.expectSound();
   return config;
 }
 
-function hostIPs(text: string, problems: string[]): readonly string[] {
+function hostIPs(environment: Environment): readonly string[] {
   try {
-    return parseHostIPs(text);
+    return parseHostIPs(environment.needed('HOST_IPS', byManifest));
   } catch (error) {
     if (!(error instanceof NetnsError)) throw error;
-    problems.push(error.message);
+    environment.problems.push(error.message);
     return [];
   }
 }

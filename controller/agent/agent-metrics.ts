@@ -1,5 +1,5 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
-import { processGauges } from '../observability/process-metrics.ts';
+import { processMetrics } from '../observability/process-metrics.ts';
 
 /** Every metric of the node agent: names and labels are an interface, docs/metrics.md lists them. */
 export type AgentMetrics = ReturnType<typeof createAgentMetrics>;
@@ -9,7 +9,7 @@ const seconds = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30];
 export function createAgentMetrics() {
   const registry = new Registry();
   const registers = [registry];
-  processGauges(registry);
+  processMetrics(registry);
   return {
     registry,
     calls: new Histogram({

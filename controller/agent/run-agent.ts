@@ -12,7 +12,8 @@ import { answer, listen, pathOf, report, type Check } from '../observability/hea
 import { createLogger, type Logger } from '../observability/log.ts';
 import { answerMetrics } from '../observability/metrics-page.ts';
 import { version } from '../version.ts';
-import { AgentConfigError, readAgentConfig, type AgentConfig } from './agent-config.ts';
+import { ConfigError } from '../environment.ts';
+import { readAgentConfig, type AgentConfig } from './agent-config.ts';
 import { createAgentMetrics, type AgentMetrics } from './agent-metrics.ts';
 import { Attachments } from './attachments.ts';
 import { Auditor } from './auditor.ts';
@@ -39,7 +40,7 @@ export async function runAgent(environment: NodeJS.ProcessEnv): Promise<number> 
   try {
     return await run(readAgentConfig(environment), log);
   } catch (error) {
-    if (error instanceof AgentConfigError) log.fatal({ code: error.code }, error.message);
+    if (error instanceof ConfigError) log.fatal({ code: error.code }, error.message);
     else log.fatal({ err: error }, 'the agent could not start');
     return 1;
   }

@@ -5,7 +5,7 @@ import type { WorkerHooks } from '../kube/worker.ts';
 import type { RunningServer } from './health.ts';
 import { answer, listen, pathOf } from './health.ts';
 import { answerMetrics } from './metrics-page.ts';
-import { processGauges } from './process-metrics.ts';
+import { processMetrics } from './process-metrics.ts';
 
 /** Every metric of the controller: names and labels are an interface, docs/metrics.md lists them. */
 export type Metrics = ReturnType<typeof createMetrics>;
@@ -16,7 +16,7 @@ const workSeconds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30, 120];
 export function createMetrics() {
   const registry = new Registry();
   const registers = [registry];
-  processGauges(registry);
+  processMetrics(registry);
   return {
     registry,
     admissionRequests: new Counter({

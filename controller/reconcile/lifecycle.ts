@@ -144,7 +144,8 @@ function liftable({ primary, siblings }: Living): readonly LivePod[] {
  */
 function renew({ primary, outdatedSince }: Living, now: number): Step | undefined {
   if (outdatedSince === undefined) return undefined;
-  const message = 'A piece got another Pod IP, which pieces that already run cannot be told of.';
+  const message =
+    'A piece got another Pod IP, or what the Pod allows has changed: pieces that already run cannot be told.';
   const forMs = outdatedSince + settleMs - now;
   return forMs > 0 ? { kind: 'settle', forMs, message } : anew(primary, 'RulesOutdated', message);
 }

@@ -11,6 +11,7 @@ import {
 import { splitId } from '../api/identity.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
 import type { Endpoint } from '../rules/wiring.ts';
+import { carriesInit } from '../split/pod.ts';
 
 /** A Pod as the API server gives it: what is always there is not optional here. Made by `readPod` only. */
 export interface LivePod {
@@ -97,8 +98,7 @@ export function installOf(pod: LivePod): InstallMode {
 
 /** What the Pod is made for, whatever it says. */
 export function carriedInstall(pod: LivePod): InstallMode {
-  const carries = pod.raw.spec?.initContainers?.some((container) => container.name === initContainerName) ?? false;
-  return carries ? 'init' : 'node';
+  return carriesInit(pod.raw) ? 'init' : 'node';
 }
 
 export function wiringText(pod: LivePod): string | undefined {

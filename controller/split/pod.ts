@@ -3,6 +3,7 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import type { DeclaredPort } from '../api/flow.ts';
+import { initContainerName } from '../api/names.ts';
 
 /** A Pod whose spec is there: `shapeOf` has looked. */
 export function specOf(pod: IPod): IPodSpec {
@@ -15,6 +16,11 @@ export function annotationsOf(pod: IPod): Readonly<Record<string, string>> {
 
 export function labelsOf(pod: IPod): Readonly<Record<string, string>> {
   return pod.metadata?.labels ?? {};
+}
+
+/** Does the Pod have the init container that loads rules? Then it was made for install mode `init`. */
+export function carriesInit(pod: IPod): boolean {
+  return specOf(pod).initContainers?.some(({ name }) => name === initContainerName) ?? false;
 }
 
 /** Names of all volumes that a container needs: mounts, raw devices, and files that its environment is read from. */

@@ -16,7 +16,16 @@ import {
 import type { Refusal } from '../api/refusal.ts';
 import { appArmorContainer } from './app-armor.ts';
 import type { Order, Plan } from './plan.ts';
-import { annotationsOf, declaredPortsOf, labelsOf, mergeAll, pickEntries, specOf, without } from './pod.ts';
+import {
+  annotationsOf,
+  carriesInit,
+  declaredPortsOf,
+  labelsOf,
+  mergeAll,
+  pickEntries,
+  specOf,
+  without,
+} from './pod.ts';
 import {
   type Fault,
   containerFaults,
@@ -130,8 +139,7 @@ function putTogether(pod: IPod, removed: Removed): IPod {
 /** Versions that had the init container only did not record how the rules are loaded: such a Pod stays what it is. */
 function carriedInstall(pod: IPod): Readonly<Record<string, string>> {
   const recorded = Object.hasOwn(annotationsOf(pod), userAnnotations.install);
-  const carried = specOf(pod).initContainers?.some((container) => container.name === initContainerName) ?? false;
-  return carried && !recorded ? { [userAnnotations.install]: 'init' } : {};
+  return carriesInit(pod) && !recorded ? { [userAnnotations.install]: 'init' } : {};
 }
 
 /** Admission marks a Pod that it left whole, so that the controller hears of it: a later webhook may add to such a Pod. */
