@@ -18,6 +18,7 @@ function set(kind: NamedSet['kind'], elements: readonly string[], type = 'ipv4_a
   return { name: 's', type, kind, elements, comment: 'of a test' };
 }
 
+const endpoint = 'ipv4_addr . inet_proto . inet_service';
 const renewed = 'delete counter inet podsplit wiring\nadd counter inet podsplit wiring { comment "two"; }\n';
 
 describe('changes', () => {
@@ -47,6 +48,15 @@ describe('changes', () => {
       set('interval', ['10.0.0.0/9', '10.128.0.0/9']),
       set('interval', ['10.0.0.0/8']),
       [],
+    ],
+    [
+      'the ranges that differ',
+      set('ranges', ['1.1.1.1-1.1.1.9 . tcp . 1-9', '2.2.2.2-2.2.2.2 . udp . 53-53'], endpoint),
+      set('ranges', ['2.2.2.2-2.2.2.2 . udp . 53-53', '1.1.1.1-1.1.1.5 . tcp . 1-9'], endpoint),
+      [
+        'delete element inet podsplit s { 1.1.1.1-1.1.1.9 . tcp . 1-9 }',
+        'add element inet podsplit s { 1.1.1.1-1.1.1.5 . tcp . 1-9 }',
+      ],
     ],
     ['nothing of a set that fills itself', set('dynamic', []), set('dynamic', []), []],
   ] as const) {
@@ -80,12 +90,14 @@ describe('changes', () => {
     expect(changes(loaded, { ...loaded, chains: [{ ...chain, comment: 'said better' }] })).to.equal('');
   });
 
-  it('leads from any flows, facade, Pod IPs and devices of a piece to any others, and back', function () {
+  it('leads from any flows, facade, policies, Pod IPs and devices of a piece to any others, and back', function () {
     this.timeout(60_000);
     fc.assert(
-      fc.property(arbitraryWiring, fc.nat(9), ({ wiring, local }, kept) => {
+      fc.property(arbitraryWiring, fc.nat(9), arbitraryWiring, ({ wiring, local }, kept, { wiring: other }) => {
+        const { podNetwork: _, ...unguarded } = wiring;
         const fewer: Wiring = {
-          ...wiring,
+          ...unguarded,
+          ...(other.podNetwork && { podNetwork: other.podNetwork }),
           flows: wiring.flows.filter((_, i) => i % 2 === kept % 2),
           facade: wiring.facade.slice(kept),
           peers: wiring.peers.map(({ podIPs = [], ...peer }, i) => ({ ...peer, podIPs: i < kept ? podIPs : [] })),
@@ -115,7 +127,7 @@ describe('changes', () => {
           }
         }
       }),
-      { numRuns: 4 },
+      { numRuns: 8 },
     );
   });
 

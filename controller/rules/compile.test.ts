@@ -44,12 +44,15 @@ describe('compile', () => {
     expect(files.filter((file) => !made.includes(file))).to.deep.equal([]);
   });
 
-  it('has one skeleton for all flows: what changes with them is elements and the marker', () => {
+  it('has one skeleton for all flows and policies: what changes with them is elements and the marker', () => {
     const skeleton = (name: string): string =>
       readFileSync(new URL(name, testdata), 'utf8')
         .split('\n')
         .filter((line) => !/^\t\telements = |^\tcounter wiring /.test(line))
         .join('\n');
     expect(skeleton('no-flows.web.nft')).to.equal(skeleton('dual-stack.web.nft'));
+    for (const piece of ['web', 'cache']) {
+      expect(skeleton(`policies.${piece}.nft`)).to.equal(skeleton(`dual-stack.${piece}.nft`));
+    }
   });
 });

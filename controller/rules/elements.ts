@@ -51,7 +51,7 @@ function listedElement(element: unknown, types: readonly string[]): string {
 }
 
 /** Where there is no /etc/protocols nft lists numbers. */
-const protocols: Readonly<Record<string, string>> = { '6': 'tcp', '17': 'udp' };
+const protocols: Readonly<Record<string, string>> = { '6': 'tcp', '17': 'udp', '132': 'sctp' };
 
 function plain(value: unknown, type: string | undefined): string {
   return type === 'inet_proto' ? (protocols[String(value)] ?? String(value)) : String(value);
@@ -69,9 +69,10 @@ export function merged(elements: readonly string[]): readonly string[] {
   return result.map(({ first, last, family }) => `${addressOf(first, family)}-${addressOf(last, family)}`);
 }
 
-/** nft lists a range as a prefix where it is one: `0.0.0.0/0` is what was loaded as `0.0.0.0-255.255.255.255`. */
+/** nft lists a range as a prefix where it is one, and as a single value where it has one. */
 function inFull(part: string): string {
-  if (!part.includes('/')) return part;
+  if (/^\d+$/.test(part)) return `${part}-${part}`;
+  if (!/[.:]/.test(part)) return part;
   const { first, last, family } = rangeOf(part);
   return `${addressOf(first, family)}-${addressOf(last, family)}`;
 }

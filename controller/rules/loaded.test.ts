@@ -55,6 +55,7 @@ function listings(table: Table, ...texts: readonly string[]): readonly unknown[]
 
 describe('differences', () => {
   const [web = expect.fail()] = wiring.peers.filter(({ name }) => name === 'web');
+  const range = { addresses: '10.0.0.0-10.0.0.255', protocol: 'tcp', ports: { first: 80, last: 80 } } as const;
   const pair = `${wiring.self.mac} . ${web.mac} . ${String(wiring.self.ipv4)} . ${String(web.ipv4)}`;
 
   for (const [table, change, found] of [
@@ -66,6 +67,16 @@ describe('differences', () => {
     ],
     [piece(), 'add element inet podsplit pool4 { 10.0.0.0/8 }', ['set pool4 has 10.0.0.0-10.255.255.255']],
     [piece(), 'add element inet podsplit served4 { udp . 53 }', ['set served4 has udp . 53']],
+    [
+      piece({ podNetwork: { ingress: { enforce: [range] } } }),
+      'delete element inet podsplit ingress4 { 10.0.0.0-10.0.0.255 . tcp . 80-80 }; ' +
+        'add element inet podsplit ingress4 { 10.0.0.1 . tcp . 80-81 }; add element inet podsplit ingress_all4 { 10.1.0.0/16 }',
+      [
+        'set ingress_all4 has 10.1.0.0-10.1.255.255',
+        'set ingress4 lacks 10.0.0.0-10.0.0.255 . tcp . 80-80',
+        'set ingress4 has 10.0.0.1-10.0.0.1 . tcp . 80-81',
+      ],
+    ],
     [host(), `delete element netdev podsplit-0123456789ab pair4 { ${pair} }`, [`set pair4 lacks ${pair}`]],
     [
       host(),

@@ -1,5 +1,6 @@
 import type { Protocol } from '../api/flow.ts';
 import { families, familyOf, type Family } from './addresses.ts';
+import { podNetworkElements, type PodNetworkElements } from './pod-network-elements.ts';
 import { carries, keptBy, viaElements, type ViaElements } from './via-model.ts';
 import type { Endpoint, Local, Peer, Role, Via, Wiring } from './wiring.ts';
 
@@ -62,6 +63,8 @@ export interface FamilyModel {
   /** In the primary: `MAC . address` of the siblings that serve facade ports. */
   readonly facadePeers: readonly string[];
   readonly via: ViaElements;
+  /** Whatever the peer network has: eth0 may have both families where net1 has one. */
+  readonly podNetwork: PodNetworkElements;
 }
 
 /** Loopback, "this network", multicast and reserved (RFC 6890); for IPv6 also link-local and IPv4-mapped. */
@@ -111,6 +114,7 @@ function familyModel(family: Family, wiring: Wiring, local: Local): FamilyModel 
     never: unique([...neverClients[family], ...(pool === undefined ? [] : [pool]), ...pods, ...own]),
     ...facadeElements(wiring, peers, self !== undefined && own.length > 0),
     via: viaElements(family, wiring, peers),
+    podNetwork: podNetworkElements(wiring.podNetwork, family),
   };
 }
 

@@ -15,8 +15,8 @@ export interface NamedSet {
   /** `type ether_addr . ipv4_addr`; a map has `: ipv4_addr` behind it. */
   readonly type: string;
   /**
-   * `interval` sets merge what overlaps, so what is listed may be fewer than what was loaded. `ranges`: concatenations, each
-   * part a range; those must not overlap, and nothing is merged.
+   * `interval` sets merge what overlaps, so what is listed may be fewer than what was loaded. In `ranges` each part of a
+   * key may be a range, written as `first-last`; nothing may overlap.
    */
   readonly kind: 'set' | 'map' | 'interval' | 'ranges' | 'dynamic';
   /** Further properties of dynamic sets. */
@@ -95,9 +95,13 @@ export function deviceName(name: string): string {
 }
 
 function printSet(set: NamedSet): string {
-  const flags = { set: '', map: '', interval: ' flags interval; auto-merge;', ranges: ' flags interval;', dynamic: '' }[
-    set.kind
-  ];
+  const flags = {
+    set: '',
+    map: '',
+    interval: ' flags interval; auto-merge;',
+    ranges: ' flags interval;',
+    dynamic: '',
+  }[set.kind];
   const lines = [
     `\t# ${set.comment}`,
     `\t${set.kind === 'map' ? 'map' : 'set'} ${set.name} {`,

@@ -5,11 +5,10 @@ import { inboundRules, viaAnswers, viaNew, viaRaw, viaUnreachable } from './redi
 
 /**
  * nf_conncount walks a list for each new connection, so a peer's connections are counted in buckets by their source port:
- * what it costs stays small, and what a peer can hold is about 16,000 (clients of the facade together: 65,000).
+ * what it costs stays small, and what a peer can hold is about 16,000 (clients of the facade together: 65,000, see redirect-pod-network.ts).
  */
 const buckets = 256;
 const perPeer = 64;
-const perFacade = 256;
 
 /** Before conntrack, so that nobody can fill its table: only a frame from a peer, as itself, to this piece. */
 export function rawChains(both: Both): readonly Chain[] {
@@ -115,8 +114,8 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
               ]
             : [
                 `ct direction original ether saddr @facade_from ${ip} saddr != @never${n} ` +
-                  `meta l4proto . th dport @facade${n} accept`,
-                `ct state related ether saddr @facade_from ${unreachable} accept`,
+                  `meta l4proto . th dport @facade${n} goto pod_in`,
+                `ct state related ether saddr @facade_from ${unreachable} jump pod_related`,
               ],
         ),
         'goto deny_in',
@@ -129,8 +128,12 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
         ...inboundRules,
         `icmpv6 type { ${linkMessages.in.join(', ')} } accept`,
         ...both(({ n, ip }) => (primary ? facadeEntry(n, ip) : [])),
-        'ct state established,related accept',
-        ...(primary ? ['accept'] : [...both(({ n, ip }) => [`${ip} saddr @node${n} accept`]), 'goto deny_eth0']),
+        // The sibling that serves it judges it.
+        ...(primary ? [`ct mark ${mark} accept`] : []),
+        'ct state related jump pod_related',
+        'ct state related goto deny_eth0',
+        'ct direction reply goto pod_reply_in',
+        ...(primary ? ['goto pod_in'] : [...both(({ n, ip }) => [`${ip} saddr @node${n} accept`]), 'goto deny_eth0']),
       ],
     },
   ];
@@ -141,11 +144,7 @@ function perPeerLimit(n: string, ip: string): string {
 }
 
 function facadeOpen(n: string, ip: string): readonly string[] {
-  const client = `ether saddr @facade_from ${ip} saddr != @never${n} meta l4proto . th dport @facade${n}`;
-  return [
-    `${client} add @conns${n} { ${ip} daddr . meta mark ct count over ${perFacade} } goto deny_in`,
-    `${client} ct mark set ${mark} meta mark set 0 accept`,
-  ];
+  return [`ether saddr @facade_from ${ip} saddr != @never${n} meta l4proto . th dport @facade${n} goto facade_new`];
 }
 
 /** An invalid packet would not be DNATed: the primary's own stack would answer it with a reset and end the connection. */

@@ -12,6 +12,7 @@ export interface Names {
   readonly nfproto: 'ipv4' | 'ipv6';
   readonly addr: 'ipv4_addr' | 'ipv6_addr';
   readonly lo: string;
+  readonly icmp: 'icmp' | 'icmpv6';
   /** The only ICMP error that peers send each other: nobody listens. */
   readonly portUnreachable: string;
   /** ICMP errors that a client of the facade, or a router on the way to it, sends. */
@@ -36,6 +37,7 @@ function namesOf(data: FamilyModel, { role }: Model): Names {
         ip: 'ip',
         nfproto: 'ipv4',
         addr: 'ipv4_addr',
+        icmp: 'icmp',
         lo,
         portUnreachable: 'icmp type destination-unreachable icmp code port-unreachable',
         unreachable: 'icmp type destination-unreachable',
@@ -47,6 +49,7 @@ function namesOf(data: FamilyModel, { role }: Model): Names {
         ip: 'ip6',
         nfproto: 'ipv6',
         addr: 'ipv6_addr',
+        icmp: 'icmpv6',
         lo,
         portUnreachable: 'icmpv6 type destination-unreachable icmpv6 code port-unreachable',
         unreachable: 'icmpv6 type { destination-unreachable, packet-too-big }',

@@ -46,8 +46,8 @@ export function outChains(both: Both): readonly Chain[] {
               ]
             : [
                 `ct direction reply ${ip} saddr @self${n} ${ip} daddr != @never${n} ` +
-                  `meta l4proto . th sport @facade${n} accept`,
-                `ct state related ${ip} saddr @self${n} ${portUnreachable} accept`,
+                  `meta l4proto . th sport @facade${n} goto pod_reply_out`,
+                `ct state related ${ip} saddr @self${n} ${portUnreachable} jump pod_related`,
               ],
         ),
         'goto deny_out',
@@ -69,7 +69,10 @@ export function outChains(both: Both): readonly Chain[] {
         `ct mark ${mark} goto facade_eth0_out`,
         'fib saddr type != local goto deny_out',
         keptRule,
-        'accept',
+        'ct state related jump pod_related',
+        'ct state related goto deny_out',
+        'ct direction reply goto pod_reply_out',
+        'goto pod_out',
       ],
     },
     {

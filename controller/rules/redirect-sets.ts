@@ -46,6 +46,8 @@ export function dataSets(data: FamilyModel, n: string, addr: string): readonly N
 export const recordSize = 256;
 export const recordSeconds = 3600;
 
+export const recordProperties = `size ${recordSize}; flags dynamic,timeout; timeout ${recordSeconds / 3600}h;`;
+
 /** Bounded, so that whoever is denied cannot fill the kernel's memory with it. */
 export function recordSets(n: string, addr: string): readonly NamedSet[] {
   return [
@@ -53,7 +55,7 @@ export function recordSets(n: string, addr: string): readonly NamedSet[] {
       name: `tried${n}`,
       type: `ifname . ${addr} . ${addr} . inet_proto . inet_service`,
       kind: 'dynamic',
-      properties: `size ${recordSize}; flags dynamic,timeout; timeout ${recordSeconds / 3600}h;`,
+      properties: recordProperties,
       elements: [],
       comment: 'who was denied what, how often: a log rule prints nothing from a network namespace of its own',
     },

@@ -99,12 +99,12 @@ export function viaUnreachable({ n, ip, portUnreachable }: Names): readonly stri
   ];
 }
 
-/** In net1_out, of the kept piece. */
+/** In net1_out, of the kept piece. Policies say of its own network whom it may call: the proxy is the way, not the target. */
 export function viaOut({ n, ip }: Names): readonly string[] {
   const outside = `ct direction original ${ip} daddr != @never${n}`;
   return [
-    `${outside} meta l4proto @carried${n} accept`,
-    `${outside} meta l4proto . th dport @carried_ports${n} accept`,
+    `${outside} meta l4proto @carried${n} goto pod_out`,
+    `${outside} meta l4proto . th dport @carried_ports${n} goto pod_out`,
   ];
 }
 

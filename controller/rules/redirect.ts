@@ -4,6 +4,7 @@ import { inChains, rawChains } from './redirect-in.ts';
 import { bothOf, type Both } from './redirect-names.ts';
 import { natChains, replyChain } from './redirect-nat.ts';
 import { forwardChains, outChains } from './redirect-out.ts';
+import { auditedSet, podNetworkChains, podNetworkSets } from './redirect-pod-network.ts';
 import { dataSets, recordSets } from './redirect-sets.ts';
 import { viaChains, viaSets } from './redirect-via.ts';
 
@@ -31,7 +32,8 @@ export function redirectTable(model: Model, marker: string): Table {
         comment: 'the primary, where it forwards ports of the Pod to this piece',
       },
       ...viaSets(model, both),
-      ...both(({ n, addr }) => recordSets(n, addr)),
+      ...both(({ data, n, addr }) => podNetworkSets(data, { n, addr })),
+      ...both(({ n, addr }) => [...recordSets(n, addr), auditedSet(n, addr)]),
     ],
     chains: [
       ...verdictChains(both),
@@ -41,6 +43,7 @@ export function redirectTable(model: Model, marker: string): Table {
       ...natChains(both),
       ...(model.role === 'sibling' ? [replyChain] : []),
       ...outChains(both),
+      ...podNetworkChains(both, model.role === 'primary'),
       ...forwardChains(both, model.role === 'primary'),
     ],
   };

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import type { Protocol } from '../api/flow.ts';
-import type { Endpoint, FacadePort, Local, Peer, Via, ViaDns, Wiring } from './wiring.ts';
+import { everyAddress } from '../policies/address-range.ts';
+import { allowedList, type Opening } from '../policies/allowed-list.ts';
+import type { Allowances, Endpoint, FacadePort, Local, Peer, Via, ViaDns, Wiring } from './wiring.ts';
 
 /** A split Pod of 1 to 10 pieces, seen from one of them; only for tests. */
 interface Shape {
@@ -13,11 +15,48 @@ interface Shape {
   readonly facade: readonly (readonly [number, number, Protocol])[];
   readonly via: readonly (readonly [number, number | undefined, ViaDns])[];
   readonly proxy: number;
+  readonly ingress: Allowances | undefined;
+  readonly egress: Allowances | undefined;
 }
 
 const port = fc.oneof(fc.integer({ min: 1, max: 65535 }), fc.constantFrom(1, 80, 443, 65535));
 const protocol = fc.constantFrom<Protocol>('tcp', 'udp');
 const piece = fc.nat(9);
+
+const last16 = fc.nat(0xffff);
+const portRange = fc
+  .tuple(port, port)
+  .map(([one, other]) => ({ first: Math.min(one, other), last: Math.max(one, other) }));
+
+/** Ranges near each other, some of one address, some of all. */
+const opening: fc.Arbitrary<Opening> = fc
+  .record({
+    base: fc.constantFrom(
+      { family: 'ipv4' as const, start: 0x0a00_0000n },
+      { family: 'ipv4' as const, start: 0xffff_0000n },
+      { family: 'ipv6' as const, start: 0xfd00n << 112n },
+      { family: 'ipv6' as const, start: 0n },
+    ),
+    addresses: fc.oneof(
+      last16.map((one) => [one, one] as const),
+      fc.tuple(last16, last16),
+    ),
+    service: fc.record(
+      { protocol: fc.constantFrom('tcp' as const, 'udp' as const, 'sctp' as const), ports: portRange },
+      { requiredKeys: ['protocol'] },
+    ),
+    everything: fc.integer({ min: 0, max: 5 }),
+  })
+  .map(({ base: { family, start }, addresses: [one, other], service, everything }) => ({
+    family,
+    first: start + BigInt(Math.min(one, other)),
+    last: start + BigInt(Math.max(one, other)),
+    ...(everything === 0 ? {} : service),
+  }));
+const allowed = fc
+  .tuple(fc.array(opening, { maxLength: 12 }), fc.integer({ min: 0, max: 9 }))
+  .map(([openings, every]) => allowedList(every === 0 ? [...openings, ...everyAddress] : openings) ?? []);
+const allowances = fc.option(fc.record({ enforce: allowed, audit: allowed }, { requiredKeys: [] }), { nil: undefined });
 
 const shape: fc.Arbitrary<Shape> = fc
   .record({
@@ -32,6 +71,8 @@ const shape: fc.Arbitrary<Shape> = fc
       { maxLength: 3 },
     ),
     proxy: piece,
+    ingress: allowances,
+    egress: allowances,
   })
   .map(({ families: [ipv4 = true, ipv6 = true], ...rest }) => ({ ...rest, ipv4, ipv6 }));
 
@@ -63,6 +104,9 @@ export const arbitraryWiring: fc.Arbitrary<{ readonly wiring: Wiring; readonly l
         (each) => `${each.port} ${each.protocol}`,
       ),
       ...viaOf(s),
+      ...(s.ingress === undefined && s.egress === undefined
+        ? {}
+        : { podNetwork: { ...(s.ingress && { ingress: s.ingress }), ...(s.egress && { egress: s.egress }) } }),
     },
     local: { podIPs: podIPs(self, s), nodeIPs: ['10.0.0.1', '10.244.0.1', 'fd00:10::1'], mtu: 1500 },
   };
@@ -90,16 +134,16 @@ function role(n: number): 'primary' | 'sibling' {
   return n === 0 ? 'primary' : 'sibling';
 }
 
-function endpoint(n: number, { ipv4, ipv6, told, ...rest }: Shape): Endpoint {
+function endpoint(n: number, { ipv4, ipv6, told }: Shape): Endpoint {
   return {
     mac: `0a:58:c6:12:00:0${n}`,
     ...(ipv4 ? { ipv4: `198.18.0.${8 + n}` } : {}),
     ...(ipv6 ? { ipv6: `fd99:18::${(8 + n).toString(16)}` } : {}),
-    ...(told ? { podIPs: podIPs(n, { ipv4, ipv6, told, ...rest }) } : {}),
+    ...(told ? { podIPs: podIPs(n, { ipv4, ipv6 }) } : {}),
   };
 }
 
-function podIPs(n: number, { ipv4, ipv6 }: Shape): readonly string[] {
+function podIPs(n: number, { ipv4, ipv6 }: Pick<Shape, 'ipv4' | 'ipv6'>): readonly string[] {
   return [...(ipv4 ? [`10.244.0.${20 + n}`] : []), ...(ipv6 ? [`fd00:10:244::${(20 + n).toString(16)}`] : [])];
 }
 

@@ -348,6 +348,31 @@ def load(proto, host, port, seconds):
     return {"done": done, "failed": failed}
 
 
+def ping(host, timeout=2.0):
+    """An echo, answered by the kernel at the other end; the checksum of ICMPv6 is made by ours."""
+    six = ":" in host
+    kind = socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
+    body = struct.pack("!HH", os.getpid() & 0xFFFF, int(time.monotonic() * 1000) & 0xFFFF) + b"podsplit"
+    echo = bytes([128 if six else 8, 0])
+    with socket.socket(family(host), socket.SOCK_RAW, kind) as sock:
+        sock.connect((host, 0))
+        sock.send(echo + checksum(echo + b"\0\0" + body) + body)
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            sock.settimeout(left)
+            data = sock.recv(2048)
+            if data.endswith(body) and data[0 if six else 20] == (129 if six else 0):
+                return True
+        raise TimeoutError
+
+
+def checksum(data):
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!H", ~total & 0xFFFF)
+
+
 OPS = {
     "listen": listen,
     "call": call,
@@ -371,6 +396,7 @@ OPS = {
     "heardOf": heard_of,
     "forget": forget,
     "load": load,
+    "ping": ping,
 }
 
 
