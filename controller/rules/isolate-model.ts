@@ -118,13 +118,10 @@ interface Marked extends Allowed {
   readonly mark: number;
 }
 
-/** By number where nft knows no name without /etc/protocols. */
-const protocolNames = { tcp: 'tcp', udp: 'udp', sctp: '132' } as const;
-
 function withProtocol({ mark, addresses, protocol, ports }: Marked): readonly string[] {
   if (protocol === undefined) return [];
   const { first, last } = ports ?? { first: 0, last: 65535 };
-  return [`${mark} . ${plain(addresses)} . ${protocolNames[protocol]} . ${plain(`${first}-${last}`)}`];
+  return [`${mark} . ${plain(addresses)} . ${protocol} . ${plain(`${first}-${last}`)}`];
 }
 
 function withoutProtocol({ mark, addresses, protocol }: Marked): readonly string[] {
