@@ -4,6 +4,7 @@ import { hostLinks } from '../rules/host-links.ts';
 import { hostTable, type HostSide } from '../rules/host.ts';
 import { links, type LinkBatches } from '../rules/links.ts';
 import { printTable, type Table } from '../rules/nft.ts';
+import { observedFlows } from '../rules/observe.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
 import type { Wiring } from '../rules/wiring.ts';
 import { shortId, type Sandbox } from './sandbox.ts';
@@ -23,12 +24,12 @@ export interface Compiled {
 }
 
 /** All that the tables of a sandbox are made of, its own part and that of its peers. */
-export type OwnPart = Pick<Sandbox, 'id' | 'wiring' | 'local' | 'host'>;
-export type PeerPart = Pick<Sandbox, 'piece' | 'local' | 'host'>;
+export type OwnPart = Pick<Sandbox, 'id' | 'wiring' | 'local' | 'host' | 'listening'>;
+export type PeerPart = Pick<Sandbox, 'piece' | 'local' | 'host' | 'listening'>;
 
 /** @param peers the other sandboxes of the same split Pod */
 export function compileSandbox(sandbox: OwnPart, peers: readonly PeerPart[]): Compiled {
-  const wiring = withPodIPs(parseWiring(sandbox.wiring), sandbox, peers);
+  const wiring = withObserved(withPodIPs(parseWiring(sandbox.wiring), sandbox, peers), sandbox, peers);
   const wanted = links(wiring, sandbox.local);
   const { eth0, net1 } = sandbox.host;
   const side: HostSide = {
@@ -66,4 +67,14 @@ function withPodIPs(wiring: Wiring, sandbox: OwnPart, peers: readonly PeerPart[]
       return there === undefined ? peer : { ...peer, podIPs: there.local.podIPs };
     }),
   };
+}
+
+/** What is declared nowhere, and used all the same where nothing is enforced. */
+function withObserved(wiring: Wiring, sandbox: OwnPart, peers: readonly PeerPart[]): Wiring {
+  if (wiring.observe === undefined) return wiring;
+  const listening = new Map([
+    [wiring.piece, sandbox.listening ?? []],
+    ...peers.map((peer) => [peer.piece, peer.listening ?? []] as const),
+  ]);
+  return { ...wiring, flows: [...wiring.flows, ...observedFlows(wiring, listening)] };
 }

@@ -45,12 +45,10 @@ export function parseRecords(listing: unknown): Recorded {
   const counters = objects
     .flatMap(({ counter }) => (isRecord(counter) ? [counter] : []))
     .filter(({ name }) => name !== markerName);
-  const tried = objects
-    .flatMap(({ set }) => (isRecord(set) ? [set] : []))
-    .filter(({ name }) => name === 'tried4' || name === 'tried6');
+  const tried = setsOf(objects, ['tried4', 'tried6']);
   return {
     counters: Object.fromEntries(counters.map((each) => [String(each['name']), Number(each['packets'])])),
-    attempts: tried.flatMap((set) => elementsOf(set).flatMap(attemptOf)),
+    attempts: tried.flatMap((set) => attemptsIn(set, recordSeconds)),
     full: tried.filter((set) => elementsOf(set).length >= recordSize).map(({ name }) => String(name)),
   };
 }
@@ -63,11 +61,26 @@ export async function emptyRecords(full: readonly string[], sandbox: Sandbox, no
   await nft(full.map((name) => `flush set inet ${tableName} ${name}\n`).join(''), inNetns(sandbox.netns, node));
 }
 
+/** Of the objects that `nft -j` lists. */
+export function setsOf(
+  objects: readonly unknown[],
+  names: readonly string[],
+): readonly Readonly<Record<string, unknown>>[] {
+  return objects
+    .flatMap((object) => (isRecord(object) && isRecord(object['set']) ? [object['set']] : []))
+    .filter(({ name }) => names.includes(String(name)));
+}
+
+/** @param seconds after which the set forgets an element */
+export function attemptsIn(set: Readonly<Record<string, unknown>>, seconds: number): readonly Attempt[] {
+  return elementsOf(set).flatMap((element) => attemptOf(element, seconds));
+}
+
 function elementsOf(set: Readonly<Record<string, unknown>>): readonly unknown[] {
   return Array.isArray(set['elem']) ? set['elem'] : [];
 }
 
-function attemptOf(element: unknown): readonly Attempt[] {
+function attemptOf(element: unknown, seconds: number): readonly Attempt[] {
   const { val, counter, expires } = isRecord(element) && isRecord(element['elem']) ? element['elem'] : {};
   const parts = isRecord(val) && Array.isArray(val['concat']) ? (val['concat'] as unknown[]) : [];
   const [interfaceName, from, to, protocol, port] = parts;
@@ -81,7 +94,7 @@ function attemptOf(element: unknown): readonly Attempt[] {
       protocol: known,
       port: Number(port),
       packets: isRecord(counter) ? Number(counter['packets']) : 0,
-      expiresIn: Number(expires ?? recordSeconds),
+      expiresIn: Number(expires ?? seconds),
     },
   ];
 }

@@ -179,11 +179,15 @@ interface Wanted {
 }
 
 /** No more than is used: a sandbox of before would hold on to its wiring. */
-function sourceOf({ id, wiring, local, host }: Sandbox, peers: readonly Sandbox[]): Source {
+function sourceOf({ id, wiring, local, host, ...own }: Sandbox, peers: readonly Sandbox[]): Source {
   return {
-    own: { id, wiring, local, host },
-    peers: peers.map((peer) => ({ piece: peer.piece, local: peer.local, host: peer.host })),
+    own: { id, wiring, local, host, ...listeningOf(own) },
+    peers: peers.map((peer) => ({ piece: peer.piece, local: peer.local, host: peer.host, ...listeningOf(peer) })),
   };
+}
+
+function listeningOf({ listening }: Pick<Sandbox, 'listening'>): Pick<Sandbox, 'listening'> {
+  return listening === undefined ? {} : { listening };
 }
 
 /** What the bridge knows of the link, beside what it carries. */

@@ -12,6 +12,7 @@ import {
   type Problem,
   type Reader,
 } from '../rules/json-reader.ts';
+import { maxListening } from '../rules/observe.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
 import { netnsFile } from './netns.ts';
 import type { PodIdentity } from './cni-request.ts';
@@ -40,6 +41,7 @@ const sandbox: Reader<Sandbox> = someOf({
   isPrimary: flag,
   wiring: matching('a wiring', /^\{/),
   local: someOf({ podIPs: array(ipAddress, 64), nodeIPs: array(ipAddress, 256), mtu: optional(integer(68, 65_536)) }),
+  listening: optional(array(someOf({ protocol: oneOf('tcp', 'udp'), port: integer(1, 65_535) }), maxListening)),
   host: someOf({
     net1: device,
     eth0: optional(someOf({ device, mac: macAddress, linkLocal: array(ipv6Address, 16) })),

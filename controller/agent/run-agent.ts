@@ -23,11 +23,13 @@ import { startCniServer } from './cni-server.ts';
 import { DenialReporter } from './denial-reporter.ts';
 import { Enforcer } from './enforcer.ts';
 import { installPlugin, removePlugin } from './install-plugin.ts';
+import { Observer, observeMs } from './observer.ts';
 import { Registry } from './registry.ts';
 import { rewire } from './rewire.ts';
 import { Rounds } from './rounds.ts';
 import { sayUnread } from './say-unread.ts';
 import { SandboxFiles } from './sandbox-files.ts';
+import { UseReporter } from './use-reporter.ts';
 import { verifyPiece } from './verify-piece.ts';
 
 const flushMs = 2_000;
@@ -111,6 +113,11 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
       metrics.denied.inc({ counter }, packets);
     },
   });
+  const uses = new UseReporter({ client, clock: systemClock, host, registry, log });
+  const tell = async (): Promise<void> => {
+    await denials.report();
+    await uses.report();
+  };
   pods.onChange(({ kind, object }) => {
     if (kind === 'deleted') return;
     const applied = (seconds: number): void => {
@@ -139,16 +146,19 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
   if (await installPlugin(config.plugin, config.pluginFolder))
     log.info({ folder: config.pluginFolder }, 'plugin written');
 
-  const reports = new Rounds({ name: 'denials', everyMs: config.denialsMs, work: () => denials.report(), ...common });
+  const reports = new Rounds({ name: 'denials', everyMs: config.denialsMs, work: tell, ...common });
+  const observer = new Observer({ host, registry, attachments, log });
+  const observations = new Rounds({ name: 'observe', everyMs: observeMs, work: () => observer.look(), ...common });
   audits.start();
   reports.start();
+  observations.start();
   const http = await serveHttp(config, metrics, registry, {
-    livez: [audits.check, reports.check],
+    livez: [audits.check, reports.check, observations.check],
     readyz: [{ name: 'pods', check: notReady }],
   });
 
   log.info({ signal: await untilStopped() }, 'stopping');
-  await Promise.all([server.close(), pods.stop(), http.close(), audits.stop(), reports.stop()]);
+  await Promise.all([server.close(), pods.stop(), http.close(), audits.stop(), reports.stop(), observations.stop()]);
   if (await isUninstalled(client, config, log)) await removePlugin(config.pluginFolder);
   await Promise.race([events.flush(), sleep(systemClock, flushMs)]);
   client.close();

@@ -1,3 +1,4 @@
+import type { Listening } from '../rules/observe.ts';
 import type { Local } from '../rules/wiring.ts';
 
 /**
@@ -19,6 +20,8 @@ export interface Sandbox {
   /** The wiring as it was verified, in its canonical text. It changes when flows do; its addresses never. */
   readonly wiring: string;
   readonly local: Local;
+  /** While it is observed: the ports at which its programs have listened. Open to its peers. */
+  readonly listening?: readonly Listening[];
   readonly host: HostEnds;
   /** Hash of the `ip` lines that were run: they are run again only when they change. */
   readonly links: string;

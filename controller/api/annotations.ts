@@ -37,9 +37,14 @@ export interface Intent {
   readonly via: readonly IntendedVia[];
 }
 
-/** `declared`: every port that a container declares is open to each of its peers. `listed` may be empty: `none`. */
+/**
+ * `declared`: every port that a container declares is open to each of its peers. `listed` may be empty: `none`. `observe`:
+ * the declared ones, and whatever else is used, which is recorded.
+ */
 export type IntendedFlows =
-  { readonly kind: 'declared' } | { readonly kind: 'listed'; readonly flows: readonly Flow[] };
+  | { readonly kind: 'declared' }
+  | { readonly kind: 'observe' }
+  | { readonly kind: 'listed'; readonly flows: readonly Flow[] };
 
 /**
  * @param annotations of the workload, of its Pod template or of the Pod
@@ -182,11 +187,13 @@ export const maxFlows = 4000;
 /** Of one annotation: nobody reads more, and whoever sends thousands shall not keep admission busy. */
 const maxRefusals = 20;
 
-const grammar = 'FROM->TO:PORT or FROM->TO:PORT/udp, separated by commas; or "none"';
+const grammar = 'FROM->TO:PORT or FROM->TO:PORT/udp, separated by commas; or "none", or "observe"';
+const observe = 'observe';
 
 function parseFlows(at: Context): Parsed<IntendedFlows> {
   const text = at.values.get(userAnnotations.flows);
   if (text === undefined) return { value: { kind: 'declared' } };
+  if (text.trim() === observe) return { value: { kind: 'observe' } };
   if (text.trim() === 'none') return { value: { kind: 'listed', flows: [] } };
   const entries = text.split(',');
   if (entries.length > maxFlows) return { refusals: [tooManyFlows(at, entries.length)] };

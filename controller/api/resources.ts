@@ -126,7 +126,24 @@ export interface PodSplitStatus {
   readonly pieces?: readonly PieceStatus[];
   /** What the pieces tried and were denied: newest first, at most 64. Only the agent of the node writes it. */
   readonly denied?: readonly Denial[];
+  /** While nothing is enforced between the pieces: the connections that they opened, newest first, at most 128. Likewise. */
+  readonly observed?: readonly ObservedUse[];
   readonly conditions?: readonly Condition[];
+}
+
+/** Connections of one kind that a piece opened while it was observed (`podsplit.io/flows: observe`). */
+export interface ObservedUse {
+  readonly from: string;
+  /** A container of the Pod; on the Pod's own network the address that was called. */
+  readonly to: string;
+  readonly port: number;
+  readonly protocol: 'tcp' | 'udp';
+  readonly network: 'peer' | 'pod';
+  readonly connections: number;
+  /** RFC 3339. */
+  readonly lastSeen: string;
+  /** Between the pieces, without `observe`: only declared ports would be open. */
+  readonly wouldDeny: boolean;
 }
 
 /** One kind of attempt that some piece's rules dropped. */

@@ -3,17 +3,18 @@ import { ownLabels, readinessGate, userAnnotations } from '../api/names.ts';
 import type { PodSplit } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isApiError, type ApiError } from '../kube/errors.ts';
-import { resources, type Pod } from '../kube/resources.ts';
+import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
 import { CliError } from './cli-error.ts';
 import { flowsReport, formatFlowsReport, type FlowsReport } from './flows-report.ts';
 import type { Io } from './input.ts';
+import { formatLeastPolicy } from './least-policy.ts';
 import { formatManifest } from './manifest-yaml.ts';
 import { printable } from './table.ts';
 
 export interface FlowsCommand {
   /** A piece of the Pod, whichever. */
   readonly pod: string;
-  readonly output: 'table' | 'wide' | 'json' | 'yaml';
+  readonly output: 'table' | 'wide' | 'json' | 'yaml' | 'policy';
   readonly namespace: string | undefined;
   readonly kubeconfig: string | undefined;
   readonly context: string | undefined;
@@ -36,10 +37,46 @@ export async function runFlows(command: FlowsCommand, io: Io): Promise<void> {
   try {
     const pod = await findPod(client, namespace, command.pod.replace(/^pods?\//, ''));
     const podSplit = await findPodSplit(client, namespace, pod);
-    io.stdout(print(flowsReport(podSplit), command, io));
+    if (command.output === 'policy') io.stdout(await leastPolicyOf(podSplit, client));
+    else io.stdout(print(flowsReport(podSplit), command, io));
   } finally {
     client.close();
   }
+}
+
+/** What podsplit saw in status.observed, as the policy that allows it and nothing else. */
+async function leastPolicyOf(podSplit: PodSplit, client: KubeClient): Promise<string> {
+  const report = flowsReport(podSplit);
+  if (report.observed === undefined) {
+    throw new CliError(
+      `Nothing was observed of Pod ${report.pod}. Set ${userAnnotations.flows}=observe on ` +
+        `${report.workload.kind.toLowerCase()}/${report.workload.name}, and use it for a while.`,
+    );
+  }
+  const primary = await client.get(resources.pods, { namespace: report.namespace, name: report.pod });
+  const { status } = podSplit;
+  const containers = (status?.pieces ?? []).map(({ name }) => name);
+  const [pods, services] = await Promise.all([
+    listReadable(client, resources.pods, report.namespace),
+    listReadable(client, resources.services, report.namespace),
+  ]);
+  return formatLeastPolicy({ ...report, observed: report.observed, containers, primary, pods, services });
+}
+
+/** Of all namespaces; of the Pod's own where the user may see no more; else none, and addresses stay addresses. */
+async function listReadable<T extends KubeObject>(
+  client: KubeClient,
+  resource: Resource<T>,
+  namespace: string,
+): Promise<readonly T[]> {
+  for (const within of [{}, { namespace }]) {
+    try {
+      return (await client.list(resource, within)).items;
+    } catch (error) {
+      if (!isApiError(error, 'Forbidden')) throw error;
+    }
+  }
+  return [];
 }
 
 function print(report: FlowsReport, { output }: FlowsCommand, io: Io): string {

@@ -3,7 +3,7 @@ import { formatFlow, readFlow, type Flow } from '../api/flow.ts';
 import { installOfNad } from '../api/identity.ts';
 import type { InstallMode } from '../api/install.ts';
 import { userAnnotations } from '../api/names.ts';
-import type { Denial, PodSplit } from '../api/resources.ts';
+import type { Denial, ObservedUse, PodSplit, PodSplitStatus } from '../api/resources.ts';
 import { formatTable, printable } from './table.ts';
 
 /** What passes between the pieces of one Pod, and what was denied: the fields of `-o json` are an interface. */
@@ -19,6 +19,10 @@ export interface FlowsReport {
   readonly flows: readonly Flow[];
   /** Newest first. In install mode `init` nobody carries it here, so it is left out. */
   readonly denied?: readonly Denial[];
+  /** Nothing is enforced between the pieces, and what they use is recorded. */
+  readonly observing?: true;
+  /** What they used while they were observed, newest first; on the Pod's own network by address. */
+  readonly observed?: readonly ObservedUse[];
 }
 
 export function flowsReport({ metadata, spec, status }: PodSplit): FlowsReport {
@@ -33,7 +37,13 @@ export function flowsReport({ metadata, spec, status }: PodSplit): FlowsReport {
     pieces: (status?.pieces ?? []).map(({ pod }) => pod),
     flows: spec.flows.map(readFlow).filter((flow) => flow !== undefined),
     ...(install === 'node' || denied.length > 0 ? { denied } : {}),
+    ...(isObserving(status) ? { observing: true } : {}),
+    ...(status?.observed === undefined ? {} : { observed: status.observed }),
   };
+}
+
+function isObserving(status: PodSplitStatus | undefined): boolean {
+  return status?.conditions?.some(({ type, reason }) => type === 'Enforcing' && reason === 'Observing') === true;
 }
 
 function newestFirst(one: Denial, other: Denial): number {
@@ -60,8 +70,12 @@ export function formatFlowsReport(report: FlowsReport, style: FlowsStyle): strin
     (denied ?? []).map((denial) => denialCells(denial, style)),
   );
   const sections = [
-    [`Pod ${namespace}/${pod}, ${phase}`],
-    [bold('Allowed'), ...(flows.length === 0 ? ['nothing: the pieces do not reach each other'] : allowed)],
+    [`Pod ${namespace}/${pod}, ${phase}`, ...(report.observing === true ? [red(bold(observingNow))] : [])],
+    [
+      bold(report.observing === true ? 'Allowed by declared ports' : 'Allowed'),
+      ...(flows.length === 0 ? ['nothing: the pieces do not reach each other'] : allowed),
+    ],
+    ...(report.observed === undefined ? [] : [[bold('Observed'), ...observedLines(report.observed, style)]]),
     [
       bold('Denied'),
       ...(denied === undefined ? notCarried(report) : []),
@@ -73,6 +87,24 @@ export function formatFlowsReport(report: FlowsReport, style: FlowsStyle): strin
     ...(denied?.some((denial) => isBetweenPieces(denial)) === true ? [howToAllow(report)] : []),
   ];
   return sections.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n');
+}
+
+const observingNow = 'NOTHING IS ENFORCED between the pieces: podsplit.io/flows is observe, what they use is recorded.';
+
+function observedLines(observed: readonly ObservedUse[], { now }: FlowsStyle): readonly string[] {
+  if (observed.length === 0) return ['nothing yet'];
+  return formatTable(
+    ['FROM', 'TO', 'PORT', 'NETWORK', 'CONNECTIONS', 'LAST SEEN', 'ENFORCED'],
+    observed.map(({ from, to, port, protocol, network, connections, lastSeen, wouldDeny }) => [
+      from,
+      to,
+      `${port}/${protocol}`,
+      network,
+      String(connections),
+      formatAge(now - Date.parse(lastSeen)),
+      wouldDeny ? 'would be denied' : 'allowed',
+    ]),
+  );
 }
 
 function denialCells(denial: Denial, { wide, now }: FlowsStyle): readonly string[] {

@@ -37,6 +37,10 @@ describe('the report of flows', () => {
     expectGolden('flows-node.json', `${JSON.stringify(report, undefined, 2)}\n`);
   });
 
+  it('says that nothing is enforced, what was used, and what would have been denied', () => {
+    expectGolden('flows-observe.txt', formatFlowsReport(flowsReport(podSplit('flows-observe')), plain));
+  });
+
   it('says when there are no flows, and nothing was denied', () => {
     expectGolden('flows-none.txt', formatFlowsReport(flowsReport(podSplit('flows-none')), plain));
   });

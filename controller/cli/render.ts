@@ -101,6 +101,7 @@ export function render(input: RenderInput): Rendered {
             containers,
             flows: plan.flows,
             facade: plan.facade,
+            observe: plan.observe === true,
             pool: poolRanges(network.pool),
           })
         : []),

@@ -34,6 +34,9 @@ Examples:
   # With the piece whose rules dropped it, and the time.
   kubectl podsplit flows web-6d4f9c7b5-x7k2p -n shop -o wide
 
+  # Of a Pod with podsplit.io/flows=observe: the policy that allows what was seen, and nothing else.
+  kubectl podsplit flows web-6d4f9c7b5-x7k2p -o policy
+
   # For scripts: what did the container sidecar try?
   kubectl podsplit flows web-0 -o json | jq '.denied[] | select(.from == "sidecar")'
 
@@ -159,7 +162,7 @@ function flowsCommand(program: Command, action: (command: FlowsCommand) => Promi
     .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
     .addOption(
       new Option('-o, --output <format>', 'format of the output')
-        .choices(['table', 'wide', 'json', 'yaml'])
+        .choices(['table', 'wide', 'json', 'yaml', 'policy'])
         .default('table'),
     )
     .option('--kubeconfig <file>', 'as for kubectl')

@@ -9,6 +9,7 @@ export const netnsErrorCodes = {
   NftFailed: 'nft did not load or list the table.',
   NotLoaded: 'nft reported success, but the kernel lists another table than was compiled.',
   IpFailed: 'ip did not read or set addresses, neighbours, routes or rules.',
+  SsFailed: 'ss did not list the sockets that listen.',
 } as const;
 
 export type NetnsErrorCode = keyof typeof netnsErrorCodes;

@@ -24,6 +24,8 @@ export interface MultiPoliciesInput {
   readonly facade: readonly DeclaredPort[];
   /** The SplitNetwork's ranges, CIDR form. */
   readonly pool: { readonly ipv4?: string; readonly ipv6?: string };
+  /** Nothing is enforced between the pieces, so these policies do not either. */
+  readonly observe?: boolean;
   readonly owner?: OwnerReference;
 }
 
@@ -42,7 +44,10 @@ export function pieceMultiNetworkPolicies(input: MultiPoliciesInput): readonly M
     spec: {
       podSelector: { matchLabels: pieceLabels(input.workload, container) },
       policyTypes: ['Ingress'],
-      ingress: [...flowRules(input, container), ...facadeRules(input, container)],
+      ingress: [
+        ...(input.observe === true ? [fromAnyPiece(input.workload)] : flowRules(input, container)),
+        ...facadeRules(input, container),
+      ],
     },
   }));
 }
@@ -55,6 +60,10 @@ function flowRules({ workload, flows }: MultiPoliciesInput, container: string): 
     from: [{ podSelector: { matchLabels: pieceLabels(workload, from) } }],
     ports: incoming.filter((flow) => flow.from === from).map(portOf),
   }));
+}
+
+function fromAnyPiece(workload: WorkloadRef): IngressRule {
+  return { from: [{ podSelector: { matchLabels: { [ownLabels.workload]: workloadKey(workload) } } }] };
 }
 
 /** The primary forwards clients of the Pod IP with their own source address, so they are whoever is not of the pool. */

@@ -193,6 +193,21 @@ describe('multi network policies', () => {
     }
   });
 
+  it('let in every piece of a workload that is observed, at every port, and nobody else', () => {
+    const key = workloadKey(workload);
+    const [open] = pieceMultiNetworkPolicies({
+      workload,
+      containers: ['cache'],
+      flows: [],
+      facade: [],
+      pool: {},
+      observe: true,
+    });
+    expect(open?.spec.ingress).to.deep.equal([
+      { from: [{ podSelector: { matchLabels: { [ownLabels.workload]: key } } }] },
+    ]);
+  });
+
   it('name the network that they are for: engines pass over those that do not', () => {
     const nads = installModes.map((install) => `shop/${nadName(workload, install)}`);
     for (const { metadata } of made) {

@@ -107,7 +107,8 @@ describe('what policies make of a Pod', () => {
       [{ ...policy({ podSelector: {} }), metadata: { name: 'elsewhere', namespace: 'other' } }],
     ]) {
       const resolved = resolvePod(subject, policies, directory);
-      expect(resolved).to.deep.equal({ flows: subject.flows, auditedFlows: [], podNetwork: new Map(), problems: [] });
+      const { unselected: _unselected, ...made } = resolved;
+      expect(made).to.deep.equal({ flows: subject.flows, auditedFlows: [], podNetwork: new Map(), problems: [] });
     }
   });
 
@@ -307,4 +308,34 @@ describe('what policies make of a Pod', () => {
       ]);
     });
   });
+});
+
+describe('the ends in which no policy has a say', () => {
+  const cases: readonly (readonly [
+    what: string,
+    policies: readonly ContainerNetworkPolicy[],
+    from: readonly string[],
+    to: readonly string[],
+  ])[] = [
+    ['without policies', [], ['cache', 'statsd', 'web'], ['cache', 'statsd', 'web']],
+    [
+      'of a policy for egress of one container',
+      [policy({ containers: ['web'], policyTypes: ['Egress'] })],
+      ['cache', 'statsd'],
+      ['cache', 'statsd', 'web'],
+    ],
+    ['of one for ingress of all', [policy({})], ['cache', 'statsd', 'web'], []],
+    ['of one that audits', [policy({ action: 'Audit' })], ['cache', 'statsd', 'web'], ['cache', 'statsd', 'web']],
+    [
+      'of one that selects other Pods',
+      [policy({ podSelector: { matchLabels: { app: 'db' } } })],
+      ['cache', 'statsd', 'web'],
+      ['cache', 'statsd', 'web'],
+    ],
+  ];
+  for (const [what, policies, from, to] of cases) {
+    it(`are told: ${what}`, () => {
+      expect(resolvePod(subject, policies, directory).unselected).to.deep.equal({ from, to });
+    });
+  }
 });

@@ -1,12 +1,12 @@
 import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
 import { formatFlow, type Flow } from '../api/flow.ts';
-import type { PodNetwork } from '../rules/wiring.ts';
+import type { Observed, PodNetwork } from '../rules/wiring.ts';
 import type { Directory, PolicySubject } from './directory.ts';
 import { selects } from './label-selector.ts';
 import { Notes } from './notes.ts';
 import { parsePolicy, type ParsedPolicy } from './parse-policy.ts';
 import type { PolicyProblem } from './policy-problem.ts';
-import { resolveFlows } from './resolve-flows.ts';
+import { concerns, resolveFlows } from './resolve-flows.ts';
 import { resolveDirection } from './resolve-pod-network.ts';
 
 /** What policies make of one Pod: docs/decisions/0017-policies-between-containers.md. */
@@ -17,6 +17,8 @@ export interface ResolvedPod {
   readonly auditedFlows: readonly Flow[];
   /** By container; a direction is absent where no policy is about it, a container where none is about either. */
   readonly podNetwork: ReadonlyMap<string, PodNetwork>;
+  /** Containers whose calls, and calls to which, no policy that enforces has a say in. Sorted. */
+  readonly unselected: Observed;
   readonly problems: readonly PolicyProblem[];
 }
 
@@ -35,8 +37,18 @@ export function resolvePod(
     flows,
     auditedFlows: enforcing.length === selecting.length ? [] : refusedByAudit(subject, selecting, directory, flows),
     podNetwork: podNetworks({ subject, policies: selecting, directory, notes }),
+    unselected: { from: unselected(subject, enforcing, 'egress'), to: unselected(subject, enforcing, 'ingress') },
     problems: [...problems, ...notes.all()],
   };
+}
+
+function unselected(
+  { containers }: PolicySubject,
+  policies: readonly ParsedPolicy[],
+  direction: 'ingress' | 'egress',
+): readonly string[] {
+  const names = containers.map(({ name }) => name);
+  return names.filter((name) => !policies.some((policy) => concerns(policy, direction, name))).sort();
 }
 
 /** Those that select the Pod, with what is wrong with them. */

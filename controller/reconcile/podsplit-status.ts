@@ -65,6 +65,8 @@ export interface StatusInput {
   readonly refused?: { readonly reason: string; readonly message: string } | undefined;
   /** A sentence for each policy that means other things for the siblings than for the Pod. */
   readonly inexact: readonly string[];
+  /** Does nothing hold between the pieces but who they are? */
+  readonly observe: boolean;
   readonly previous: PodSplitStatus | undefined;
   /** RFC 3339. */
   readonly now: string;
@@ -79,7 +81,7 @@ export function statusOf(input: StatusInput): PodSplitStatus {
     ...(node === undefined ? {} : { node }),
     readyPieces: `${pieces.filter((piece) => piece.ready).length}/${input.expected + 1}`,
     pieces,
-    conditions: [ready(input), policiesMirrored(input)],
+    conditions: [ready(input), enforcing(input), policiesMirrored(input)],
   };
 }
 
@@ -135,6 +137,27 @@ function policiesMirrored({ inexact, previous, now }: StatusInput): Condition {
   const message = [...inexact.slice(0, maxSentences), ...more].join(' ');
   return since(previous, now, { type, status: 'False', reason: 'NegativeSelector', message });
 }
+
+function enforcing({ observe, previous, now }: StatusInput): Condition {
+  return since(
+    previous,
+    now,
+    observe
+      ? { type: 'Enforcing', status: 'False', reason: 'Observing', message: notEnforcing }
+      : {
+          type: 'Enforcing',
+          status: 'True',
+          reason: 'FlowsEnforced',
+          message: 'Between the pieces nothing passes but their flows.',
+        },
+  );
+}
+
+/** For condition and Event: nobody shall take an observed Pod for a guarded one. */
+export const notEnforcing =
+  'podsplit.io/flows is observe: NOTHING IS ENFORCED between the pieces of this Pod, but what ' +
+  'ContainerNetworkPolicies say of them. What they use is recorded; ' +
+  'kubectl podsplit flows POD -o policy prints the policy that fits it.';
 
 function since(
   previous: PodSplitStatus | undefined,

@@ -21,6 +21,7 @@ function selected(problems: PolicyEffects['selected'][number]['problems'] = []):
       podNetwork: new Map([
         ['cache', { ingress: { enforce: [{ addresses: '10.0.0.0-10.0.0.9' }] }, egress: { enforce: [] } }],
       ]),
+      unselected: { from: [], to: [] },
       problems: [],
     },
     problems,

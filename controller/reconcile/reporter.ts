@@ -10,7 +10,7 @@ import { resources } from '../kube/resources.ts';
 import type { PieceAddresses } from '../split/wire.ts';
 import { readiness, saysSo, type Observed, type Readiness, type Step } from './lifecycle.ts';
 import { isDeleting, isEnded, isGated, piecesCondition, type LivePod } from './piece-pod.ts';
-import { statusOf } from './podsplit-status.ts';
+import { notEnforcing, statusOf } from './podsplit-status.ts';
 import { inexactPolicies } from './policy-mirrors.ts';
 import type { Obstacle } from './wire.ts';
 import type { World } from './world.ts';
@@ -23,6 +23,7 @@ export interface Report {
   readonly addresses: Readonly<Record<string, PieceAddresses>>;
   /** Where they can change on a Pod that runs (install mode `node`): what the pieces are told now. */
   readonly flows: readonly string[] | undefined;
+  readonly observe: boolean;
 }
 
 interface ReporterDependencies {
@@ -44,12 +45,20 @@ export class Reporter {
     const { primary, obstacle, seen, step } = report;
     const wanted = verdict(seen, step, obstacle);
     await this.condition(primary, wanted, step.kind);
+    this.sayNotEnforcing(report);
     await this.status(report, wanted);
     await this.flows(report);
   }
 
   wired(primary: LivePod): void {
     this.event(primary, 'Normal', 'Wired', 'The pieces are made and have their addresses; the Pod may be scheduled.');
+  }
+
+  /** Once, when it begins: the condition goes on saying it. */
+  private sayNotEnforcing({ primary, observe }: Report): void {
+    const podSplit = this.podSplitOf(primary);
+    const said = podSplit?.status?.conditions?.find(({ type }) => type === 'Enforcing')?.status === 'False';
+    if (observe && podSplit !== undefined && !said) this.event(primary, 'Warning', 'NotEnforcing', notEnforcing);
   }
 
   /** On the Pod, and on what owns it: a gated Pod of a Deployment is not where its user looks first. */
@@ -113,7 +122,7 @@ export class Reporter {
     return this.deps.world.podSplits.store.get(`${primary.namespace}/${name}`);
   }
 
-  private async status({ primary, seen, obstacle, addresses }: Report, wanted: Readiness): Promise<void> {
+  private async status({ primary, seen, obstacle, addresses, observe }: Report, wanted: Readiness): Promise<void> {
     const { client, clock, world } = this.deps;
     const current = this.podSplitOf(primary);
     if (current === undefined) return;
@@ -124,12 +133,13 @@ export class Reporter {
       addresses,
       readiness: wanted,
       refused: obstacle,
+      observe,
       inexact: inexactPolicies(world.networkPolicies.store, primary),
       previous: current.status,
       now: seconds(clock.now()),
     });
-    // The node's agent writes what was denied; a merge leaves it there.
-    const { denied: _denied, ...own } = current.status ?? {};
+    // The node's agent writes what was denied and what was used; a merge leaves it there.
+    const { denied: _denied, observed: _observed, ...own } = current.status ?? {};
     if (sameJson(status, own)) return;
     try {
       const body = { metadata: { uid: current.metadata.uid }, status };

@@ -86,6 +86,7 @@ export class SplitPodReconciler {
         step,
         obstacle: memory.obstacle,
         addresses: addresses.addressesOf(primary),
+        observe: plan?.observe === true,
         flows: plan === undefined || policies === undefined ? undefined : toldFlows(plan, policies),
       });
     }

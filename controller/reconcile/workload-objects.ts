@@ -143,6 +143,7 @@ export class WorkloadObjects {
       flows: uniqueBy(flows),
       facade: uniqueBy(plans.flatMap((plan) => plan.facade)),
       pool: poolRanges(network),
+      observe: plans.some((plan) => plan.observe === true),
       owner: ownerReference(workload),
     });
     const { items } = await this.deps.client.list(resources.multiNetworkPolicies, { namespace, labelSelector });

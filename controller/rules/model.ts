@@ -18,6 +18,8 @@ export interface Model {
   readonly keptBy: Via | undefined;
   /** MAC of the proxy that it is carried to. */
   readonly viaBy: readonly string[];
+  /** Record what the piece opens. */
+  readonly observe: boolean;
 }
 
 /** One address family; where the peer network lacks it every list is empty, and so nothing of it passes. */
@@ -84,6 +86,7 @@ export function model(wiring: Wiring, local: Local): Model {
     role: wiring.role,
     ipv4,
     ipv6,
+    observe: wiring.observe !== undefined,
     facadeFrom: wiring.role === 'sibling' && served ? primaryOf(wiring).map(({ mac }) => mac) : [],
     keptBy: kept,
     viaBy: wiring.peers.filter(({ name }) => carries(kept) && kept?.to === name).map(({ mac }) => mac),

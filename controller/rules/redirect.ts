@@ -1,6 +1,7 @@
 import type { Model } from './model.ts';
 import { tableName, type Chain, type Table } from './nft.ts';
 import { inChains, rawChains } from './redirect-in.ts';
+import { usedChains, usedSets } from './observe.ts';
 import { bothOf, type Both } from './redirect-names.ts';
 import { natChains, replyChain } from './redirect-nat.ts';
 import { forwardChains, outChains } from './redirect-out.ts';
@@ -34,6 +35,7 @@ export function redirectTable(model: Model, marker: string): Table {
       ...viaSets(model, both),
       ...both(({ data, n, addr }) => podNetworkSets(data, { n, addr })),
       ...both(({ n, addr }) => [...recordSets(n, addr), auditedSet(n, addr)]),
+      ...(model.observe ? both(({ n, addr }) => usedSets(n, addr)) : []),
     ],
     chains: [
       ...verdictChains(both),
@@ -42,6 +44,7 @@ export function redirectTable(model: Model, marker: string): Table {
       ...inChains(both, model.role === 'primary'),
       ...natChains(both),
       ...(model.role === 'sibling' ? [replyChain] : []),
+      ...(model.observe ? usedChains(both) : []),
       ...outChains(both),
       ...podNetworkChains(both, model.role === 'primary'),
       ...forwardChains(both, model.role === 'primary'),

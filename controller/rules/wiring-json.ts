@@ -87,6 +87,7 @@ const wiring: Reader<Wiring> = object({
   facade: array(facadePort, maxFacade),
   podNetwork: optional(podNetworkReader),
   via: optional(array(via, 255)),
+  observe: optional(object({ from: array(dnsLabel, 256), to: array(dnsLabel, 256) })),
 });
 
 /**
@@ -123,6 +124,7 @@ export function formatWiring(value: Wiring): string {
     facade: value.facade.map((f) => ({ piece: f.piece, port: f.port, protocol: f.protocol })),
     podNetwork: orderedPodNetwork(value.podNetwork),
     via: value.via?.map((v) => ({ from: v.from, to: v.to, port: v.port, dns: v.dns, resolvers: v.resolvers })),
+    observe: value.observe && { from: value.observe.from, to: value.observe.to },
   });
 }
 

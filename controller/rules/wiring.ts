@@ -30,6 +30,14 @@ export interface Wiring {
   readonly podNetwork?: PodNetwork;
   /** Pieces of the Pod whose only way out is another piece. */
   readonly via?: readonly Via[];
+  /** Between these ends nothing is enforced: what listens is open, and what is used is recorded (rules/observe.ts). */
+  readonly observe?: Observed;
+}
+
+/** The pieces in whose calls, and in the calls to which, no policy has a say: what one closes, observing does not open. */
+export interface Observed {
+  readonly from: readonly string[];
+  readonly to: readonly string[];
 }
 
 /** A direction that is absent is not restricted. What belongs to the node (probes) and to flows is not judged by it. */

@@ -31,6 +31,8 @@ export interface Plan {
   readonly flows: readonly Flow[];
   /** Pieces whose only way out is another, sorted by name. */
   readonly via: readonly IntendedVia[];
+  /** Nothing is enforced between the pieces: the flows are what would be. */
+  readonly observe?: true;
   /** Ports that siblings declare: the primary's Pod IP serves them. Ports of the primary need no help. */
   readonly facade: readonly DeclaredPort[];
   /** Name of the SplitNetwork that addresses come from. */

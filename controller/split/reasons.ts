@@ -22,7 +22,13 @@ export function reasonsFor(pod: IPod, intent: Intent, division: Division, instal
 
 /** Of all reasons those that a user should hear of without asking: where a split Pod behaves otherwise than a whole one. */
 export function noteworthy({ reasons, flows }: Pick<Plan, 'reasons' | 'flows'>): readonly Reason[] {
-  const codes = ['PrimaryDecidesCompletion', 'SeesRemovedContainers', 'EgressWithoutDns', 'EgressBeforeProxy'];
+  const codes = [
+    'PrimaryDecidesCompletion',
+    'SeesRemovedContainers',
+    'EgressWithoutDns',
+    'EgressBeforeProxy',
+    'FlowsObserved',
+  ];
   // Declared ports are the default; a Pod that declares none is most likely not meant to fall silent.
   if (flows.length === 0) codes.push('FlowsDeclared');
   return reasons.filter(({ code }) => codes.includes(code));
@@ -52,6 +58,10 @@ function flowsReason(intent: Intent, division: Division): Reason[] {
   if (intent.flows.kind === 'listed') {
     const message = division.flows.length === 0 ? 'No piece may call another.' : 'Only the listed flows are open.';
     return [{ code: 'FlowsListed', piece, path, message }];
+  }
+  if (intent.flows.kind === 'observe') {
+    const message = 'Nothing is enforced between the pieces: they reach what listens, and what they use is recorded.';
+    return [{ code: 'FlowsObserved', piece, path, message }];
   }
   const message =
     division.flows.length === 0

@@ -46,16 +46,19 @@ function decide(pod: IPod, options: SplitOptions): Decision {
 
   const division = divide(pod, intent);
   const install = chooseInstall(intent, options.install);
+  const observe = intent.flows.kind === 'observe';
   const refusals = [
     ...checkPod({ pod, options }),
     ...checkDivision({ pod, options }, division),
     ...egressViaByInit(pod, division, install.mode),
+    ...(observe && install.mode === 'init' ? [observeNeedsAgent] : []),
   ];
   if (refusals.length > 0) return refused(refusals);
 
   const plan: Plan = {
     kind: 'split',
     ...division,
+    ...(observe ? { observe } : {}),
     facade: division.siblings.flatMap((piece) => piece.ports),
     network: intent.network,
     install: install.mode,
@@ -69,6 +72,14 @@ function decide(pod: IPod, options: SplitOptions): Decision {
   const tooLarge = checkSize(pod, plan, options);
   return tooLarge.length > 0 ? refused(tooLarge) : plan;
 }
+
+const observeNeedsAgent: Refusal = {
+  code: 'ObserveNeedsAgent',
+  path: `metadata.annotations[${userAnnotations.flows}]`,
+  message:
+    'What the pieces use is observed by the agent of the node, and an init container loads the rules of this Pod.',
+  action: `Set ${userAnnotations.install} to "node", or list the flows.`,
+};
 
 /** Before the Pod's shape is looked at: what did not opt in is none of podsplit's business. */
 function isOptedIn(pod: unknown): boolean {

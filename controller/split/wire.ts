@@ -1,6 +1,6 @@
 import type { Flow } from '../api/flow.ts';
 import { peerInterface } from '../api/names.ts';
-import type { Endpoint, FacadePort, Peer, PodNetwork, Wiring } from '../rules/wiring.ts';
+import type { Endpoint, FacadePort, Observed, Peer, PodNetwork, Wiring } from '../rules/wiring.ts';
 import type { Piece, Plan } from './plan.ts';
 
 /** What the address allocator gives a piece: plain addresses without prefix, at least one family. */
@@ -20,7 +20,11 @@ export interface WiringInput {
   /** By container name, as far as they are known. */
   readonly podIPs?: Readonly<Record<string, readonly string[]>>;
   /** What policies make of the plan's flows, and of the Pod's network; left out where none selects the Pod. */
-  readonly policies?: { readonly flows: readonly Flow[]; readonly podNetwork: ReadonlyMap<string, PodNetwork> };
+  readonly policies?: {
+    readonly flows: readonly Flow[];
+    readonly podNetwork: ReadonlyMap<string, PodNetwork>;
+    readonly observe?: Observed;
+  };
   readonly release: Wiring['release'];
   /** Addresses of the cluster's DNS, for pieces that may ask it and nobody else. */
   readonly resolvers?: readonly string[];
@@ -59,6 +63,7 @@ export function buildWirings(input: WiringInput): Readonly<Record<string, Wiring
         facade,
         ...podNetworkOf(policies?.podNetwork.get(piece.name)),
         ...viaOf(input),
+        ...(plan.observe === undefined ? {} : { observe: policies?.observe ?? everyEnd(plan) }),
       },
     ]),
   );
@@ -72,6 +77,11 @@ function podNetworkOf(podNetwork: PodNetwork | undefined): Pick<Wiring, 'podNetw
 function viaOf({ plan, resolvers = [] }: WiringInput): Pick<Wiring, 'via'> {
   if (plan.via.length === 0) return {};
   return { via: plan.via.map((via) => ({ ...via, resolvers: via.dns === 'cluster' ? resolvers : [] })) };
+}
+
+function everyEnd(plan: Plan): Observed {
+  const names = [plan.primary, ...plan.siblings].map(({ name }) => name).sort();
+  return { from: names, to: names };
 }
 
 function roleOf(plan: Plan, piece: Piece): Peer['role'] {

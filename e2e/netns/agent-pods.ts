@@ -6,6 +6,7 @@ import { splitId } from '../../controller/api/identity.ts';
 import { ownAnnotations, ownLabels, readinessGate } from '../../controller/api/names.ts';
 import type { Pod } from '../../controller/kube/resources.ts';
 import { formatWiring } from '../../controller/rules/wiring-json.ts';
+import type { Wiring } from '../../controller/rules/wiring.ts';
 import { flows, sites, wiringOf, type PieceName } from './lab.ts';
 import { namePrefix } from './namespace.ts';
 
@@ -16,9 +17,13 @@ export const patience = 0.3;
 export const denied = { error: 'ETIMEDOUT' };
 
 /** As the controller writes it in install mode `node`: without Pod IPs. */
-export function wiringText(piece: PieceName, wanted: readonly Flow[] = flows): string {
+export function wiringText(
+  piece: PieceName,
+  wanted: readonly Flow[] = flows,
+  changed: Pick<Wiring, 'observe'> = {},
+): string {
   const withoutPodIPs = <T extends { readonly podIPs?: unknown }>({ podIPs: _, ...rest }: T) => rest;
-  const { self, peers, ...rest } = wiringOf(piece, { split: splitId(primaryUid), flows: wanted });
+  const { self, peers, ...rest } = wiringOf(piece, { split: splitId(primaryUid), flows: wanted, ...changed });
   const plainPeers = peers.map(({ name, role, mac, ipv4, ipv6 }) => ({
     name,
     role,

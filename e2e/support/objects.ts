@@ -1,6 +1,6 @@
 /** What the tests read of the API's objects. */
 
-import type { Denial } from '../../controller/api/resources.ts';
+import type { Denial, ObservedUse } from '../../controller/api/resources.ts';
 
 export interface Meta {
   readonly name: string;
@@ -59,6 +59,7 @@ export interface PodSplit extends KubeObject {
     readonly phase: string;
     readonly pieces?: readonly PieceStatus[];
     readonly denied?: readonly Denial[];
+    readonly observed?: readonly ObservedUse[];
     readonly conditions?: readonly Condition[];
   };
 }

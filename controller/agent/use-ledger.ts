@@ -1,0 +1,109 @@
+import type { ObservedUse } from '../api/resources.ts';
+import { peerInterface } from '../api/names.ts';
+import { isRecord } from '../api/json.ts';
+import { usedSeconds, usedSize } from '../rules/observe.ts';
+import { parseWiring } from '../rules/wiring-json.ts';
+import type { Wiring } from '../rules/wiring.ts';
+import { attemptsIn, setsOf, type Attempt } from './denials.ts';
+import type { Sandbox } from './sandbox.ts';
+
+/** What a piece's table has recorded of the connections that it opened. */
+export interface Used {
+  readonly uses: readonly Attempt[];
+  /** Names of the sets that take no others any more. */
+  readonly full: readonly string[];
+}
+
+/** Of `nft -j list table`, parsed. */
+export function parseUsed(listing: unknown): Used {
+  const all: readonly unknown[] = isRecord(listing) && Array.isArray(listing['nftables']) ? listing['nftables'] : [];
+  const sets = setsOf(all, ['used4', 'used6']);
+  return {
+    uses: sets.flatMap((set) => attemptsIn(set, usedSeconds)),
+    full: sets.filter((set) => attemptsIn(set, usedSeconds).length >= usedSize).map(({ name }) => String(name)),
+  };
+}
+
+interface Row {
+  readonly use: Attempt;
+  readonly raw: number;
+  readonly connections: number;
+  /** Milliseconds since the epoch. */
+  readonly lastSeen: number;
+}
+
+const maxRemembered = 1024;
+
+/** What one sandbox used since it is observed: the kernel's sets are emptied when they are full, and begin anew with the table. */
+export class UseLedger {
+  private rows = new Map<string, Row>();
+
+  take(uses: readonly Attempt[], now: number): void {
+    for (const use of uses) {
+      const key = [use.interfaceName, use.from, use.to, use.protocol, use.port].join(' ');
+      const before = this.rows.get(key);
+      const gained = before === undefined || use.packets < before.raw ? use.packets : use.packets - before.raw;
+      const lastSeen = now - 1000 * Math.max(0, usedSeconds - use.expiresIn);
+      this.rows.set(key, {
+        use,
+        raw: use.packets,
+        connections: (before?.connections ?? 0) + gained,
+        lastSeen: before === undefined || gained > 0 ? lastSeen : before.lastSeen,
+      });
+    }
+    if (this.rows.size <= maxRemembered) return;
+    const newest = [...this.rows].sort(([, one], [, other]) => other.lastSeen - one.lastSeen);
+    this.rows = new Map(newest.slice(0, maxRemembered));
+  }
+
+  emptied(): void {
+    for (const [key, row] of this.rows) this.rows.set(key, { ...row, raw: 0 });
+  }
+
+  list(): readonly Pick<Row, 'use' | 'connections' | 'lastSeen'>[] {
+    return [...this.rows.values()];
+  }
+}
+
+/** In the words of the Pod, and whether its flows would have denied it. Both families together: a flow has none. */
+export function usesOf(ledger: UseLedger, sandbox: Pick<Sandbox, 'wiring'>): readonly ObservedUse[] {
+  const wiring = parseWiring(sandbox.wiring);
+  const rows = new Map<string, ObservedUse>();
+  for (const { use, connections, lastSeen } of ledger.list()) {
+    const one = useOf(use, wiring, connections, timeOf(lastSeen));
+    const key = JSON.stringify([one.to, one.network, one.protocol, one.port]);
+    const before = rows.get(key);
+    rows.set(key, before === undefined ? one : joined(before, one));
+  }
+  return [...rows.values()];
+}
+
+function useOf(use: Attempt, wiring: Wiring, connections: number, lastSeen: string): ObservedUse {
+  const network = use.interfaceName === peerInterface ? 'peer' : 'pod';
+  const peer = wiring.peers.find(({ ipv4, ipv6 }) => ipv4 === use.to || ipv6 === use.to)?.name;
+  const to = network === 'peer' ? (peer ?? use.to) : use.to;
+  const { port, protocol } = use;
+  const allowed = wiring.flows.some(
+    (flow) => flow.from === wiring.piece && flow.to === to && flow.port === port && flow.protocol === protocol,
+  );
+  return {
+    from: wiring.piece,
+    to,
+    port,
+    protocol,
+    network,
+    connections,
+    lastSeen,
+    wouldDeny: network === 'peer' && !allowed,
+  };
+}
+
+function joined(one: ObservedUse, other: ObservedUse): ObservedUse {
+  const lastSeen = one.lastSeen < other.lastSeen ? other.lastSeen : one.lastSeen;
+  return { ...one, connections: one.connections + other.connections, lastSeen };
+}
+
+/** RFC 3339, to the second. */
+function timeOf(epochMs: number): string {
+  return new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z');
+}
