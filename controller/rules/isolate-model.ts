@@ -98,7 +98,7 @@ function familyModel(family: Family, containers: readonly NumberedContainer[], l
     egressAll: egress.flatMap(withoutProtocol),
     ingress: ingress.flatMap(withProtocol),
     ingressAll: ingress.flatMap(withoutProtocol),
-    pinged: unique(ingress.filter(({ protocol }) => protocol === undefined).map(({ addresses }) => plain(addresses))),
+    pinged: unique(ingress.filter(({ protocol }) => protocol === undefined).map(({ addresses }) => addresses)),
   };
 }
 
@@ -118,20 +118,15 @@ interface Marked extends Allowed {
   readonly mark: number;
 }
 
+/** Each range in full: nft 1.0 adds a single value, and does not find it again to delete it. */
 function withProtocol({ mark, addresses, protocol, ports }: Marked): readonly string[] {
   if (protocol === undefined) return [];
   const { first, last } = ports ?? { first: 0, last: 65535 };
-  return [`${mark} . ${plain(addresses)} . ${protocol} . ${plain(`${first}-${last}`)}`];
+  return [`${mark} . ${addresses} . ${protocol} . ${first}-${last}`];
 }
 
 function withoutProtocol({ mark, addresses, protocol }: Marked): readonly string[] {
-  return protocol === undefined ? [`${mark} . ${plain(addresses)}`] : [];
-}
-
-/** A range of one is that one. */
-function plain(range: string): string {
-  const [first = '', last = first] = range.split('-');
-  return first === last ? first : range;
+  return protocol === undefined ? [`${mark} . ${addresses}`] : [];
 }
 
 /** `parseIsolateWiring` has looked that each is there. */
