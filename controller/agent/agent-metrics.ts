@@ -46,6 +46,11 @@ export function createAgentMetrics() {
       labelNames: ['counter'] as const,
       registers,
     }),
+    passedAround: new Counter({
+      name: 'podsplit_agent_eth0_passed_around_total',
+      help: "New pieces with tc filters on the node's end of eth0, which may lead frames past the agent's filter there.",
+      registers,
+    }),
     events: new Counter({
       name: 'podsplit_agent_events_total',
       help: 'Events by result: created, counted, dropped, failed.',

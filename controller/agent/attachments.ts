@@ -16,6 +16,7 @@ import type { CniRequest, PodIdentity } from './cni-request.ts';
 import type { Compiled } from './compile-sandbox.ts';
 import { allDrift, type Enforcer } from './enforcer.ts';
 import { hostEndOfEth0 } from './host-ends.ts';
+import { hasIngressFilters } from './ingress-filters.ts';
 import { inNetns, netnsFile, refuseOwnNetns } from './netns.ts';
 import type { Registry } from './registry.ts';
 import { shortId, type Sandbox } from './sandbox.ts';
@@ -35,6 +36,8 @@ export interface AttachmentsOptions {
   readonly notReady: () => string | undefined;
   /** A piece's rules are behind: the audit, which tries again, should not wait for its time. */
   readonly behind: () => void;
+  /** Something on the node sees what comes from a new piece's eth0 before the agent's filter does. */
+  readonly passedAround: (sandbox: Sandbox) => void;
   readonly log: Logger;
 }
 
@@ -188,7 +191,7 @@ export class Attachments {
 
   /** The whole comparison, once nobody waits for it: what it finds the audit mends, soon. */
   private async confirm(containerID: string): Promise<void> {
-    const { registry, enforcer, behind, log } = this.options;
+    const { host, registry, enforcer, behind, log } = this.options;
     const split = registry.get(containerID)?.split;
     if (split === undefined) return;
     try {
@@ -198,10 +201,21 @@ export class Attachments {
         const { drift } = await enforcer.inspect(sandbox, this.peersOf(sandbox));
         if (allDrift(drift).length > 0) behind();
       });
+      const eth0 = registry.get(containerID)?.host.eth0;
+      if (eth0 !== undefined && (await hasIngressFilters(eth0.device, host))) this.sayPassedAround(containerID);
     } catch (error) {
       // Most often the sandbox has ended already.
       log.debug({ err: error, containerID }, 'a new sandbox could not be compared');
     }
+  }
+
+  private sayPassedAround(containerID: string): void {
+    const { registry, passedAround, log } = this.options;
+    const sandbox = registry.get(containerID);
+    if (sandbox === undefined) return;
+    const { pod, piece, host } = sandbox;
+    log.warn({ pod, piece, device: host.eth0?.device }, 'tc filters see what comes from eth0 before the agent does');
+    passedAround(sandbox);
   }
 
   private async abandon({ id, split, pod }: Sandbox): Promise<void> {

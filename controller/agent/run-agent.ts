@@ -36,6 +36,11 @@ const flushMs = 2_000;
 /** Each is a few ms of one CPU, and some MB. */
 const programsAtOnce = 4;
 
+/** One text for all pieces: one Event that counts. */
+const passedAround =
+  "tc filters on the node's end of eth0 see what pieces of split Pods send before podsplit's filter does: where the network " +
+  'plugin redirects frames there, spoofed sources on eth0 are for it to stop.';
+
 /** The node agent: answers the CNI plugin, keeps the rules of this node's pieces. Returns the exit code. */
 export async function runAgent(environment: NodeJS.ProcessEnv): Promise<number> {
   const log = createLogger();
@@ -87,6 +92,10 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
     hostIPs: config.hostIPs,
     notReady,
     behind,
+    passedAround: () => {
+      metrics.passedAround.inc();
+      events.event({ apiVersion: 'v1', kind: 'Node', name: config.node }, 'Warning', 'Eth0PassedAround', passedAround);
+    },
     log,
   });
   const auditor = new Auditor({

@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { flows, localOf, sites, type Lab } from './lab.ts';
 import { denied, idOf, patience, pieces, podOf, refusal, requestOf, wiringText } from './agent-pods.ts';
+import { eventually } from '../support/eventually.ts';
 import { AgentRoom } from './agent-room.ts';
 import type { LabAgent } from './lab-agent.ts';
 import { namePrefix } from './namespace.ts';
@@ -119,6 +120,23 @@ describe('the node agent in network namespaces: calls of the plugin', function (
         expect(await refusal(call), netns).to.equal('BadNetns');
       }
     });
+  });
+
+  it('says so where tc filters come before its own on eth0, once nobody waits', async () => {
+    const tc = (...words: readonly string[]) => lab.node.run(['tc', ...words]);
+    tc('qdisc', 'add', 'dev', 'eth0-web', 'clsact');
+    tc('filter', 'add', 'dev', 'eth0-web', 'ingress', 'u32', 'match', 'u32', '0', '0', 'classid', '1:1');
+    // Without filters the qdisc sees nothing.
+    tc('qdisc', 'add', 'dev', 'eth0-cache', 'clsact');
+    try {
+      await agent.addAll();
+      expect(agent.passedAround).to.deep.equal([]);
+      await eventually('it is said', () => {
+        expect(agent.passedAround).to.deep.equal(['web']);
+      });
+    } finally {
+      for (const piece of ['web', 'cache']) tc('qdisc', 'delete', 'dev', `eth0-${piece}`, 'clsact');
+    }
   });
 
   describe('CHECK', () => {

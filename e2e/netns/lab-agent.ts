@@ -32,6 +32,8 @@ export class LabAgent {
   readonly watched = new Map<string, string>();
   readonly bridgesInUse = new Set<string>();
   behind = 0;
+  /** Pieces with filters before the agent's. */
+  readonly passedAround: string[] = [];
   /** Before the verification gives its answer. */
   verifying: () => Promise<void> = () => Promise.resolve();
   /** Before a program runs. */
@@ -62,6 +64,7 @@ export class LabAgent {
       watchedWiring: ({ name }) => this.watched.get(name),
       hostIPs: [node.ipv4, node.ipv6],
       notReady: () => undefined,
+      passedAround: ({ piece }) => this.passedAround.push(piece),
     });
     const { attachments } = this;
     this.auditor = new Auditor({
