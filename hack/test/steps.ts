@@ -1,0 +1,78 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** A step, works one after the other, or works side by side. */
+export type Work = Step | { readonly inTurn: readonly Work[] } | { readonly sideBySide: readonly Work[] };
+
+export interface Step {
+  readonly name: string;
+  readonly command: readonly string[];
+  /** What comes after it in turn is pointless when this one fails. */
+  readonly needed?: true;
+}
+
+/** Without .mocharc.json: its spec would be added to the command's. Suites on a cluster wait for Pods, not for code. */
+function mocha(...specs: readonly string[]): readonly string[] {
+  return ['mocha', '--no-config', '--extension', 'ts', '--timeout', '300000', ...specs];
+}
+
+const lint: readonly Step[] = [
+  { name: 'types', command: ['tsc', '--noEmit'] },
+  { name: 'eslint', command: ['eslint', '--cache', '--cache-location', 'node_modules/.cache/eslint/', '.'] },
+  { name: 'formatting', command: ['prettier', '--check', '--log-level', 'warn', '.'] },
+  { name: 'CNI plugin: gofmt and go vet', command: ['node', 'hack/cni.ts', '--lint'] },
+  { name: 'reference docs', command: ['node', 'hack/docs.ts', '--check'] },
+];
+
+const unit: readonly Step[] = [
+  { name: 'unit, golden and property tests', command: ['mocha'] },
+  { name: 'CNI plugin: go test', command: ['node', 'hack/cni.ts', '--test'] },
+];
+
+/** Needs nothing of the cluster, and names what it makes for its process. */
+const netns: Step = { name: 'rules in bare network namespaces', command: mocha('e2e/netns/**/*.test.ts') };
+
+const cluster: readonly Step[] = [
+  { name: 'bundles', command: ['node', 'hack/build.ts'], needed: true },
+  { name: 'images', command: ['node', 'hack/images/build.ts'], needed: true },
+  { name: 'embedded cluster', command: ['node', 'hack/cluster/up.ts'], needed: true },
+  { name: 'images onto the nodes', command: ['node', 'hack/images/load.ts'], needed: true },
+  { name: 'smoke test of the cluster', command: ['node', 'hack/cluster/smoke.ts'] },
+  { name: 'install', command: ['node', 'hack/install.ts'], needed: true },
+];
+
+/**
+ * Suites that look at what is theirs only, and take nothing from others. What is not named here runs alone: it stops
+ * controllers or agents, kills nodes, uninstalls, or is about what happens in a moment.
+ */
+const lanes: readonly (readonly string[])[] = [
+  ['10-web', '11-loopback', '12-restricted'],
+  ['30-bad-input', '31-gated', '32-tampering', '46-denials'],
+];
+
+const suffix = '.test.ts';
+const suites = readdirSync(join(import.meta.dirname, '../../e2e')).filter((name) => name.endsWith(suffix));
+const alone = suites.filter((name) => !lanes.flat().includes(name.slice(0, -suffix.length))).toSorted();
+
+/** Each is a process of its own: suites of one process keep namespaces in common. */
+const onCluster: Work = {
+  inTurn: [
+    {
+      sideBySide: [
+        ...lanes.map((lane) => ({ name: `end to end: ${lane.join(', ')}`, command: mocha(...lane.map(path)) })),
+        { name: 'API client', command: mocha('e2e/kube/**/*.test.ts') },
+      ],
+    },
+    { name: 'end to end, alone', command: mocha(...alone.map((name) => `e2e/${name}`)) },
+  ],
+};
+
+function path(suite: string): string {
+  return `e2e/${suite}${suffix}`;
+}
+
+export const e2e: Work = { inTurn: [{ sideBySide: [netns, { inTurn: cluster }] }, onCluster] };
+
+export const all: Work = {
+  inTurn: [{ sideBySide: [{ inTurn: [...lint, ...unit, netns] }, { inTurn: cluster }] }, onCluster],
+};
