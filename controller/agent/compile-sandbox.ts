@@ -36,7 +36,15 @@ export function compileSandbox(sandbox: OwnPart, peers: readonly PeerPart[]): Co
     sandbox: shortId(sandbox.id),
     wiring,
     net1: { device: net1 },
-    ...(eth0 === undefined ? {} : { eth0: { ...eth0, podIPs: [...sandbox.local.podIPs, ...eth0.linkLocal] } }),
+    ...(eth0 === undefined
+      ? {}
+      : {
+          eth0: {
+            ...eth0,
+            podIPs: [...sandbox.local.podIPs, ...eth0.linkLocal],
+            nodeIPs: sandbox.local.nodeIPs,
+          },
+        }),
     peerDevices: Object.fromEntries(peers.map((peer) => [peer.piece, peer.host.net1])),
     // Faster than the bridge, and closes what br_netfilter opens there (docs/decisions/0015-frames-go-to-the-peer.md).
     link: 'fwd',

@@ -1,5 +1,6 @@
 import { contains, familyOf, linkLocalOf, numberOf } from './addresses.ts';
 import type { HostPart } from './host-net1.ts';
+import { hostPodNetworkChain, hostPodNetworkSets } from './host-pod-network.ts';
 import type { HostEth0 } from './host.ts';
 import { linkMessages } from './link-messages.ts';
 import { priority, type Chain, type NamedSet } from './nft.ts';
@@ -14,7 +15,7 @@ export function hostEth0(eth0: HostEth0, both: Both): HostPart {
   const links = [...new Set([linkLocalOf(eth0.mac), ...eth0.podIPs.filter((address) => contains(linkLocal, address))])];
   const own6 = [...addresses.filter((address) => familyOf(address) === 'ipv6'), ...links];
   return {
-    counters: ['host_eth0_spoofed'],
+    counters: ['host_eth0_spoofed', 'host_eth0_denied'],
     sets: [
       ...both((names) => ownSets(names, addresses)),
       {
@@ -24,6 +25,7 @@ export function hostEth0(eth0: HostEth0, both: Both): HostPart {
         elements: links,
         comment: 'link-local addresses of the piece on eth0',
       },
+      ...both(hostPodNetworkSets),
     ],
     chains: [
       {
@@ -56,6 +58,7 @@ export function hostEth0(eth0: HostEth0, both: Both): HostPart {
         ],
       },
       ...ipv6Chains(own6, both),
+      hostPodNetworkChain(both),
       {
         name: 'eth0_spoof',
         comment: 'not who it says, or to another piece',
@@ -88,7 +91,7 @@ function ownSets({ data, n, addr }: Names, addresses: readonly string[]): readon
 }
 
 function notToPeers({ n, ip }: Names): readonly string[] {
-  return [`${ip} daddr @pods${n} goto eth0_spoof`, `${ip} daddr @pool${n} goto eth0_spoof`, 'accept'];
+  return [`${ip} daddr @pods${n} goto eth0_spoof`, `${ip} daddr @pool${n} goto eth0_spoof`, 'goto eth0_policy'];
 }
 
 /** A neighbour believes what an advertisement says of its target, whoever sent it: the target has to be the sender's own. */

@@ -30,6 +30,8 @@ export interface HostEth0 {
   readonly mac: string;
   /** All addresses that the piece may use there; a link-local one only where it does not follow from the MAC. */
   readonly podIPs: readonly string[];
+  /** Of whom no policy is about: the node, as the piece's own table knows it. */
+  readonly nodeIPs?: readonly string[];
 }
 
 /** The nftables text for the node's side of one sandbox: one transaction that replaces its table. */
@@ -51,7 +53,7 @@ export function hostTableName(sandbox: string): string {
 export function hostTable(side: HostSide): Table {
   const { wiring, eth0 } = side;
   const podIPs = [...new Set([...(eth0?.podIPs ?? []), ...(wiring.self.podIPs ?? [])])];
-  const both = bothOf(model(wiring, { podIPs, nodeIPs: [] }));
+  const both = bothOf(model(wiring, { podIPs, nodeIPs: eth0?.nodeIPs ?? [] }));
   const parts = [hostNet1(side, both), ...(eth0 === undefined ? [] : [hostEth0(eth0, both)])];
   return {
     family: 'netdev',
@@ -65,6 +67,10 @@ export function hostTable(side: HostSide): Table {
 
 function markerOf({ sandbox, wiring, net1, eth0, peerDevices, link }: HostSide): string {
   const devices = Object.entries(peerDevices).toSorted(([a], [b]) => (a < b ? -1 : 1));
-  const ends = [net1.device, eth0 === undefined ? [] : [eth0.device, eth0.mac, eth0.podIPs], devices];
+  const ends = [
+    net1.device,
+    eth0 === undefined ? [] : [eth0.device, eth0.mac, eth0.podIPs, eth0.nodeIPs ?? []],
+    devices,
+  ];
   return wiringHash(JSON.stringify([sandbox, link, ends, formatWiring(wiring)]));
 }

@@ -1,5 +1,6 @@
 import type { Chain, NamedSet } from './nft.ts';
 import type { FamilyModel } from './model.ts';
+import type { AllowedElements } from './pod-network-elements.ts';
 import { mark, type Both, type Names } from './redirect-names.ts';
 import { recordProperties } from './redirect-sets.ts';
 
@@ -146,19 +147,33 @@ function facadeChains(both: Both): readonly Chain[] {
   ];
 }
 
-export function podNetworkSets(
-  { podNetwork }: FamilyModel,
-  { n, addr }: Pick<Names, 'n' | 'addr'>,
+type SetNames = Pick<Names, 'n' | 'addr'>;
+
+export function podNetworkSets(data: FamilyModel, names: SetNames): readonly NamedSet[] {
+  const { ingress, egress } = data.podNetwork;
+  return [
+    ...ingressSets(data, names),
+    ...egressSets(data, names),
+    ...allowedSets('audit_ingress', ingress.audit, 'who else calls is recorded', names),
+    ...allowedSets('audit_egress', egress.audit, 'who else is called is recorded', names),
+  ];
+}
+
+export function ingressSets({ podNetwork }: FamilyModel, names: SetNames): readonly NamedSet[] {
+  return allowedSets('ingress', podNetwork.ingress.enforce, 'who may call this piece by the network of Pods', names);
+}
+
+export function egressSets({ podNetwork }: FamilyModel, names: SetNames): readonly NamedSet[] {
+  return allowedSets('egress', podNetwork.egress.enforce, 'whom this piece may call by the network of Pods', names);
+}
+
+function allowedSets(
+  name: string,
+  { all, some }: AllowedElements,
+  comment: string,
+  { n, addr }: SetNames,
 ): readonly NamedSet[] {
-  const { ingress, egress } = podNetwork;
-  return (
-    [
-      ['ingress', ingress.enforce, 'who may call this piece by the network of Pods'],
-      ['egress', egress.enforce, 'whom this piece may call by the network of Pods'],
-      ['audit_ingress', ingress.audit, 'who else calls is recorded'],
-      ['audit_egress', egress.audit, 'who else is called is recorded'],
-    ] as const
-  ).flatMap(([name, { all, some }, comment]): readonly NamedSet[] => [
+  return [
     { name: `${name}_all${n}`, type: addr, kind: 'interval', elements: all, comment: `${comment}: at every port` },
     {
       name: `${name}${n}`,
@@ -167,7 +182,7 @@ export function podNetworkSets(
       elements: some,
       comment: `${comment}: at these`,
     },
-  ]);
+  ];
 }
 
 export function auditedSet(n: string, addr: string): NamedSet {

@@ -107,7 +107,12 @@ export function hostSideOf(piece: PieceName, link: HostSide['link'], changed: Pa
     sandbox: sandboxOf(piece),
     wiring,
     net1: { device: `net1-${piece}` },
-    eth0: { device: `eth0-${piece}`, mac: eth0Mac(sites[piece].mac), podIPs: sites[piece].podIPs },
+    eth0: {
+      device: `eth0-${piece}`,
+      mac: eth0Mac(sites[piece].mac),
+      podIPs: sites[piece].podIPs,
+      nodeIPs: localOf(piece).nodeIPs,
+    },
     peerDevices: Object.fromEntries(wiring.peers.map(({ name }) => [name, `net1-${name}`])),
     link,
   };

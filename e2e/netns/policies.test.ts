@@ -3,7 +3,9 @@
 import { expect } from 'chai';
 import { familyOf, numberOf } from '../../controller/rules/addresses.ts';
 import type { Allowed, PodNetwork, PolicyProtocol, Wiring } from '../../controller/rules/wiring.ts';
-import { Lab, node, otherPod, outside, sites, type PieceName } from './lab.ts';
+import { tcpSyn4, udp4 } from '../attack/frames.ts';
+import { appears } from './attacks.ts';
+import { eth0Mac, hostSideOf, Lab, node, otherPod, outside, sites, type PieceName } from './lab.ts';
 import type { Namespace } from './namespace.ts';
 
 const denied = { error: 'ETIMEDOUT' };
@@ -380,6 +382,72 @@ describe('policies on the network of Pods', function () {
       expect(await lab.outside.seen(8003)).to.have.length(seenBefore.outside);
       expect(await lab.web.seen(8003)).to.have.length(seenBefore.web);
     });
+  });
+
+  describe('against a packet socket, which passes around the own table', () => {
+    const [ipv4] = sites.web.podIPs;
+    let sport = 40_000;
+
+    /** Whether a datagram arrives, and whether a connection could begin. */
+    async function sent(patience: number): Promise<{ readonly udp: boolean; readonly tcp: boolean }> {
+      sport += 1;
+      const mac = {
+        from: eth0Mac(sites.web.mac),
+        to: lab.node.run(['cat', '/sys/class/net/cni0/address']).trim(),
+      };
+      const ip = { from: ipv4, to: outside.ipv4 };
+      const syn = Buffer.from(tcpSyn4(mac, ip, 8003, sport), 'hex')
+        .subarray(34, 44)
+        .toString('hex');
+      await lab.outside.must('sniff', { interface: 'eth0' });
+      await lab.web.must('frames', {
+        interface: 'eth0',
+        data: [udp4(mac, ip, 8003, sport), tcpSyn4(mac, ip, 8003, sport)],
+      });
+      const seen = async (): Promise<boolean> => (await lab.outside.seen(8003)).some(([, port]) => port === sport);
+      const heard = async (): Promise<boolean> =>
+        (await lab.outside.must('heard', { interface: 'eth0', token: syn })) === true;
+      return { udp: await appears(patience, seen), tcp: await appears(patience, heard) };
+    }
+
+    afterEach(() => {
+      lab.unguardAll();
+    });
+
+    it('arrives where the node does not judge, and does not where it does', async () => {
+      await expectReached(lab.web, outside.ipv4, [8003], () => true, 'before');
+      change('web', { egress: { enforce: [] }, ingress: { enforce: [] } });
+      expect(await sent(3)).to.deep.equal({ udp: true, tcp: true });
+      lab.guardAll('fwd');
+      lab.changeHost(
+        hostSideOf('web', 'fwd'),
+        hostSideOf('web', 'fwd', { podNetwork: { egress: { enforce: [] }, ingress: { enforce: [] } } }),
+      );
+      const before = lab.hostCounter('web', 'host_eth0_denied');
+      expect(await sent(patience)).to.deep.equal({ udp: false, tcp: false });
+      expect(lab.hostCounter('web', 'host_eth0_denied')).to.be.at.least(before + 2);
+    });
+
+    for (const [what, list] of lists) {
+      it(`the node refuses nothing that the piece may: ${what}`, async () => {
+        const wanted: PodNetwork = list === undefined ? {} : { egress: { enforce: list }, ingress: { enforce: list } };
+        change('web', wanted);
+        lab.guardAll('fwd');
+        lab.changeHost(hostSideOf('web', 'fwd'), hostSideOf('web', 'fwd', { podNetwork: wanted }));
+        const before = lab.hostCounter('web', 'host_eth0_denied');
+        for (const [i, host] of [outside.ipv4, outside.ipv6].entries()) {
+          const may = (proto: string, port: number): boolean => lets(list, host, proto, port);
+          await expectReached(lab.web, host, ports, may, what);
+          await expectReached(lab.outside, sites.web.podIPs[i]!, ports, may, what);
+          await expectReached(lab.node, sites.web.podIPs[i]!, ports, () => true, 'node');
+          for (const proto of ['tcp', 'udp'] as const) {
+            const answer = await lab.outside.call({ proto, host: sites.web.podIPs[i]!, port: 7000 });
+            expect(answer, `facade ${proto}`).to.have.property('server', 'cache');
+          }
+        }
+        expect(lab.hostCounter('web', 'host_eth0_denied')).to.equal(before);
+      });
+    }
   });
 
   describe('an audit', () => {
