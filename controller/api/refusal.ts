@@ -22,6 +22,7 @@ export const refusalCodes = {
   InvalidEgressDns: 'podsplit.io/egress-dns has a value that podsplit does not know, or nobody to apply to.',
   EgressViaByInit:
     'In install mode init a container that holds NET_RAW would send around the rules that keep it behind its proxy.',
+  ObserveNeedsSplit: 'podsplit.io/flows is observe, and mode isolate observes nothing.',
   ObserveNeedsAgent:
     'podsplit.io/flows is observe, and the rules are loaded by an init container, which observes nothing.',
   InvalidNetwork: 'podsplit.io/network is not a valid name of a SplitNetwork.',

@@ -1,6 +1,7 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { parseIntent } from '../api/annotations.ts';
+import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import type { IsolatedContainer } from '../rules/isolate-wiring.ts';
 import { calls } from '../split/checks/probes.ts';
@@ -55,7 +56,8 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
           serving.flatMap(({ ports }) => ports),
         )
       : [];
-  if (refusals.length + listed.length > 0) return refused([...refusals, ...listed]);
+  const observed = intent.flows.kind === 'observe' ? [observeNeedsSplit] : [];
+  if (refusals.length + listed.length + observed.length > 0) return refused([...refusals, ...listed, ...observed]);
   return {
     kind: 'isolate',
     containers: distinct.map(identityOf),
@@ -64,6 +66,14 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
     reasons: reasonsFor(intent, flows.length, assigned.length),
   };
 }
+
+/** To enforce what was asked to be observed would break the Pod that was to be looked at. */
+const observeNeedsSplit: Refusal = {
+  code: 'ObserveNeedsSplit',
+  path: `metadata.annotations[${userAnnotations.flows}]`,
+  message: 'What the containers of an isolated Pod use of each other is not recorded.',
+  action: `Observe it with ${userAnnotations.mode} "split", or list the flows.`,
+};
 
 function containersFirst(one: Member, other: Member): number {
   return one.list === other.list ? one.index - other.index : one.list === 'containers' ? -1 : 1;
