@@ -128,7 +128,7 @@ describe('tampering with split Pods', () => {
     expect(spec.status, spec.output).to.equal(0);
   });
 
-  it('the agents write what was denied on their node, and nothing else', async () => {
+  it('the agents write what was denied and what was used on their node, and nothing else', async () => {
     const denied = [
       {
         from: 'helper',
@@ -142,6 +142,8 @@ describe('tampering with split Pods', () => {
         lastSeen: '2026-01-02T03:04:05Z',
       },
     ];
+    const common = { protocol: 'tcp', network: 'peer', lastSeen: '2026-01-02T03:04:05Z' };
+    const observed = [{ ...common, from: 'helper', to: 'app', port: 1, connections: 1, wouldDeny: false }];
     // Server-side apply patches without reading first, as the agents do, who have no right to read.
     const tell = (status: object, ...more: readonly string[]) => {
       const metadata = { name: victim.podSplit };
@@ -160,12 +162,20 @@ describe('tampering with split Pods', () => {
     const onNodeNamed = (node: string) => `--as-user-extra=authentication.kubernetes.io/node-name=${node}`;
     const node = split.primary.spec.nodeName!;
     for (const more of [[], [onNodeNamed(node)]]) {
-      const told = await tell({ denied }, ...more);
+      const told = await tell({ denied, observed }, ...more);
       expect(told.status, told.output).to.equal(0);
     }
-    expect((await tell({ denied }, onNodeNamed(`not-${node}`))).output).to.contain('of Pods on its own node only');
-    for (const status of [{ phase: 'Refused' }, { denied, node: 'elsewhere' }, { readyPieces: '9/9', denied: [] }]) {
-      expect((await tell(status)).output).to.contain('the agent of a node writes denied, and nothing else');
+    for (const status of [{ denied }, { observed }]) {
+      expect((await tell(status, onNodeNamed(`not-${node}`))).output).to.contain('of Pods on its own node only');
+    }
+    for (const status of [
+      { phase: 'Refused' },
+      { denied, observed, node: 'elsewhere' },
+      { readyPieces: '9/9', denied: [] },
+    ]) {
+      expect((await tell(status)).output).to.contain(
+        'the agent of a node writes denied and observed, and nothing else',
+      );
     }
     const may = async (verb: string, resource: string) =>
       (await namespace.try(['auth', 'can-i', verb, resource, ...asAgent])).stdout.trim();
