@@ -127,6 +127,8 @@ interface View extends Snapshot {
   readonly pieces: readonly Piece[];
   /** Primaries by the value of the label `podsplit.io/split`. */
   readonly primaries: ReadonlyMap<string, Piece>;
+  /** UIDs of isolated Pods: they have a PodSplit and a NAD, and nothing else of what a split Pod has. */
+  readonly isolated: ReadonlySet<string>;
   readonly claims: ReadonlyMap<string, readonly Claimed[]>;
   /** `namespace/key` of the workloads that have a split Pod, gated ones too. */
   readonly workloads: ReadonlySet<string>;
@@ -142,7 +144,11 @@ function viewOf(snapshot: Snapshot): View {
     pieces,
     primaries: new Map(primaries.map((primary) => [primary.split, primary])),
     claims: Map.groupBy(claims, ({ claim }) => splitId(claim.pod.uid)),
-    workloads: workloadsOf(primaries, snapshot.podSplits),
+    isolated: new Set(snapshot.pods.filter(isIsolated).map(({ metadata }) => metadata.uid ?? '')),
+    workloads: new Set([
+      ...workloadsOf(primaries, snapshot.podSplits),
+      ...snapshot.pods.filter(isIsolated).map(workloadKeyOf),
+    ]),
     pools: new Map(
       snapshot.networks.flatMap(({ metadata, spec }) => {
         const parsed = poolOf(spec);
@@ -160,6 +166,10 @@ function workloadsOf(primaries: readonly Piece[], podSplits: readonly PodSplit[]
     .map(({ metadata: { namespace = '' }, spec }) => `${namespace}/${workloadKey({ ...spec.workload, namespace })}`);
   const labelled = primaries.filter((primary) => primary.workload !== '').map(workloadOfPiece);
   return new Set([...labelled, ...described]);
+}
+
+function isIsolated({ metadata }: Pod): boolean {
+  return metadata.labels?.[ownLabels.role] === 'isolated';
 }
 
 function pieceOf(pod: Pod): Piece | undefined {
@@ -389,7 +399,7 @@ function podSplitsOwned(view: View): readonly Violation[] {
   const uids = new Set(primaries.map((primary) => primary.uid));
   return [
     ...view.podSplits
-      .filter((split) => !uids.has(split.spec.pod.uid))
+      .filter((split) => !uids.has(split.spec.pod.uid) && !view.isolated.has(split.spec.pod.uid))
       .map((split) => ({
         check: 'PodSplitOwned' as const,
         object: `PodSplit ${split.metadata.namespace ?? ''}/${split.metadata.name}`,

@@ -14,6 +14,7 @@ export interface AgentConfig {
   readonly pluginFolder: string;
   readonly socket: string;
   readonly sandboxFolder: string;
+  readonly isolatedFolder: string;
   /** Served on the node's loopback for probes, on its addresses for metrics. */
   readonly port: number;
   readonly auditMs: number;
@@ -34,6 +35,7 @@ export function readAgentConfig(variables: Variables): AgentConfig {
     pluginFolder: environment.text('PODSPLIT_PLUGIN_FOLDER', '/host/opt/cni/bin'),
     socket: '/run/podsplit/agent.sock',
     sandboxFolder: '/run/podsplit/sandboxes',
+    isolatedFolder: '/run/podsplit/isolated',
     port: environment.whole('PODSPLIT_LISTEN_AGENT', 9471),
     auditMs: environment.seconds('PODSPLIT_AUDIT_SECONDS', 60),
     denialsMs: environment.seconds('PODSPLIT_DENIALS_SECONDS', 15),

@@ -22,12 +22,15 @@ export interface PodIdentity {
   readonly uid: string;
 }
 
+const phases = ['close', 'wire', 'isolate'] as const;
+export type Phase = (typeof phases)[number];
+
 export interface PluginConfig {
   readonly cniVersion: string;
   /** Of the network: the NAD's name. */
   readonly name: string;
-  /** `close` is called before net1 is made, `wire` after. */
-  readonly phase: 'close' | 'wire';
+  /** `close` is called before net1 is made, `wire` after; `isolate` is the only call where there is no net1. */
+  readonly phase: Phase;
   readonly prevResult: unknown;
   /** GC: the attachments that are to stay. */
   readonly validAttachments: readonly Attachment[];
@@ -61,10 +64,10 @@ export function parseCniRequest(text: string): CniRequest {
 }
 
 function parseConfig(config: Readonly<Record<string, unknown>>, command: CniCommand): PluginConfig {
-  const phase = config['phase'];
+  const phase = phases.find((name) => name === config['phase']);
   // STATUS and GC are about the node, whichever of the two places in the chain they come from.
-  if (phase !== 'close' && phase !== 'wire' && command !== 'STATUS' && command !== 'GC') {
-    throw bad('config.phase', phase, 'close, wire');
+  if (phase === undefined && command !== 'STATUS' && command !== 'GC') {
+    throw bad('config.phase', config['phase'], phases.join(', '));
   }
   const valid = config['cni.dev/valid-attachments'];
   // Absent is not empty: everything of this network would be taken for gone.
@@ -72,7 +75,7 @@ function parseConfig(config: Readonly<Record<string, unknown>>, command: CniComm
   return {
     cniVersion: string(config['cniVersion'], 'config.cniVersion'),
     name: string(config['name'], 'config.name'),
-    phase: phase === 'close' ? 'close' : 'wire',
+    phase: phase ?? 'wire',
     prevResult: config['prevResult'],
     validAttachments: (Array.isArray(valid) ? valid : []).map((each: unknown, index) => {
       const path = `config.cni.dev/valid-attachments[${index}]`;

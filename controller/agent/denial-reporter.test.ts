@@ -12,8 +12,8 @@ import type { Host } from '../netns/host.ts';
 import { silentLogger } from '../observability/log.ts';
 import { formatWiring } from '../rules/wiring-json.ts';
 import type { Peer } from '../rules/wiring.ts';
-import type { Attachments } from './attachments.ts';
 import { DenialReporter } from './denial-reporter.ts';
+import { denialOf } from './denials.ts';
 import { Registry } from './registry.ts';
 import { SandboxFiles } from './sandbox-files.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -147,7 +147,7 @@ describe('the reporter of what was denied', () => {
     return new DenialReporter({
       client: { patch } as unknown as KubeClient,
       host: host as Host,
-      attachments: { peersOf } as unknown as Attachments,
+      denialOf: (attempt, sandbox, lastSeen) => denialOf(attempt, sandbox, peersOf(sandbox), lastSeen),
       clock,
       registry,
       log: silentLogger,

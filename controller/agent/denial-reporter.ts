@@ -9,18 +9,20 @@ import type { Host } from '../netns/host.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import type { Logger } from '../observability/log.ts';
 import { AgentError } from './agent-error.ts';
-import type { Attachments } from './attachments.ts';
 import { DenialLedger } from './denial-ledger.ts';
-import { denialOf, emptyRecords, readRecords } from './denials.ts';
-import type { Registry } from './registry.ts';
+import { emptyRecords, readRecords, type Attempt } from './denials.ts';
 import type { Sandbox } from './sandbox.ts';
 
-export interface DenialReporterOptions {
+/** What is asked of a sandbox whose records are reported. */
+export type Reported = Pick<Sandbox, 'id' | 'split' | 'pod' | 'isPrimary' | 'netns'>;
+
+export interface DenialReporterOptions<S extends Reported> {
   readonly client: KubeClient;
   readonly clock: Clock;
   readonly host: Host;
-  readonly registry: Registry;
-  readonly attachments: Attachments;
+  readonly registry: { list(): readonly S[]; ofSplit(split: string): readonly S[] };
+  /** In the words of the Pod. */
+  readonly denialOf: (attempt: Attempt, sandbox: S, lastSeen: string) => Denial;
   readonly log: Logger;
   /** Packets that a counter has gained since the last look. */
   readonly counted: (counter: string, packets: number) => void;
@@ -33,8 +35,8 @@ const maxRows = 64;
  * Carries what the pieces' tables recorded to the PodSplits and the metrics. Bounded at each step, so that whoever is denied
  * floods nothing: the kernel's sets are, each split Pod's status is written at most once a round, and only when it changed.
  */
-export class DenialReporter {
-  private readonly options: DenialReporterOptions;
+export class DenialReporter<S extends Reported = Sandbox> {
+  private readonly options: DenialReporterOptions<S>;
   private readonly ledgers = new Map<string, DenialLedger>();
   private readonly counters = new Map<string, Readonly<Record<string, number>>>();
   private readonly told = new Map<string, readonly Denial[]>();
@@ -42,7 +44,7 @@ export class DenialReporter {
   private readonly inherited: ReadonlySet<string>;
 
   /** @param options whose registry holds what was there when this agent started */
-  constructor(options: DenialReporterOptions) {
+  constructor(options: DenialReporterOptions<S>) {
     this.options = options;
     const sandboxes = options.registry.list();
     this.inherited = new Set(sandboxes.flatMap(({ id, split }) => [id, split]));
@@ -79,8 +81,8 @@ export class DenialReporter {
     if (await this.tell(split, denied)) this.told.set(split, denied);
   }
 
-  private async read(sandbox: Sandbox): Promise<readonly Denial[]> {
-    const { host, attachments, clock } = this.options;
+  private async read(sandbox: S): Promise<readonly Denial[]> {
+    const { host, denialOf, clock } = this.options;
     const { counters, attempts, full } = await readRecords(sandbox, host);
     this.count(sandbox.id, counters);
     const ledger = this.ledgers.get(sandbox.id) ?? new DenialLedger();
@@ -90,11 +92,10 @@ export class DenialReporter {
       await emptyRecords(full, sandbox, host);
       ledger.emptied();
     }
-    const peers = attachments.peersOf(sandbox);
     return ledger
       .list()
       .slice(0, maxRows)
-      .map(({ attempt, packets, lastSeen }) => denialOf({ ...attempt, packets }, sandbox, peers, timeOf(lastSeen)));
+      .map(({ attempt, packets, lastSeen }) => denialOf({ ...attempt, packets }, sandbox, timeOf(lastSeen)));
   }
 
   private count(id: string, counters: Readonly<Record<string, number>>): void {

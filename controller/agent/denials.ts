@@ -22,6 +22,7 @@ export interface Recorded {
 
 /** One element of the sets `tried4` and `tried6`, which the kernel bounds (rules/redirect-sets.ts). */
 export interface Attempt {
+  /** In an isolated Pod the mark in its place, which says who called and who answered (rules/isolate-model.ts). */
   readonly interfaceName: string;
   readonly from: string;
   readonly to: string;
@@ -33,7 +34,7 @@ export interface Attempt {
 }
 
 /** The whole table at once: nft 1.0.6 lists no two things in one run. */
-export async function readRecords(sandbox: Sandbox, node: Host): Promise<Recorded> {
+export async function readRecords(sandbox: Pick<Sandbox, 'netns'>, node: Host): Promise<Recorded> {
   const listed = await inNetns(sandbox.netns, node).run(['nft', '-j', 'list', 'table', 'inet', tableName]);
   if (listed.status !== 0) throw new NetnsError('NftFailed', `nft list: ${listed.stderr.trim()}`);
   return parseRecords(JSON.parse(listed.stdout));
@@ -57,7 +58,11 @@ export function parseRecords(listing: unknown): Recorded {
  * Empties full sets. Otherwise an attacker fills them with nonsense, and what it tries then is dropped, but not recorded for
  * an hour.
  */
-export async function emptyRecords(full: readonly string[], sandbox: Sandbox, node: Host): Promise<void> {
+export async function emptyRecords(
+  full: readonly string[],
+  sandbox: Pick<Sandbox, 'netns'>,
+  node: Host,
+): Promise<void> {
   await nft(full.map((name) => `flush set inet ${tableName} ${name}\n`).join(''), inNetns(sandbox.netns, node));
 }
 

@@ -21,7 +21,12 @@ import { bounded } from './bounded-host.ts';
 import type { PodIdentity } from './cni-request.ts';
 import { startCniServer } from './cni-server.ts';
 import { DenialReporter } from './denial-reporter.ts';
+import { denialOf } from './denials.ts';
 import { Enforcer } from './enforcer.ts';
+import { isolateDenialOf } from './isolate-denials.ts';
+import { IsolatedPods } from './isolated-pods.ts';
+import { IsolateEnforcer } from './isolate-enforcer.ts';
+import { IsolateRegistry } from './isolate-registry.ts';
 import { installPlugin, removePlugin } from './install-plugin.ts';
 import { Observer, observeMs } from './observer.ts';
 import { Registry } from './registry.ts';
@@ -30,6 +35,7 @@ import { Rounds } from './rounds.ts';
 import { sayUnread } from './say-unread.ts';
 import { SandboxFiles } from './sandbox-files.ts';
 import { UseReporter } from './use-reporter.ts';
+import { verifyIsolated } from './verify-isolated.ts';
 import { verifyPiece } from './verify-piece.ts';
 
 const flushMs = 2_000;
@@ -79,7 +85,15 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
   const enforcer = new Enforcer(host);
   const notReady = (): string | undefined => (pods.hasSynced() ? undefined : 'the agent has not listed its Pods yet');
   const common = { clock: systemClock, log };
-  const audits = new Rounds({ name: 'audit', everyMs: config.auditMs, work: () => auditor.audit(), ...common });
+  const audits = new Rounds({
+    name: 'audit',
+    everyMs: config.auditMs,
+    work: async () => {
+      await auditor.audit();
+      await isolated.audit();
+    },
+    ...common,
+  });
   const behind = (): void => {
     audits.soon();
   };
@@ -111,38 +125,65 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
     },
     behind,
   });
-  const denials = new DenialReporter({
+  const isolateRegistry = new IsolateRegistry(config.isolatedFolder, log);
+  await isolateRegistry.load();
+  const applied = (seconds: number): void => {
+    metrics.rewires.observe(seconds);
+  };
+  const isolated = new IsolatedPods({
+    host,
+    registry: isolateRegistry,
+    enforcer: new IsolateEnforcer(host),
+    verify: (input) => verifyIsolated({ ...input, node: config.node }, client),
+    watchedWiring: (identity) => watchedWiring(pods, identity),
+    hostIPs: config.hostIPs,
+    notReady,
+    behind,
+    events,
+    applied,
+    repaired: () => {
+      metrics.repairs.inc();
+    },
+    log,
+  });
+  const reporting = {
     client,
     clock: systemClock,
     host,
-    registry,
-    attachments,
     log,
-    counted: (counter, packets) => {
+    counted: (counter: string, packets: number): void => {
       metrics.denied.inc({ counter }, packets);
     },
+  };
+  const denials = new DenialReporter({
+    ...reporting,
+    registry,
+    denialOf: (attempt, sandbox, lastSeen) => denialOf(attempt, sandbox, attachments.peersOf(sandbox), lastSeen),
   });
+  const isolateDenials = new DenialReporter({ ...reporting, registry: isolateRegistry, denialOf: isolateDenialOf });
   const uses = new UseReporter({ client, clock: systemClock, host, registry, log });
   const tell = async (): Promise<void> => {
     await denials.report();
+    await isolateDenials.report();
     await uses.report();
   };
   pods.onChange(({ kind, object }) => {
     if (kind === 'deleted') return;
-    const applied = (seconds: number): void => {
-      metrics.rewires.observe(seconds);
-    };
     rewire(object, { registry, attachments, events, log, applied }).catch((error: unknown) => {
+      log.error({ err: error, pod: object.metadata.name }, 'a changed wiring could not be applied');
+    });
+    isolated.rewire(object).catch((error: unknown) => {
       log.error({ err: error, pod: object.metadata.name }, 'a changed wiring could not be applied');
     });
   });
 
   // What was there before this agent is right again before it takes the first call.
   await auditor.audit();
+  await isolated.audit();
   pods.start();
   const server = await startCniServer({
     socket: config.socket,
-    handle: (request, signal) => attachments.handle(request, signal),
+    handle: (request, signal) => (request.config.phase === 'isolate' ? isolated : attachments).handle(request, signal),
     log,
     hooks: {
       answered: (request, result, seconds) => {
@@ -161,10 +202,17 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
   audits.start();
   reports.start();
   observations.start();
-  const http = await serveHttp(config, metrics, registry, {
-    livez: [audits.check, reports.check, observations.check],
-    readyz: [{ name: 'pods', check: notReady }],
-  });
+  const sandboxes = (): number => registry.list().length + isolateRegistry.list().length;
+  const unread = (): number => registry.listUnread().length;
+  const http = await serveHttp(
+    config,
+    metrics,
+    { sandboxes, unread },
+    {
+      livez: [audits.check, reports.check, observations.check],
+      readyz: [{ name: 'pods', check: notReady }],
+    },
+  );
 
   log.info({ signal: await untilStopped() }, 'stopping');
   await Promise.all([server.close(), pods.stop(), http.close(), audits.stop(), reports.stop(), observations.stop()]);
@@ -217,7 +265,7 @@ function bridgesOf(pods: readonly Pod[]): ReadonlySet<string> {
 async function serveHttp(
   config: AgentConfig,
   metrics: AgentMetrics,
-  registry: Registry,
+  counts: Readonly<Record<'sandboxes' | 'unread', () => number>>,
   checks: Readonly<Record<'livez' | 'readyz', readonly Check[]>>,
 ) {
   return listen(config.port, undefined, (request, response) => {
@@ -231,8 +279,8 @@ async function serveHttp(
       answer(response, 404, 'not found: /livez, /readyz and /metrics are here\n');
       return;
     }
-    metrics.sandboxes.set(registry.list().length);
-    metrics.unread.set(registry.listUnread().length);
+    metrics.sandboxes.set(counts.sandboxes());
+    metrics.unread.set(counts.unread());
     answerMetrics(metrics.registry, response);
   });
 }

@@ -40,7 +40,7 @@ export async function verifyPiece(input: VerifyInput, client: KubeClient): Promi
   const pod = raw === undefined ? undefined : readPod(raw);
   if (raw === undefined)
     throw new AgentError('PodNotFound', `there is no Pod ${nameOf(input.pod)} with UID ${input.pod.uid}`);
-  if (pod === undefined || pod.role === 'whole') {
+  if (pod === undefined || (pod.role !== 'primary' && pod.role !== 'sibling')) {
     throw new AgentError(
       'NotAPiece',
       `Pod ${nameOf(input.pod)} is no piece of a split Pod; only podsplit attaches Pods to the network ${input.network}`,
@@ -94,7 +94,7 @@ function checkPlace(pod: LivePod, { network, node }: VerifyInput): void {
   }
 }
 
-function networksOf(annotation: string | undefined): readonly string[] {
+export function networksOf(annotation: string | undefined): readonly string[] {
   try {
     const parsed: unknown = JSON.parse(annotation ?? '[]');
     return Array.isArray(parsed) ? parsed.map((each: unknown) => (isRecord(each) ? String(each['name']) : '')) : [];
@@ -165,7 +165,7 @@ export function checkAttachment({ self }: Pick<Wiring, 'self'>, { mac, addresses
 }
 
 /** Undefined where there is no such object. What the API server does not answer now it may answer later. */
-async function ask<T>(request: () => Promise<T>): Promise<T | undefined> {
+export async function ask<T>(request: () => Promise<T>): Promise<T | undefined> {
   try {
     return await request();
   } catch (error) {

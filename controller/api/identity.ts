@@ -37,7 +37,18 @@ export function nadName(workload: WorkloadRef, install: InstallMode): string {
 
 /** Of the Pods on this NAD. The name of an `init` one ends with hex digits. */
 export function installOfNad(name: string): InstallMode {
-  return name.endsWith('-node') ? 'node' : 'init';
+  return name.endsWith('-node') || name.endsWith(isolateSuffix) ? 'node' : 'init';
+}
+
+const isolateSuffix = '-isolate';
+
+/** The NAD of the workload's isolated Pods. It has no bridge and no addresses: only podsplit's plugin is in it. */
+export function isolateNadName(workload: WorkloadRef): string {
+  return `${networkName(workload)}${isolateSuffix}`;
+}
+
+export function isIsolateNad(name: string): boolean {
+  return name.endsWith(isolateSuffix);
 }
 
 export function bridgeName(workload: WorkloadRef): string {

@@ -155,8 +155,8 @@ export interface Denial {
   readonly address: string;
   readonly port: number;
   readonly protocol: 'tcp' | 'udp';
-  /** The peer network, or the Pod's own (eth0). */
-  readonly network: 'peer' | 'pod';
+  /** The peer network, the Pod's own (eth0), or in an isolated Pod what its containers share. */
+  readonly network: 'peer' | 'pod' | 'loopback';
   /** The container whose rules dropped it. */
   readonly seenBy: string;
   readonly packets: number;
@@ -166,7 +166,7 @@ export interface Denial {
 
 export interface PieceStatus {
   readonly name: string;
-  readonly role: 'primary' | 'sibling';
+  readonly role: 'primary' | 'sibling' | 'isolated';
   readonly pod: string;
   readonly state: string;
   readonly ready: boolean;

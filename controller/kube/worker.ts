@@ -12,6 +12,13 @@ export type Outcome =
 
 export const done: Outcome = { kind: 'done' };
 
+/** Of two that looked at the same key: what failed is tried again, else whoever wants to look again first is heard. */
+export function sooner(one: Outcome, other: Outcome): Outcome {
+  if (one.kind === 'failed' || other.kind === 'done') return one;
+  if (other.kind === 'failed' || one.kind === 'done') return other;
+  return one.afterMs <= other.afterMs ? one : other;
+}
+
 export interface WorkerOptions {
   /** For logs and metrics. */
   readonly name: string;

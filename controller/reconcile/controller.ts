@@ -1,5 +1,5 @@
 import { ClusterDns } from './cluster-dns.ts';
-import { splitId } from '../api/identity.ts';
+import { isIsolateNad, splitId } from '../api/identity.ts';
 import { sameJson } from '../api/same-json.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
@@ -7,12 +7,14 @@ import type { EventRecorder } from '../kube/events.ts';
 import type { NetworkPolicy } from '../kube/resources.ts';
 import { objectKey } from '../kube/store.ts';
 import { WorkQueue } from '../kube/work-queue.ts';
-import { startWorkers, type Outcome, type Workers } from '../kube/worker.ts';
+import { sooner, startWorkers, type Outcome, type Workers } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
 import { queueHooks, reflectorHooks, workerHooks, type Metrics } from '../observability/metrics.ts';
 import { inexactFor } from '../policies/inexact.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import { AddressBook } from './address-book.ts';
+import { IsolateNads } from './isolate-nads.ts';
+import { IsolatedPodReconciler } from './isolated-pod.ts';
 import { isGated, readPod, splitKey } from './piece-pod.ts';
 import { policyIndexes } from './policy-indexes.ts';
 import { PolicyMirrors } from './policy-mirrors.ts';
@@ -50,6 +52,7 @@ export class Controller {
   private readonly policies: WorkQueue;
   private readonly networkPolicies: WorkQueue;
   private readonly mirrors: PolicyMirrors;
+  private readonly isolated: WorkQueue;
   private running: readonly Workers[] = [];
   private cancelSweep: () => void = () => undefined;
 
@@ -63,6 +66,7 @@ export class Controller {
     this.policies = new WorkQueue({ clock, hooks: queueHooks(metrics, 'policy'), maxDelayMs: 15_000 });
     this.networkPolicies = new WorkQueue({ clock, hooks: queueHooks(metrics, 'network-policy'), maxDelayMs: 15_000 });
     this.mirrors = new PolicyMirrors({ ...options, world: this.world });
+    this.isolated = new WorkQueue({ clock, hooks: queueHooks(metrics, 'isolated-pod'), maxDelayMs: 15_000 });
     this.subscribe();
     this.subscribePolicies();
   }
@@ -89,13 +93,28 @@ export class Controller {
         metrics.wiringDuration.observe(seconds);
       },
     });
+    const isolateNads = new IsolateNads({ client, world, events, clock });
+    const isolatedPods = new IsolatedPodReconciler({
+      client,
+      world,
+      nads: isolateNads,
+      reporter,
+      clock,
+      options: split,
+      released: (seconds) => {
+        metrics.wiringDuration.observe(seconds);
+      },
+    });
     const splitNetworks = new SplitNetworkReconciler({ client, world, clock });
     const policies = new PolicyStatusReconciler({ client, world, clock, options: split });
     this.running = [
       this.workers('split-network', this.networks, 1, (key) => splitNetworks.reconcile(key)),
       this.workers('split-pod', this.splits, workers, (key) => splitPods.reconcile(key)),
       this.workers('policy', this.policies, 1, (key) => policies.reconcile(key)),
-      this.workers('workload', this.workloads, 2, (key) => objects.reconcile(key)),
+      this.workers('isolated-pod', this.isolated, workers, (key) => isolatedPods.reconcile(key)),
+      this.workers('workload', this.workloads, 2, async (key) =>
+        sooner(await objects.reconcile(key), await isolateNads.reconcile(key)),
+      ),
       this.workers('network-policy', this.networkPolicies, 2, (key) => mirrors.reconcile(key)),
     ];
     this.sweep();
@@ -119,14 +138,16 @@ export class Controller {
       const { kind, object } = change;
       const pod = readPod(object);
       if (pod?.role === 'whole' && kind === 'added') this.sayLeftAlone(object);
-      if (pod !== undefined && pod.role !== 'whole') this.splits.add(splitKey(pod));
+      if (pod?.role === 'isolated') this.isolated.add(splitKey(pod));
+      else if (pod !== undefined && pod.role !== 'whole') this.splits.add(splitKey(pod));
       for (const key of workloadIndex(object)) this.workloads.add(key);
       const same = kind === 'updated' && sameJson(change.previous.metadata.labels, object.metadata.labels);
       if (pod?.role !== 'primary' || same) return;
-      for (const key of this.mirrors.keysFor(pod, kind === 'deleted')) this.policies.add(key);
+      for (const key of this.mirrors.keysFor(pod, kind === 'deleted')) this.networkPolicies.add(key);
     });
     world.podSplits.onChange(({ object }) => {
-      this.splits.add(`${object.metadata.namespace ?? ''}/${splitId(object.spec.pod.uid)}`);
+      const key = `${object.metadata.namespace ?? ''}/${splitId(object.spec.pod.uid)}`;
+      (isIsolateNad(object.spec.networkAttachmentDefinition) ? this.isolated : this.splits).add(key);
     });
     world.blocks.onChange(({ kind, object }) => {
       for (const key of claimKeys(object)) this.splits.add(key);
@@ -223,7 +244,8 @@ export class Controller {
     const { world } = this;
     for (const pod of world.pods.store.list()) {
       const read = readPod(pod);
-      if (read !== undefined && read.role !== 'whole') this.splits.add(splitKey(read));
+      if (read?.role === 'isolated') this.isolated.add(splitKey(read));
+      else if (read !== undefined && read.role !== 'whole') this.splits.add(splitKey(read));
     }
     for (const { metadata } of world.containerPolicies.store.list()) {
       this.policies.add(`${metadata.namespace ?? ''}/${metadata.name}`);

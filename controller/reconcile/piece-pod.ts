@@ -18,7 +18,7 @@ export interface LivePod {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
-  readonly role: 'primary' | 'sibling' | 'whole';
+  readonly role: 'primary' | 'sibling' | 'isolated' | 'whole';
   /** Of the split Pod that it is a piece of. A primary's is computed: it has no label before it is wired. */
   readonly split: string;
   /** The container that it runs; of a primary that is not wired yet, its only one. */
@@ -37,7 +37,7 @@ export function readPod(raw: IPod): LivePod | undefined {
   const role = labels[ownLabels.role];
   const container = labels[ownLabels.container] ?? raw.spec?.containers[0]?.name;
   if (name === undefined || namespace === undefined || uid === undefined || container === undefined) return undefined;
-  if (role !== 'primary' && role !== 'sibling' && role !== 'whole') return undefined;
+  if (role !== 'primary' && role !== 'sibling' && role !== 'isolated' && role !== 'whole') return undefined;
   if (role === 'primary' && !wasCut(raw)) return undefined;
   if (role === 'sibling' && !isOwned(raw)) return undefined;
   const split = role === 'sibling' ? labels[ownLabels.split] : splitId(uid);

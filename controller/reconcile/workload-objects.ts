@@ -1,7 +1,7 @@
 import type { Flow } from '../api/flow.ts';
 import { policed, policedWiring } from './policy-book.ts';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
-import { nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
+import { isIsolateNad, nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
 import { installModes } from '../api/install.ts';
 import { ownLabels } from '../api/names.ts';
 import { sameJson } from '../api/same-json.ts';
@@ -209,7 +209,8 @@ export class WorkloadObjects {
   private async collect(key: WorkloadKey): Promise<Outcome> {
     const { client, world, clock } = this.deps;
     const [namespace = '', hash = ''] = key.split('/');
-    const nads = world.nads.store.byIndex('workload', key);
+    // That of isolated Pods lives as long as those: see isolate-nads.ts.
+    const nads = world.nads.store.byIndex('workload', key).filter((nad) => !isIsolateNad(nad.metadata.name));
     const policies = world.networkPolicies.store.byIndex('workload', key);
     if (nads.length === 0 && policies.length === 0) return done;
     const wait = lingers(nads, clock.now());
@@ -217,7 +218,7 @@ export class WorkloadObjects {
     const labelSelector = `${ownLabels.workload}=${hash}`;
     const { items } = await client.list(resources.pods, { namespace, labelSelector });
     // The end of the last of them brings the key back; this is for what no event tells.
-    if (items.length > 0) return { kind: 'requeue', afterMs: 30_000 };
+    if (items.some((pod) => readPod(pod)?.role !== 'isolated')) return { kind: 'requeue', afterMs: 30_000 };
     for (const nad of nads) await deleteIfThere(client, resources.networkAttachmentDefinitions, nad);
     for (const policy of policies) await deleteIfThere(client, resources.networkPolicies, policy);
     if (await this.hasMultiNetworkPolicies()) {

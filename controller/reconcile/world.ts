@@ -148,6 +148,14 @@ export class World {
     };
   }
 
+  isolatedOf(key: SplitKey): LivePod | undefined {
+    return this.pods.store
+      .byIndex('split', key)
+      .map(readPod)
+      .filter((pod) => pod !== undefined)
+      .find((pod) => pod.role === 'isolated');
+  }
+
   /** The live primaries of a workload, gated ones that have no label yet left out. */
   primariesOf(key: WorkloadKey): readonly LivePod[] {
     return this.pods.store

@@ -1,0 +1,168 @@
+import { formatFlow } from '../api/flow.ts';
+import { podSplitName, workloadKey } from '../api/identity.ts';
+import { networksAnnotation, ownAnnotations, ownLabels, schedulingGate } from '../api/names.ts';
+import { formatRefusal } from '../api/refusal.ts';
+import { sameJson } from '../api/same-json.ts';
+import { isolate } from '../isolate/isolate.ts';
+import type { IsolatePlan } from '../isolate/plan.ts';
+import { buildIsolateWiring } from '../isolate/wire.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { Clock } from '../kube/clock.ts';
+import { isApiError } from '../kube/errors.ts';
+import { resources } from '../kube/resources.ts';
+import { done, type Outcome } from '../kube/worker.ts';
+import { isolateNetworks } from '../policies/isolate-nad.ts';
+import { formatIsolateWiring } from '../rules/isolate-wiring.ts';
+import { asAdmitted } from '../split/admitted.ts';
+import type { SplitOptions } from '../split/plan.ts';
+import { createOrFind } from './create-or-find.ts';
+import type { IsolateNads } from './isolate-nads.ts';
+import { isolatePodSplit, isolateStatus } from './isolate-status.ts';
+import { isDeleting, isEnded, isGated, wiringText, type LivePod } from './piece-pod.ts';
+import type { Reporter } from './reporter.ts';
+import { workloadOf } from './workload-of.ts';
+import type { SplitKey, World } from './world.ts';
+
+export interface IsolatedPodDependencies {
+  readonly client: KubeClient;
+  readonly world: World;
+  readonly nads: IsolateNads;
+  readonly reporter: Pick<Reporter, 'event'>;
+  readonly clock: Clock;
+  readonly options: SplitOptions;
+  /** Seconds from the Pod's creation until it may start. */
+  readonly released: (seconds: number) => void;
+}
+
+/** Reconciles one isolated Pod: its network is there, its wiring is on it, its gate goes; then the wiring follows its flows. */
+export class IsolatedPodReconciler {
+  private readonly deps: IsolatedPodDependencies;
+  /** What was said of a Pod that stays gated, so that it is said once. */
+  private readonly said = new Map<SplitKey, string>();
+
+  constructor(deps: IsolatedPodDependencies) {
+    this.deps = deps;
+  }
+
+  async reconcile(key: SplitKey): Promise<Outcome> {
+    const pod = this.deps.world.isolatedOf(key);
+    if (pod === undefined) {
+      this.said.delete(key);
+      return done;
+    }
+    if (isGated(pod) && !isDeleting(pod)) return this.wire(key, pod);
+    if (!isDeleting(pod) && !isEnded(pod)) await this.rewire(pod);
+    await this.status(pod);
+    return done;
+  }
+
+  /** Each step finds what an earlier run has done. */
+  private async wire(key: SplitKey, pod: LivePod): Promise<Outcome> {
+    const { client, nads, options } = this.deps;
+    // As it is: what only podsplit writes is not there yet, and who wrote it anyway is refused.
+    const plan = isolate(pod.raw, options);
+    if (plan.kind !== 'isolate') {
+      const message = plan.kind === 'refused' ? plan.refusals.map(formatRefusal).join('\n') : plan.message;
+      const reason = plan.kind === 'refused' ? (plan.refusals[0]?.code ?? 'Refused') : plan.code;
+      return this.obstacle(key, pod, reason, message);
+    }
+    if (plan.assigned.length > 0) {
+      const message = 'The Pod is not as admission leaves one of mode isolate: delete it, and create it again.';
+      return this.obstacle(key, pod, 'NotAsAdmitted', message);
+    }
+    const workload = await workloadOf(client, pod);
+    const missing = await nads.ensure(workload);
+    if (missing !== undefined) return this.obstacle(key, pod, missing.reason, missing.message, missing.retryMs);
+    await createOrFind(client, resources.podSplits, isolatePodSplit(pod, plan, workload));
+
+    const gates = (pod.raw.spec?.schedulingGates ?? []).filter((gate) => gate.name !== schedulingGate);
+    const body = {
+      // The UID and version make it a compare-and-swap: another Pod of this name is never touched.
+      metadata: {
+        uid: pod.uid,
+        resourceVersion: pod.raw.metadata?.resourceVersion,
+        labels: { [ownLabels.split]: pod.split, [ownLabels.workload]: workloadKey(workload) },
+        annotations: { [networksAnnotation]: isolateNetworks(workload), [ownAnnotations.wiring]: wiringOf(pod, plan) },
+      },
+      spec: { schedulingGates: gates.length === 0 ? null : gates },
+    };
+    await client.patch(resources.pods, pod, { type: 'merge', body });
+    this.said.delete(key);
+    this.deps.reporter.event(
+      pod,
+      'Normal',
+      'Wired',
+      'The rules that isolate the containers are known; the Pod may be scheduled.',
+    );
+    const created = Date.parse(pod.raw.metadata?.creationTimestamp ?? '');
+    if (!Number.isNaN(created)) this.deps.released((this.deps.clock.now() - created) / 1000);
+    return done;
+  }
+
+  /** Shown on the PodSplit where there is one, and in an Event. */
+  private obstacle(key: SplitKey, pod: LivePod, reason: string, message: string, retryMs?: number): Outcome {
+    const text = `${reason}: ${message}`;
+    if (this.said.get(key) !== text) this.deps.reporter.event(pod, 'Warning', reason, message);
+    this.said.set(key, text);
+    return retryMs === undefined ? done : { kind: 'requeue', afterMs: retryMs };
+  }
+
+  private async rewire(pod: LivePod): Promise<void> {
+    const { client, options } = this.deps;
+    const plan = isolate(asAdmitted(pod.raw), options);
+    // What no longer plans is left as it is.
+    if (plan.kind !== 'isolate') return;
+    const wanted = wiringOf(pod, plan);
+    if (wiringText(pod) !== wanted) {
+      const body = { metadata: { uid: pod.uid, annotations: { [ownAnnotations.wiring]: wanted } } };
+      await client.patch(resources.pods, pod, { type: 'merge', body });
+    }
+    const current = this.podSplitOf(pod);
+    const flows = plan.flows.map(formatFlow);
+    if (current === undefined || sameJson(flows, current.spec.flows)) return;
+    const { uid, name } = current.metadata;
+    const body = { metadata: { uid }, spec: { flows } };
+    await this.quietly(() =>
+      client.patch(resources.podSplits, { namespace: pod.namespace, name }, { type: 'merge', body }),
+    );
+  }
+
+  private async status(pod: LivePod): Promise<void> {
+    const { client, clock } = this.deps;
+    const current = this.podSplitOf(pod);
+    if (current === undefined) return;
+    const now = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
+    const status = isolateStatus(pod, current.status, now);
+    // The node's agent writes what was denied; a merge leaves it there.
+    const { denied: _denied, ...own } = current.status ?? {};
+    if (sameJson(status, own)) return;
+    const { uid, name } = current.metadata;
+    const body = { metadata: { uid }, status };
+    await this.quietly(() =>
+      client.patch(
+        resources.podSplits,
+        { namespace: pod.namespace, name },
+        { type: 'merge', body },
+        { subresource: 'status' },
+      ),
+    );
+  }
+
+  private podSplitOf(pod: LivePod) {
+    const name = podSplitName(pod.name, pod.uid);
+    return this.deps.world.podSplits.store.get(`${pod.namespace}/${name}`);
+  }
+
+  /** Gone meanwhile, or another of the name: nobody is left to tell. */
+  private async quietly(work: () => Promise<unknown>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
+    }
+  }
+}
+
+function wiringOf(pod: LivePod, plan: IsolatePlan): string {
+  return formatIsolateWiring(buildIsolateWiring(plan, pod.split));
+}
