@@ -19,7 +19,12 @@ const key = (name: string): string => `metadata.annotations[podsplit.io/${name}]
 
 const badAnnotations: readonly BadAnnotation[] = [
   { what: 'an unknown mode', annotations: { mode: 'splt' }, code: 'UnknownMode', path: key('mode') },
-  { what: 'a mode of a later version', annotations: { mode: 'isolate' }, code: 'ModeNotAvailable', path: key('mode') },
+  {
+    what: 'isolation of containers with one UID',
+    annotations: { mode: 'isolate' },
+    code: 'SharedUser',
+    path: 'spec.containers[1].securityContext.runAsUser',
+  },
   {
     what: 'a primary that is no container',
     annotations: { mode: 'split', primary: 'ap' },

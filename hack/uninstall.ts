@@ -64,7 +64,7 @@ function unannotate(item: Item): boolean {
 }
 
 function splitPods(): readonly Item[] {
-  return list(['pods', '-A', '-l', 'podsplit.io/role in (primary,sibling)']);
+  return list(['pods', '-A', '-l', 'podsplit.io/role in (primary,sibling,isolated)']);
 }
 
 function waitUntil(what: string, holds: () => boolean, seconds: number): void {
@@ -96,7 +96,7 @@ export function uninstall(deleteBarePods: boolean): void {
   }
   // What a rollout does not replace: StatefulSets and DaemonSets with OnDelete, bare ReplicaSets, running Jobs.
   changed.filter((item) => rolling.includes(item.kind)).forEach(awaitRollout);
-  for (const pod of list(['pods', '-A', '-l', 'podsplit.io/role=primary'])) {
+  for (const pod of list(['pods', '-A', '-l', 'podsplit.io/role in (primary,isolated)'])) {
     tryKubectl(['-n', pod.metadata.namespace ?? '', 'delete', 'pod', pod.metadata.name, '--wait=false']);
   }
   waitUntil('pieces are gone', () => splitPods().length === 0, 180);

@@ -1,20 +1,33 @@
+import type { Flow } from '../api/flow.ts';
 import type { IsolateWiring } from '../rules/isolate-wiring.ts';
 import type { PodNetwork } from '../rules/wiring.ts';
 import type { IsolatePlan } from './plan.ts';
 
-/** @param podNetworks what policies leave of the Pod's network, by container; whoever is not in it is not restricted */
+/** What policies make of an isolated Pod, on top of its annotations. */
+export interface IsolatePolicies {
+  /** All that passes between its containers. */
+  readonly flows: readonly Flow[];
+  /** What they leave of the Pod's network, by container; whoever is not in it is not restricted. */
+  readonly podNetwork: ReadonlyMap<string, PodNetwork>;
+}
+
+/** Where there are no policies. */
+export function withoutPolicies({ flows }: Pick<IsolatePlan, 'flows'>): IsolatePolicies {
+  return { flows, podNetwork: new Map() };
+}
+
 export function buildIsolateWiring(
-  { containers, flows }: Pick<IsolatePlan, 'containers' | 'flows'>,
+  { containers }: Pick<IsolatePlan, 'containers'>,
   split: string,
-  podNetworks: ReadonlyMap<string, PodNetwork> = new Map(),
+  { flows, podNetwork }: IsolatePolicies,
 ): IsolateWiring {
   return {
     version: 1,
     mode: 'isolate',
     split,
     containers: containers.map((container) => {
-      const podNetwork = podNetworks.get(container.name);
-      return podNetwork === undefined ? container : { ...container, podNetwork };
+      const own = podNetwork.get(container.name);
+      return own === undefined ? container : { ...container, podNetwork: own };
     }),
     flows,
   };

@@ -5,7 +5,7 @@ import { formatRefusal } from '../api/refusal.ts';
 import { sameJson } from '../api/same-json.ts';
 import { isolate } from '../isolate/isolate.ts';
 import type { IsolatePlan } from '../isolate/plan.ts';
-import { buildIsolateWiring } from '../isolate/wire.ts';
+import { buildIsolateWiring, withoutPolicies, type IsolatePolicies } from '../isolate/wire.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
@@ -30,6 +30,8 @@ export interface IsolatedPodDependencies {
   readonly reporter: Pick<Reporter, 'event'>;
   readonly clock: Clock;
   readonly options: SplitOptions;
+  /** Left out: only annotations have a say. */
+  readonly policiesOf?: (pod: LivePod, plan: IsolatePlan) => IsolatePolicies;
   /** Seconds from the Pod's creation until it may start. */
   readonly released: (seconds: number) => void;
 }
@@ -82,7 +84,10 @@ export class IsolatedPodReconciler {
         uid: pod.uid,
         resourceVersion: pod.raw.metadata?.resourceVersion,
         labels: { [ownLabels.split]: pod.split, [ownLabels.workload]: workloadKey(workload) },
-        annotations: { [networksAnnotation]: isolateNetworks(workload), [ownAnnotations.wiring]: wiringOf(pod, plan) },
+        annotations: {
+          [networksAnnotation]: isolateNetworks(workload),
+          [ownAnnotations.wiring]: wiringOf(pod, plan, this.policiesOf(pod, plan)),
+        },
       },
       spec: { schedulingGates: gates.length === 0 ? null : gates },
     };
@@ -112,13 +117,14 @@ export class IsolatedPodReconciler {
     const plan = isolate(asAdmitted(pod.raw), options);
     // What no longer plans is left as it is.
     if (plan.kind !== 'isolate') return;
-    const wanted = wiringOf(pod, plan);
+    const policies = this.policiesOf(pod, plan);
+    const wanted = wiringOf(pod, plan, policies);
     if (wiringText(pod) !== wanted) {
       const body = { metadata: { uid: pod.uid, annotations: { [ownAnnotations.wiring]: wanted } } };
       await client.patch(resources.pods, pod, { type: 'merge', body });
     }
     const current = this.podSplitOf(pod);
-    const flows = plan.flows.map(formatFlow);
+    const flows = policies.flows.map(formatFlow);
     if (current === undefined || sameJson(flows, current.spec.flows)) return;
     const { uid, name } = current.metadata;
     const body = { metadata: { uid }, spec: { flows } };
@@ -148,6 +154,10 @@ export class IsolatedPodReconciler {
     );
   }
 
+  private policiesOf(pod: LivePod, plan: IsolatePlan): IsolatePolicies {
+    return (this.deps.policiesOf ?? ((_pod, { flows }) => withoutPolicies({ flows })))(pod, plan);
+  }
+
   private podSplitOf(pod: LivePod) {
     const name = podSplitName(pod.name, pod.uid);
     return this.deps.world.podSplits.store.get(`${pod.namespace}/${name}`);
@@ -163,6 +173,6 @@ export class IsolatedPodReconciler {
   }
 }
 
-function wiringOf(pod: LivePod, plan: IsolatePlan): string {
-  return formatIsolateWiring(buildIsolateWiring(plan, pod.split));
+function wiringOf(pod: LivePod, plan: IsolatePlan, policies: IsolatePolicies): string {
+  return formatIsolateWiring(buildIsolateWiring(plan, pod.split, policies));
 }
