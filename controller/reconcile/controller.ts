@@ -186,6 +186,7 @@ export class Controller {
     for (const pod of this.world.pods.store.byIndex('namespace', namespace)) {
       const read = readPod(pod);
       if (read?.role === 'primary') this.splits.add(splitKey(read));
+      if (read?.role === 'isolated') this.isolated.add(splitKey(read));
       for (const key of workloadIndex(pod)) this.workloads.add(key);
     }
     for (const { metadata } of this.world.policiesOf(namespace)) this.policies.add(`${namespace}/${metadata.name}`);

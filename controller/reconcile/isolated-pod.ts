@@ -21,6 +21,7 @@ import { isolatePodSplit, isolateStatus } from './isolate-status.ts';
 import { isDeleting, isEnded, isGated, wiringText, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
 import { workloadOf } from './workload-of.ts';
+import { isolatedSubject, policed } from './policy-book.ts';
 import type { SplitKey, World } from './world.ts';
 
 export interface IsolatedPodDependencies {
@@ -30,8 +31,6 @@ export interface IsolatedPodDependencies {
   readonly reporter: Pick<Reporter, 'event'>;
   readonly clock: Clock;
   readonly options: SplitOptions;
-  /** Left out: only annotations have a say. */
-  readonly policiesOf?: (pod: LivePod, plan: IsolatePlan) => IsolatePolicies;
   /** Seconds from the Pod's creation until it may start. */
   readonly released: (seconds: number) => void;
 }
@@ -72,6 +71,8 @@ export class IsolatedPodReconciler {
       const message = 'The Pod is not as admission leaves one of mode isolate: delete it, and create it again.';
       return this.obstacle(key, pod, 'NotAsAdmitted', message);
     }
+    const policies = this.policiesOf(pod, plan);
+    if (policies === undefined) return { kind: 'requeue', afterMs: 500 };
     const workload = await workloadOf(client, pod);
     const missing = await nads.ensure(workload);
     if (missing !== undefined) return this.obstacle(key, pod, missing.reason, missing.message, missing.retryMs);
@@ -86,7 +87,7 @@ export class IsolatedPodReconciler {
         labels: { [ownLabels.split]: pod.split, [ownLabels.workload]: workloadKey(workload) },
         annotations: {
           [networksAnnotation]: isolateNetworks(workload),
-          [ownAnnotations.wiring]: wiringOf(pod, plan, this.policiesOf(pod, plan)),
+          [ownAnnotations.wiring]: wiringOf(pod, plan, policies),
         },
       },
       spec: { schedulingGates: gates.length === 0 ? null : gates },
@@ -118,6 +119,7 @@ export class IsolatedPodReconciler {
     // What no longer plans is left as it is.
     if (plan.kind !== 'isolate') return;
     const policies = this.policiesOf(pod, plan);
+    if (policies === undefined) return;
     const wanted = wiringOf(pod, plan, policies);
     if (wiringText(pod) !== wanted) {
       const body = { metadata: { uid: pod.uid, annotations: { [ownAnnotations.wiring]: wanted } } };
@@ -154,8 +156,11 @@ export class IsolatedPodReconciler {
     );
   }
 
-  private policiesOf(pod: LivePod, plan: IsolatePlan): IsolatePolicies {
-    return (this.deps.policiesOf ?? ((_pod, { flows }) => withoutPolicies({ flows })))(pod, plan);
+  /** Undefined as long as they are not known. */
+  private policiesOf(pod: LivePod, plan: IsolatePlan): IsolatePolicies | undefined {
+    const found = policed(isolatedSubject(pod, plan), this.deps.world);
+    if (found.kind === 'pending') return undefined;
+    return found.kind === 'none' ? withoutPolicies(plan) : found.resolved;
   }
 
   private podSplitOf(pod: LivePod) {

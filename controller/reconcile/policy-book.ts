@@ -4,7 +4,9 @@ import type { Directory, PolicySubject } from '../policies/directory.ts';
 import { selects } from '../policies/label-selector.ts';
 import { resolvePod, type ResolvedPod } from '../policies/resolve-pod.ts';
 import type { Plan } from '../split/plan.ts';
-import { labelsOf, pickEntries } from '../split/pod.ts';
+import { membersOf } from '../isolate/subject.ts';
+import type { IsolatePlan } from '../isolate/plan.ts';
+import { declaredPortsOf, labelsOf, pickEntries } from '../split/pod.ts';
 import type { Wiring } from '../rules/wiring.ts';
 import type { LivePod } from './piece-pod.ts';
 
@@ -14,35 +16,36 @@ export interface PolicySources {
   directory(): Directory | undefined;
 }
 
-/** What policies make of one split Pod: nothing where none selects it. */
+/** What policies make of one Pod: nothing where none selects it. */
 export type Policed =
   | { readonly kind: 'none' }
   | { readonly kind: 'pending' }
   | { readonly kind: 'policed'; readonly resolved: ResolvedPod };
 
-export function policed(primary: LivePod, plan: Plan, sources: PolicySources): Policed {
-  const policies = policiesFor(primary, sources);
+export function policed(subject: PolicySubject, sources: PolicySources): Policed {
+  const policies = sources
+    .policiesOf(subject.namespace)
+    .filter(({ spec }) => selects(spec.podSelector, subject.labels));
   if (policies.length === 0) return { kind: 'none' };
   const directory = sources.directory();
   if (directory === undefined) return { kind: 'pending' };
-  return { kind: 'policed', resolved: resolvePod(subjectOf(primary, plan), policies, directory) };
+  return { kind: 'policed', resolved: resolvePod(subject, policies, directory) };
 }
 
-/** Of its namespace, those that select it. */
-export function policiesFor(primary: LivePod, sources: PolicySources): readonly ContainerNetworkPolicy[] {
-  const labels = userLabels(primary);
-  return sources.policiesOf(primary.namespace).filter(({ spec }) => selects(spec.podSelector, labels));
+export function splitSubject(primary: LivePod, plan: Plan): PolicySubject {
+  const containers = [plan.primary, ...plan.siblings].map(({ name, ports }) => ({ name, ports }));
+  return { ...identityOf(primary), containers, flows: plan.flows };
 }
 
-export function subjectOf(primary: LivePod, plan: Plan): PolicySubject {
-  return {
-    namespace: primary.namespace,
-    name: primary.name,
-    uid: primary.uid,
-    labels: userLabels(primary),
-    containers: [plan.primary, ...plan.siblings].map(({ name, ports }) => ({ name, ports })),
-    flows: plan.flows,
-  };
+export function isolatedSubject(pod: LivePod, { flows }: IsolatePlan): PolicySubject {
+  const beside = membersOf(pod.raw).filter(({ runsBeside }) => runsBeside);
+  const containers = beside.map(({ container }) => ({ name: container.name, ports: declaredPortsOf(container) }));
+  return { ...identityOf(pod), containers, flows };
+}
+
+function identityOf(pod: LivePod): Pick<PolicySubject, 'namespace' | 'name' | 'uid' | 'labels'> {
+  const { namespace, name, uid } = pod;
+  return { namespace, name, uid, labels: userLabels(pod) };
 }
 
 export function userLabels(pod: LivePod): Readonly<Record<string, string>> {

@@ -6,13 +6,15 @@ import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
 import { resources } from '../kube/resources.ts';
 import { done, type Outcome } from '../kube/worker.ts';
-import type { Directory } from '../policies/directory.ts';
+import { isolate } from '../isolate/isolate.ts';
+import type { Directory, PolicySubject } from '../policies/directory.ts';
 import { selects } from '../policies/label-selector.ts';
 import { resolvePod, type ResolvedPod } from '../policies/resolve-pod.ts';
+import { asAdmitted } from '../split/admitted.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import { installOf, readPod, type LivePod } from './piece-pod.ts';
 import { planOf } from './plan-of.ts';
-import { subjectOf, userLabels } from './policy-book.ts';
+import { isolatedSubject, splitSubject, userLabels } from './policy-book.ts';
 import type { World } from './world.ts';
 
 export interface PolicyStatusDependencies {
@@ -57,16 +59,14 @@ export class PolicyStatusReconciler {
     const { world, options } = this.deps;
     const namespace = policy.metadata.namespace ?? '';
     const policies = world.policiesOf(namespace);
-    const primaries = world.pods.store
+    const pods = world.pods.store
       .byIndex('namespace', namespace)
       .map(readPod)
-      .filter((pod): pod is LivePod => pod?.role === 'primary' && selects(policy.spec.podSelector, userLabels(pod)));
-    const planned = primaries.flatMap((pod) => {
-      const plan = planOf(pod, options);
-      return plan === undefined ? [] : [{ pod, subject: subjectOf(pod, plan) }];
-    });
+      .filter((pod) => pod !== undefined)
+      .filter((pod) => selects(policy.spec.podSelector, userLabels(pod)));
+    const subjects = pods.flatMap((pod) => subjectOf(pod, options) ?? []);
     return {
-      selected: planned.map(({ subject }) => ({
+      selected: subjects.map((subject) => ({
         containers: subject.containers.map(({ name }) => name),
         alone: resolvePod(subject, [policy], directory),
         problems: resolvePod(subject, policies, directory).problems.filter(
@@ -78,9 +78,19 @@ export class PolicyStatusReconciler {
           (pod) => pod.namespace === namespace && pod.mode === 'plain' && selects(policy.spec.podSelector, pod.labels),
         )
         .map(({ name }) => name),
-      withoutAgent: primaries.filter((pod) => installOf(pod) === 'init').map(({ name }) => name),
+      withoutAgent: pods.filter((pod) => pod.role === 'primary' && installOf(pod) === 'init').map(({ name }) => name),
     };
   }
+}
+
+function subjectOf(pod: LivePod, options: SplitOptions): PolicySubject | undefined {
+  if (pod.role === 'primary') {
+    const plan = planOf(pod, options);
+    return plan && splitSubject(pod, plan);
+  }
+  if (pod.role !== 'isolated') return undefined;
+  const plan = isolate(asAdmitted(pod.raw), options);
+  return plan.kind === 'isolate' ? isolatedSubject(pod, plan) : undefined;
 }
 
 /** What a policy does to the Pods that it selects. */

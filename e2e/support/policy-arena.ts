@@ -12,7 +12,6 @@ import {
   type NaiveWorld,
 } from '../../controller/policies/testdata/naive-model.ts';
 import type { Agent } from '../attack/agent.ts';
-import { splitMode } from './agents.ts';
 import { agentInPod, arenaContainer, arenaSpec } from './arena.ts';
 import { eventually } from './eventually.ts';
 import { listAll, TestNamespace } from './namespace.ts';
@@ -30,7 +29,8 @@ interface Member {
   readonly app: string;
   readonly tier: string;
   readonly far?: true;
-  readonly mode: 'split' | 'plain';
+  /** Of podsplit's; the others are whole Pods. */
+  readonly guarded: boolean;
   readonly node: 'node1' | 'node2';
   /** The first is the primary. */
   readonly containers: Readonly<Record<string, readonly Port[]>>;
@@ -40,7 +40,7 @@ const members: Readonly<Record<string, Member>> = {
   shop: {
     app: 'shop',
     tier: 'x',
-    mode: 'split',
+    guarded: true,
     node: 'node1',
     containers: {
       web: [
@@ -58,7 +58,7 @@ const members: Readonly<Record<string, Member>> = {
   store: {
     app: 'store',
     tier: 'y',
-    mode: 'split',
+    guarded: true,
     node: 'node2',
     containers: {
       api: [{ port: 8080, protocol: 'tcp', name: 'http' }],
@@ -68,7 +68,7 @@ const members: Readonly<Record<string, Member>> = {
   plain: {
     app: 'plain',
     tier: 'x',
-    mode: 'plain',
+    guarded: false,
     node: 'node1',
     containers: {
       one: [
@@ -82,7 +82,7 @@ const members: Readonly<Record<string, Member>> = {
     app: 'shop',
     tier: 'y',
     far: true,
-    mode: 'plain',
+    guarded: false,
     node: 'node2',
     containers: { one: [{ port: 8080, protocol: 'tcp', name: 'http' }] },
   },
@@ -107,13 +107,13 @@ export interface PolicyArena {
   readonly agents: ReadonlyMap<string, Agent>;
 }
 
-export async function policyArena(): Promise<PolicyArena> {
+export async function policyArena(mode: 'split' | 'isolate'): Promise<PolicyArena> {
   const [namespace, far] = await Promise.all([
     TestNamespace.create('policies'),
     TestNamespace.create('policies-far', { team: 'far' }),
   ]);
   const home = (member: Member): TestNamespace => (member.far === true ? far : namespace);
-  for (const [name, member] of Object.entries(members)) await home(member).apply(podOf(name, member));
+  for (const [name, member] of Object.entries(members)) await home(member).apply(podOf(name, member, mode));
   await namespace.apply({
     apiVersion: 'v1',
     kind: 'Service',
@@ -127,7 +127,7 @@ export async function policyArena(): Promise<PolicyArena> {
   const agents = new Map<string, Agent>();
   for (const [name, member] of Object.entries(members)) {
     for (const [container, ports] of Object.entries(member.containers)) {
-      const pod = await readyPod(home(member), name, container, member);
+      const pod = await readyPod(home(member), name, container);
       const agent = agentInPod(home(member), pod, container);
       agents.set(`${name}/${container}`, agent);
       for (const { port, protocol } of ports) await agent.listen(protocol, '::', port, true);
@@ -136,7 +136,7 @@ export async function policyArena(): Promise<PolicyArena> {
   return { namespace, far, agents, directory: await readDirectory([namespace.name, far.name]) };
 }
 
-function podOf(name: string, { app, tier, mode, node, containers }: Member): object {
+function podOf(name: string, { app, tier, guarded, node, containers }: Member, mode: 'split' | 'isolate'): object {
   const declared = (ports: readonly Port[]): readonly object[] =>
     ports
       .filter((port) => port.name !== undefined)
@@ -144,21 +144,28 @@ function podOf(name: string, { app, tier, mode, node, containers }: Member): obj
   return {
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name, labels: { app, tier }, annotations: mode === 'split' ? splitMode : {} },
+    metadata: { name, labels: { app, tier }, annotations: guarded ? { 'podsplit.io/mode': mode } : {} },
     spec: arenaSpec(
       node,
-      Object.entries(containers).map(([container, ports]) => arenaContainer(container, declared(ports))),
+      Object.entries(containers).map(([container, ports], i) => ({
+        ...arenaContainer(container, declared(ports)),
+        ...(guarded && mode === 'isolate' ? { securityContext: asUser(20_001 + i) } : {}),
+      })),
     ),
   };
 }
 
+function asUser(runAsUser: number): object {
+  return { runAsUser, allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
+}
+
 /** The name of the Pod that runs the container. */
-function readyPod(namespace: TestNamespace, name: string, container: string, { mode }: Member): Promise<string> {
+function readyPod(namespace: TestNamespace, name: string, container: string): Promise<string> {
   return eventually(`${name}/${container} is ready`, async () => {
     const pods = await namespace.list<Pod>('pods');
     const found = pods.find(
       ({ metadata, spec }) =>
-        (metadata.name === name || (mode === 'split' && metadata.ownerReferences?.some((one) => one.name === name))) &&
+        (metadata.name === name || metadata.ownerReferences?.some((one) => one.name === name) === true) &&
         spec.containers.some((one) => one.name === container),
     );
     if (found === undefined || !isReady(found)) throw new Error(pods.map((pod) => pod.metadata.name).join(', '));
@@ -231,7 +238,7 @@ function probesOf(
   const world: NaiveWorld = { policies: placed, directory };
   return directory.pods.flatMap((pod) =>
     pod.containers.flatMap(({ name }) => [
-      ...(pod.mode === 'split' ? loopbackProbes(world, pod, name) : []),
+      ...(pod.mode === 'plain' ? [] : loopbackProbes(world, pod, name)),
       ...directory.pods.filter((other) => other !== pod).flatMap((other) => podProbes(world, pod, name, other)),
       ...serviceProbes(world, pod, name),
     ]),
@@ -282,7 +289,10 @@ function probe(from: string, host: string, { port, protocol: proto }: Service, e
   return { from, host, port, proto, expected };
 }
 
-/** Who listens at the Pod's address: the primary with all its ports, a sibling with those that it declares. */
+/**
+ * Who listens at the Pod's address. In mode split the primary with all its ports, a sibling with those that it declares; in
+ * mode isolate a container with its UDP ports only where it declares them.
+ */
 function serverOf({ name, mode }: DirectoryPod, { port, protocol }: Service): string | undefined {
   const entries = Object.entries(members[name]?.containers ?? {});
   return entries.find(([, ports], index) =>
@@ -290,7 +300,10 @@ function serverOf({ name, mode }: DirectoryPod, { port, protocol }: Service): st
       (each) =>
         each.port === port &&
         each.protocol === protocol &&
-        (mode === 'plain' || index === 0 || each.name !== undefined),
+        (each.name !== undefined ||
+          mode === 'plain' ||
+          (mode === 'split' && index === 0) ||
+          (mode === 'isolate' && protocol === 'tcp')),
     ),
   )?.[0];
 }
