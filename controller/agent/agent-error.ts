@@ -18,6 +18,10 @@ export const agentErrorCodes = {
   ClaimMissing: { sentence: 'No AddressBlock holds the addresses that the Pod carries.', cni: again },
   AddressMismatch: { sentence: 'net1 has other addresses than were claimed for the piece.', cni: 107 },
   NoPeerLink: { sentence: 'The CNI result before this plugin has no net1 with a host end.', cni: 108 },
+  EgressOpen: {
+    sentence: 'A kept piece has an eth0 that the node cannot filter: it could send around its proxy.',
+    cni: 110,
+  },
   BadNetns: { sentence: 'The network namespace is not at a path that the agent enters.', cni: 109 },
   RulesFailed: { sentence: 'The rules could not be loaded, or the kernel does not show them.', cni: again },
   RulesDiffer: { sentence: 'CHECK found other rules than there should be.', cni: again },

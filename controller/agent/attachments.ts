@@ -8,14 +8,14 @@ import type { Logger } from '../observability/log.ts';
 import { splitKey, wiringText } from '../reconcile/piece-pod.ts';
 import { closedTable } from '../rules/closed.ts';
 import { hostTableName } from '../rules/host.ts';
-import { formatWiring } from '../rules/wiring-json.ts';
+import { formatWiring, parseWiring } from '../rules/wiring-json.ts';
 import type { Endpoint, Local } from '../rules/wiring.ts';
 import { AgentError } from './agent-error.ts';
 import { emptyResult, peerAttachment } from './cni-result.ts';
 import type { CniRequest, PodIdentity } from './cni-request.ts';
 import type { Compiled } from './compile-sandbox.ts';
 import { allDrift, type Enforcer } from './enforcer.ts';
-import { hostEndOfEth0 } from './host-ends.ts';
+import { checkEgress, hostEndOfEth0 } from './host-ends.ts';
 import { hasIngressFilters } from './ingress-filters.ts';
 import { inNetns, netnsFile, refuseOwnNetns } from './netns.ts';
 import type { Registry } from './registry.ts';
@@ -130,6 +130,7 @@ export class Attachments {
         cancelled();
         const piece = await this.newest(first, request);
         checkAttachment(piece, attachment);
+        checkEgress(parseWiring(piece.wiring), eth0);
         const sandbox: Sandbox = {
           version: 1,
           id: containerID,

@@ -1,5 +1,8 @@
 import { expect } from 'chai';
-import { matchingEnd } from './host-ends.ts';
+import { readFileSync } from 'node:fs';
+import type { Wiring } from '../rules/wiring.ts';
+import { AgentError } from './agent-error.ts';
+import { checkEgress, matchingEnd } from './host-ends.ts';
 
 const eth0 = {
   ifname: 'eth0',
@@ -40,5 +43,19 @@ describe("the node's end of eth0", () => {
     expect(() => matchingEnd([net1, { ...eth0, link_index: 2 }], veths)).to.throw('not to be found');
     expect(() => matchingEnd([net1, eth0], [])).to.throw('not to be found');
     expect(() => matchingEnd([eth0], veths)).to.throw('there is no net1 yet');
+  });
+});
+
+describe('a piece that is kept behind its proxy', () => {
+  const text = readFileSync(new URL('../rules/testdata/via.web.json', import.meta.url), 'utf8');
+  const { wiring } = JSON.parse(text) as { readonly wiring: Wiring };
+
+  it('starts only where the node can filter its eth0', () => {
+    expect(() => {
+      checkEgress(wiring, undefined);
+    }).to.throw(AgentError, 'web shall go out by cache only');
+    checkEgress(wiring, { device: 'veth1', mac: '0a:58:0a:f4:01:16', linkLocal: [] });
+    checkEgress({ ...wiring, piece: 'cache' }, undefined);
+    checkEgress({ ...wiring, via: [] }, undefined);
   });
 });

@@ -3,6 +3,9 @@ import { peerInterface } from '../api/names.ts';
 import type { Host } from '../netns/host.ts';
 import { ip } from '../netns/load.ts';
 import { NetnsError } from '../netns/netns-error.ts';
+import { keptBy } from '../rules/via-model.ts';
+import type { Wiring } from '../rules/wiring.ts';
+import { AgentError } from './agent-error.ts';
 import type { HostEnds } from './sandbox.ts';
 
 const podInterface = 'eth0';
@@ -39,6 +42,20 @@ export function matchingEnd(inside: readonly Link[], outside: readonly Link[]): 
   );
   if (end === undefined) throw new NetnsError('IpFailed', `the node's end of ${podInterface} is not to be found`);
   return { device: String(end['ifname']), mac: String(eth0['address']), linkLocal: linkLocalOf(eth0) };
+}
+
+/**
+ * What any other piece is warned of is no start for one that is kept behind its proxy: a packet socket would be its way out.
+ *
+ * @throws AgentError EgressOpen
+ */
+export function checkEgress(wiring: Wiring, eth0: HostEnds['eth0']): void {
+  const via = keptBy(wiring);
+  if (via === undefined || eth0 !== undefined) return;
+  throw new AgentError(
+    'EgressOpen',
+    `${wiring.piece} shall go out by ${via.to} only, and its ${podInterface} is no veth: the node could not filter it`,
+  );
 }
 
 /** Not all follow from the MAC (RFC 7217). */

@@ -10,7 +10,7 @@ import type { Both, Names } from './redirect-names.ts';
  * What comes out of the piece by eth0: an ordinary Pod, but only as itself, and never to or as another piece of its Pod.
  * Whatever is dropped here has passed around the piece's own table, which judges the same.
  */
-export function hostEth0(eth0: HostEth0, both: Both): HostPart {
+export function hostEth0(eth0: HostEth0, both: Both, kept: boolean): HostPart {
   const addresses = eth0.podIPs.filter((address) => !contains(linkLocal, address));
   const links = [...new Set([linkLocalOf(eth0.mac), ...eth0.podIPs.filter((address) => contains(linkLocal, address))])];
   const own6 = [...addresses.filter((address) => familyOf(address) === 'ipv6'), ...links];
@@ -54,10 +54,10 @@ export function hostEth0(eth0: HostEth0, both: Both): HostPart {
         comment: 'as itself, to whom it may concern',
         rules: [
           'ip saddr != @eth0_own4 goto eth0_spoof',
-          ...both((names) => (names.n === '4' ? notToPeers(names) : [])),
+          ...both((names) => (names.n === '4' ? notToPeers(names, kept) : [])),
         ],
       },
-      ...ipv6Chains(own6, both),
+      ...ipv6Chains(own6, both, kept),
       hostPodNetworkChain(both),
       {
         name: 'eth0_spoof',
@@ -90,14 +90,21 @@ function ownSets({ data, n, addr }: Names, addresses: readonly string[]): readon
   ];
 }
 
-function notToPeers({ n, ip }: Names): readonly string[] {
-  return [`${ip} daddr @pods${n} goto eth0_spoof`, `${ip} daddr @pool${n} goto eth0_spoof`, 'goto eth0_policy'];
+/** An ordinary Pod may send to whom policies leave it; a kept piece to those of them that called. */
+function notToPeers({ n, ip }: Names, kept: boolean): readonly string[] {
+  return [
+    `${ip} daddr @pods${n} goto eth0_spoof`,
+    `${ip} daddr @pool${n} goto eth0_spoof`,
+    ...(kept ? [`jump kept_${ip}`] : []),
+    'goto eth0_policy',
+  ];
 }
 
 /** A neighbour believes what an advertisement says of its target, whoever sent it: the target has to be the sender's own. */
-function ipv6Chains(own: readonly string[], both: Both): readonly Chain[] {
+function ipv6Chains(own: readonly string[], both: Both, kept: boolean): readonly Chain[] {
   const target = `@th,64,128 { ${own.map(hexadecimal).join(', ')} }`;
   const messages = linkMessages.out.join(', ');
+  const link = kept ? 'goto kept_link' : 'accept';
   return [
     {
       name: 'eth0_ip6',
@@ -106,24 +113,24 @@ function ipv6Chains(own: readonly string[], both: Both): readonly Chain[] {
         'ip6 saddr :: goto eth0_new',
         'icmpv6 type nd-neighbor-advert goto eth0_advert',
         'icmpv6 type { nd-router-advert, nd-redirect } goto eth0_spoof',
-        `ip6 saddr @eth0_link icmpv6 type { ${messages} } accept`,
+        `ip6 saddr @eth0_link icmpv6 type { ${messages} } ${link}`,
         'ip6 saddr != @eth0_own6 goto eth0_spoof',
-        ...both((names) => (names.n === '6' ? notToPeers(names) : [])),
+        ...both((names) => (names.n === '6' ? notToPeers(names, kept) : [])),
       ],
     },
     {
       name: 'eth0_new',
       comment: 'an address that is being made: is it free (RFC 4862), is there a router, who listens here (RFC 3590)',
       rules: [
-        `icmpv6 type nd-neighbor-solicit ${target} accept`,
-        'icmpv6 type { nd-router-solicit, mld-listener-report, mld2-listener-report } accept',
+        `icmpv6 type nd-neighbor-solicit ${target} ${link}`,
+        `icmpv6 type { nd-router-solicit, mld-listener-report, mld2-listener-report } ${link}`,
         'goto eth0_spoof',
       ],
     },
     {
       name: 'eth0_advert',
       comment: 'this piece is where it is',
-      rules: [`ip6 saddr @eth0_own6 ${target} accept`, `ip6 saddr @eth0_link ${target} accept`, 'goto eth0_spoof'],
+      rules: [`ip6 saddr @eth0_own6 ${target} ${link}`, `ip6 saddr @eth0_link ${target} ${link}`, 'goto eth0_spoof'],
     },
   ];
 }

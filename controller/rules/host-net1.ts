@@ -1,5 +1,6 @@
 import type { HostSide } from './host.ts';
 import { deviceName, priority, type Chain, type NamedSet, type Table } from './nft.ts';
+import { viaFrames, viaSets } from './host-via.ts';
 import type { Both, Names } from './redirect-names.ts';
 
 /** A part of the table: what one link adds to it. */
@@ -14,7 +15,10 @@ export function hostNet1(side: HostSide, both: Both): HostPart {
   const { wiring, link } = side;
   return {
     counters: ['host_spoofed', ...(link === 'fwd' ? ['host_absent'] : [])],
-    sets: [...both((names) => identitySets(side, names)), ...(link === 'fwd' ? [deviceMap(side)] : [])],
+    sets: [
+      ...both((names) => [...identitySets(side, names), ...viaSets(side, names)]),
+      ...(link === 'fwd' ? [deviceMap(side)] : []),
+    ],
     chains: [
       {
         name: 'net1',
@@ -99,7 +103,8 @@ function pair(mac: string, self: string, peer: string): string {
   return `${mac} . ${peerMac} . ${self} . ${address}`;
 }
 
-function identityChains({ n, ip, primary }: Names): readonly Chain[] {
+function identityChains(names: Names): readonly Chain[] {
+  const { n, ip, primary } = names;
   return [
     {
       name: `from${n}`,
@@ -113,6 +118,7 @@ function identityChains({ n, ip, primary }: Names): readonly Chain[] {
         primary
           ? `ether saddr . ether daddr . ${ip} daddr @facade${n} ${ip} saddr != @never${n} goto deliver`
           : `ether saddr . ether daddr . ${ip} saddr @facade${n} ${ip} daddr != @never${n} goto deliver`,
+        ...viaFrames(names),
         'goto spoof',
       ],
     },

@@ -3,19 +3,25 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostLinks } from './host-links.ts';
 import { compileHost, hostTable, hostTableName, type HostSide } from './host.ts';
 import { parseWiring } from './wiring-json.ts';
+import type { Local } from './wiring.ts';
 
 const testdata = new URL('testdata/', import.meta.url);
 const golden = new URL('host/', testdata);
 
 /** The node's side of the piece of testdata/NAME.json. */
 function side(name: string, changed: Partial<HostSide> = {}): HostSide {
-  const input = JSON.parse(readFileSync(new URL(`${name}.json`, testdata), 'utf8')) as { wiring: object };
+  const input = JSON.parse(readFileSync(new URL(`${name}.json`, testdata), 'utf8')) as { wiring: object; local: Local };
   const wiring = parseWiring(JSON.stringify(input.wiring));
   return {
     sandbox: '5c1d0f2a9b7e',
     wiring,
     net1: { device: 'veth1a2b3c4d' },
-    eth0: { device: 'veth5e6f7a8b', mac: '0a:58:0a:f4:01:16', podIPs: wiring.self.podIPs ?? [] },
+    eth0: {
+      device: 'veth5e6f7a8b',
+      mac: '0a:58:0a:f4:01:16',
+      podIPs: wiring.self.podIPs ?? [],
+      nodeIPs: input.local.nodeIPs,
+    },
     peerDevices: Object.fromEntries(wiring.peers.map(({ name: peer }) => [peer, `veth-${peer}`])),
     link: 'fwd',
     ...changed,
@@ -31,6 +37,9 @@ const cases: Readonly<Record<string, HostSide>> = {
   'dual-stack.cache.bridge': side('dual-stack.cache', { link: 'bridge' }),
   'ipv4.cache.nobody-there': withoutEth0(side('ipv4.cache', { peerDevices: {} })),
   'ipv6.statsd': side('ipv6.statsd'),
+  'via.web': side('via.web'),
+  'via.cache': side('via.cache'),
+  'via-explicit.statsd': side('via-explicit.statsd'),
 };
 
 describe('compileHost', () => {

@@ -1,5 +1,6 @@
 import { hostEth0 } from './host-eth0.ts';
 import { hostNet1 } from './host-net1.ts';
+import { keptEth0 } from './host-via.ts';
 import { model } from './model.ts';
 import { printTable, type Table } from './nft.ts';
 import { bothOf } from './redirect-names.ts';
@@ -53,8 +54,13 @@ export function hostTableName(sandbox: string): string {
 export function hostTable(side: HostSide): Table {
   const { wiring, eth0 } = side;
   const podIPs = [...new Set([...(eth0?.podIPs ?? []), ...(wiring.self.podIPs ?? [])])];
-  const both = bothOf(model(wiring, { podIPs, nodeIPs: eth0?.nodeIPs ?? [] }));
-  const parts = [hostNet1(side, both), ...(eth0 === undefined ? [] : [hostEth0(eth0, both)])];
+  const said = model(wiring, { podIPs, nodeIPs: eth0?.nodeIPs ?? [] });
+  const both = bothOf(said);
+  const kept = said.keptBy !== undefined;
+  const parts = [
+    hostNet1(side, both),
+    ...(eth0 === undefined ? [] : [hostEth0(eth0, both, kept), ...(kept ? [keptEth0(eth0, both)] : [])]),
+  ];
   return {
     family: 'netdev',
     name: hostTableName(side.sandbox),

@@ -32,7 +32,7 @@ export interface Chain {
   readonly rules: readonly string[];
 }
 
-export type BaseChain = InetBase | IngressBase;
+export type BaseChain = InetBase | DeviceBase;
 
 interface InetBase {
   readonly type: 'filter' | 'nat' | 'route';
@@ -41,10 +41,10 @@ interface InetBase {
   readonly policy: 'accept' | 'drop';
 }
 
-/** Only in a netdev table: all frames that come in by one device, before bridging and routing see them. */
-interface IngressBase {
+/** Only in a netdev table: all frames that come in by one device, before bridging and routing see them, or go out by it. */
+interface DeviceBase {
   readonly type: 'filter';
-  readonly hook: 'ingress';
+  readonly hook: 'ingress' | 'egress';
   readonly device: string;
   readonly priority: number;
   readonly policy: 'accept' | 'drop';
@@ -116,7 +116,7 @@ function printSet(set: NamedSet): string {
 function printChain({ name, base, comment, rules }: Chain): string {
   const lines = [`\t# ${comment}`, `\tchain ${name} {`];
   if (base !== undefined) {
-    const device = base.hook === 'ingress' ? ` device ${deviceName(base.device)}` : '';
+    const device = 'device' in base ? ` device ${deviceName(base.device)}` : '';
     lines.push(`\t\ttype ${base.type} hook ${base.hook}${device} priority ${base.priority}; policy ${base.policy};`);
   }
   return [...lines, ...rules.map((rule) => `\t\t${rule}`), '\t}'].join('\n');

@@ -188,14 +188,14 @@ export class Lab {
   }
 
   /** The node's side of a piece, as the node agent would load it. */
-  guard(piece: PieceName, link: HostSide['link']): void {
-    const side = hostSideOf(piece, link);
+  guard(piece: PieceName, link: HostSide['link'], changed: Partial<Wiring> = {}): void {
+    const side = hostSideOf(piece, link, changed);
     this.node.run(['nft', '-f', '-'], compileHost(side));
     this.node.run(['bridge', '-batch', '-'], `${hostLinks(side).join('\n')}\n`);
   }
 
-  guardAll(link: HostSide['link']): void {
-    for (const piece of this.pieces()) this.guard(piece, link);
+  guardAll(link: HostSide['link'], changed: Partial<Wiring> = {}): void {
+    for (const piece of this.pieces()) this.guard(piece, link, changed);
   }
 
   unguardAll(): void {
