@@ -1,3 +1,4 @@
+import { parseWiring } from '../rules/wiring-json.ts';
 import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -112,6 +113,34 @@ describe('kubectl podsplit split', () => {
   it('reads several files', async () => {
     const ran = await kubectlPodsplit(['split', '-f', 'refused.yaml', '-f', 'workloads.yaml']);
     expect(ran.stderr).to.contain('deployment/host').and.to.contain('deployment/web');
+  });
+
+  it("has to be told where the cluster's DNS is, if a container may ask it", async () => {
+    const pod = JSON.stringify({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: {
+        name: 'p',
+        annotations: {
+          'podsplit.io/mode': 'split',
+          'podsplit.io/egress-via': 'a->b',
+          'podsplit.io/egress-dns': 'cluster',
+        },
+      },
+      spec: {
+        containers: [{ name: 'a', securityContext: { capabilities: { drop: ['ALL'] } } }, { name: 'b' }],
+      },
+    });
+    for (const more of [[], ['--cluster-dns', '10.96.0.10,elsewhere']]) {
+      const ran = await kubectlPodsplit(['split', '-f', '-', ...more], pod);
+      expect(ran.stderr).to.contain('--cluster-dns ADDRESS');
+      expect(ran.exitCode).to.not.equal(0);
+    }
+    const ran = await kubectlPodsplit(['split', '-f', '-', '-o', 'json', '--cluster-dns', '10.96.0.10'], pod);
+    for (const { metadata } of pods(ran.stdout)) {
+      const { via } = parseWiring(metadata?.annotations?.['podsplit.io/wiring'] ?? '');
+      expect(via).to.deep.equal([{ from: 'a', to: 'b', dns: 'cluster', resolvers: ['10.96.0.10'] }]);
+    }
   });
 
   it('takes addresses from the SplitNetwork of a file', async () => {

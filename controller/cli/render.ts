@@ -34,6 +34,8 @@ export interface RenderInput {
   /** The user's own, of the same input: what they keep the Pod from, its pieces are kept from too. */
   readonly userPolicies: readonly INetworkPolicy[];
   readonly multiNetworkPolicies: boolean;
+  /** Of the cluster's DNS. */
+  readonly resolvers: readonly string[];
 }
 
 export interface RenderedPiece {
@@ -64,6 +66,7 @@ export function render(input: RenderInput): Rendered {
     splitId: splitIdOf(pod),
     pool: poolRanges(network.pool),
     addresses,
+    resolvers: input.resolvers,
     release: 'go',
   });
   const annotations = (container: string): PieceAnnotations => ({

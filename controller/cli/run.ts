@@ -121,6 +121,7 @@ function splitCommand(program: Command, action: (command: SplitCommand) => Promi
     .option('--image <image>', 'image of the init container', `podsplit.local/podsplit:${version}`)
     .option('--network-file <file>', 'SplitNetwork that addresses are taken from')
     .option('--multi-network-policy', 'print MultiNetworkPolicies too; their CRD must be installed', false)
+    .option('--cluster-dns <addresses>', "of the cluster's DNS, for podsplit.io/egress-dns=cluster", '')
     .addHelpText('after', splitExamples)
     .action(async (options: SplitOptionValues) => {
       await action({
@@ -133,6 +134,7 @@ function splitCommand(program: Command, action: (command: SplitCommand) => Promi
         install: options.install,
         mode: options.mode,
         multiNetworkPolicies: options.multiNetworkPolicy,
+        clusterDns: options.clusterDns.split(',').filter((address) => address !== ''),
       });
     });
 }
@@ -148,6 +150,7 @@ interface SplitOptionValues {
   readonly networkFile?: string;
   readonly install: InstallMode;
   readonly multiNetworkPolicy: boolean;
+  readonly clusterDns: string;
 }
 
 function collect(value: string, previous: readonly string[] | undefined): readonly string[] {

@@ -12,6 +12,7 @@ import type { IsolatePlan } from '../isolate/plan.ts';
 import { inexactFor, inexactnesses } from '../policies/inexact.ts';
 import { findsAsPeer, peerMirror } from '../policies/peer-mirror.ts';
 import type { SplitPodLabels } from '../policies/pieces-found.ts';
+import { canonicalAddress } from '../rules/addresses.ts';
 import { compileIsolateTable } from '../rules/isolate-table.ts';
 import { printTable } from '../rules/nft.ts';
 import { split } from '../split/split.ts';
@@ -40,6 +41,8 @@ export interface SplitCommand {
   /** For workloads that have no mode annotation. */
   readonly mode: Mode | undefined;
   readonly multiNetworkPolicies: boolean;
+  /** Of the cluster, which nobody asks here. */
+  readonly clusterDns: readonly string[];
 }
 
 /** What became of one object of the input. */
@@ -112,6 +115,7 @@ function resultOf(manifest: Manifest, context: Context): Result {
       `${nameOf(manifest)} takes its addresses from SplitNetwork ${plan.network}. Give its manifest: --network-file FILE.`,
     );
   }
+  const resolvers = resolversFor(plan, manifest, command);
   const workload = workloadOf(manifest, pod, command);
   const labels = { namespace: pod.metadata?.namespace ?? '', labels: pod.metadata?.labels ?? {} };
   const rendered = render({
@@ -124,6 +128,7 @@ function resultOf(manifest: Manifest, context: Context): Result {
       .filter(({ namespace }) => (namespace ?? command.namespace) === (manifest.namespace ?? command.namespace))
       .map(({ policy }) => policy),
     multiNetworkPolicies: command.multiNetworkPolicies,
+    resolvers,
   });
   const own = inNamespace(rendered, manifest, command);
   return {
@@ -179,6 +184,16 @@ function leftAlone(manifest: Manifest, { message, code }: LeftAlone): Result {
 function rulesOf({ containers, flows }: IsolatePlan): string {
   const wiring = { version: 1, mode: 'isolate', split: 'offline', containers, flows } as const;
   return printTable(compileIsolateTable(wiring, { podIPs: [], nodeIPs: [] }));
+}
+
+/** @throws CliError where a container may ask the cluster's DNS, and nobody says where that is. */
+function resolversFor({ via }: Plan, manifest: Manifest, { clusterDns }: SplitCommand): readonly string[] {
+  const addresses = clusterDns.flatMap((address) => canonicalAddress(address) ?? []);
+  const wanted = via.some(({ dns }) => dns === 'cluster');
+  if (addresses.length === clusterDns.length && !(wanted && addresses.length === 0)) return addresses;
+  throw new CliError(
+    `${nameOf(manifest)} may ask the cluster's DNS. Say where that is: --cluster-dns ADDRESS[,ADDRESS].`,
+  );
 }
 
 function optionsOf({ command, network }: Context): SplitOptions {
