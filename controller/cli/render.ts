@@ -11,7 +11,7 @@ import {
   schedulingGate,
 } from '../api/names.ts';
 import { isReservedKey } from '../api/keys.ts';
-import { pieceMultiNetworkPolicies } from '../policies/multi-network-policy.ts';
+import { carriedFlows, pieceMultiNetworkPolicies } from '../policies/multi-network-policy.ts';
 import { networkAttachmentDefinition } from '../policies/nad.ts';
 import { pieceNetworkPolicies } from '../policies/network-policy.ts';
 import { compile } from '../rules/compile.ts';
@@ -102,7 +102,7 @@ export function render(input: RenderInput): Rendered {
         ? pieceMultiNetworkPolicies({
             workload,
             containers,
-            flows: plan.flows,
+            flows: [...plan.flows, ...carriedFlows(plan.via)],
             facade: plan.facade,
             observe: plan.observe === true,
             pool: poolRanges(network.pool),

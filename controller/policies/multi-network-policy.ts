@@ -1,5 +1,6 @@
 import type { INetworkPolicySpec } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicySpec';
 import { nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
+import type { IntendedVia } from '../api/egress-via.ts';
 import type { DeclaredPort, Flow, Protocol } from '../api/flow.ts';
 import { installModes } from '../api/install.ts';
 import { ownLabels } from '../api/names.ts';
@@ -50,6 +51,14 @@ export function pieceMultiNetworkPolicies(input: MultiPoliciesInput): readonly M
       ],
     },
   }));
+}
+
+/** What is carried to a proxy arrives there, after NAT, as if a flow led to it. */
+export function carriedFlows(via: readonly IntendedVia[]): readonly Flow[] {
+  return via.flatMap(({ from, to, port, dns }) => [
+    ...(port === undefined ? [] : [{ from, to, port, protocol: 'tcp' as const }]),
+    ...(dns === 'proxy' ? (['tcp', 'udp'] as const).map((protocol) => ({ from, to, port: 53, protocol })) : []),
+  ]);
 }
 
 /** One rule for each peer, with all the ports that it may call. */

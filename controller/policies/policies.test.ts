@@ -8,7 +8,7 @@ import { originalLabelKey } from '../api/keys.ts';
 import { ownLabels } from '../api/names.ts';
 import type { SplitNetworkSpec } from '../api/resources.ts';
 import { selects, type Labels } from './label-selector.ts';
-import { pieceMultiNetworkPolicies } from './multi-network-policy.ts';
+import { carriedFlows, pieceMultiNetworkPolicies } from './multi-network-policy.ts';
 import { nadDifferences, nadDiffers, networkAttachmentDefinition } from './nad.ts';
 import { pieceNetworkPolicies } from './network-policy.ts';
 
@@ -205,6 +205,26 @@ describe('multi network policies', () => {
     });
     expect(open?.spec.ingress).to.deep.equal([
       { from: [{ podSelector: { matchLabels: { [ownLabels.workload]: key } } }] },
+    ]);
+  });
+
+  it('let in what is carried to a proxy, as it is after NAT', () => {
+    const [proxy] = pieceMultiNetworkPolicies({
+      workload,
+      containers: ['proxy'],
+      flows: carriedFlows([
+        { from: 'agent', to: 'proxy', port: 15001, dns: 'proxy' },
+        { from: 'other', to: 'proxy', dns: 'cluster' },
+      ]),
+      facade: [],
+      pool: {},
+    });
+    expect(proxy?.spec.ingress?.map(({ ports }) => ports)).to.deep.equal([
+      [
+        { port: 15001, protocol: 'TCP' },
+        { port: 53, protocol: 'TCP' },
+        { port: 53, protocol: 'UDP' },
+      ],
     ]);
   });
 

@@ -14,7 +14,7 @@ import type { KubeObject, Resource } from '../kube/resources.ts';
 import { resources } from '../kube/resources.ts';
 import { done, type Outcome } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
-import { pieceMultiNetworkPolicies } from '../policies/multi-network-policy.ts';
+import { carriedFlows, pieceMultiNetworkPolicies } from '../policies/multi-network-policy.ts';
 import { pieceNetworkPolicies } from '../policies/network-policy.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
@@ -140,7 +140,7 @@ export class WorkloadObjects {
     const wanted = pieceMultiNetworkPolicies({
       workload,
       containers: unique(plans.flatMap((plan) => [plan.primary, ...plan.siblings].map((piece) => piece.name))),
-      flows: uniqueBy(flows),
+      flows: uniqueBy([...flows, ...plans.flatMap((plan) => carriedFlows(plan.via))]),
       facade: uniqueBy(plans.flatMap((plan) => plan.facade)),
       pool: poolRanges(network),
       observe: plans.some((plan) => plan.observe === true),
