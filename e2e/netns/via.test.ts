@@ -177,6 +177,7 @@ describe('the unavoidable proxy in network namespaces', function () {
             host,
             port: 80,
             sport: 40_123,
+            reuse: true,
           });
           expect(answer).to.deep.include({ server: 'cache', meant: [host, 80] });
         }

@@ -9,9 +9,11 @@ const repository = join(import.meta.dirname, '..', '..');
 describe('image recipes', () => {
   it('are named as templates/ and examples/ name them', async () => {
     expect(imageReference('podsplit')).to.equal(defaultImage);
-    const example = await readFile(join(repository, 'examples/web/web.yaml'), 'utf8');
-    const used = new Set(Array.from(example.matchAll(/image: (\S+)/g), (match) => match[1]));
-    expect([...used]).to.deep.equal([imageReference('samples')]);
+    for (const name of ['web/web.yaml', 'agent/agent.yaml', 'agent/world.yaml']) {
+      const example = await readFile(join(repository, 'examples', name), 'utf8');
+      const used = new Set(Array.from(example.matchAll(/image: (\S+)/g), (match) => match[1]));
+      expect([...used]).to.deep.equal([imageReference('samples')]);
+    }
   });
 
   it('leave out comments of package lists', async () => {

@@ -83,6 +83,7 @@ const samples: LayerRecipe = {
     ...['adduser', 'debconf', 'dpkg', 'passwd', 'psmisc', 'systemd', 'tar'],
     ...['libcryptsetup12', 'libpam-modules', 'libpam-modules-bin', 'libpam-runtime', 'libpam0g', 'libsystemd-shared'],
     ...['libperl5.36', 'perl', 'perl-base', 'perl-modules-5.36'],
+    ...['cron', 'cron-daemon-common', 'libdbi-perl', 'logrotate', 'lsb-base', 'sgml-base', 'sysvinit-utils'],
   ],
   inputs: () => Promise.all(statsdFiles.map((name) => readFile(join(statsdFolder, name), 'utf8'))),
   finish: async (root) => {
