@@ -1,15 +1,13 @@
-import { splitId } from '../api/identity.ts';
-import { ownLabels, readinessGate, userAnnotations } from '../api/names.ts';
+import { userAnnotations } from '../api/names.ts';
 import type { PodSplit } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { isApiError, type ApiError } from '../kube/errors.ts';
-import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
+import { resources } from '../kube/resources.ts';
 import { CliError } from './cli-error.ts';
+import { findPod, findPodSplit, listReadable } from './find-pod.ts';
 import { flowsReport, formatFlowsReport, type FlowsReport } from './flows-report.ts';
 import type { Io } from './input.ts';
 import { formatLeastPolicy } from './least-policy.ts';
 import { formatManifest } from './manifest-yaml.ts';
-import { printable } from './table.ts';
 
 export interface FlowsCommand {
   /** A piece of the Pod, whichever. */
@@ -63,22 +61,6 @@ async function leastPolicyOf(podSplit: PodSplit, client: KubeClient): Promise<st
   return formatLeastPolicy({ ...report, observed: report.observed, containers, primary, pods, services });
 }
 
-/** Of all namespaces; of the Pod's own where the user may see no more; else none, and addresses stay addresses. */
-async function listReadable<T extends KubeObject>(
-  client: KubeClient,
-  resource: Resource<T>,
-  namespace: string,
-): Promise<readonly T[]> {
-  for (const within of [{}, { namespace }]) {
-    try {
-      return (await client.list(resource, within)).items;
-    } catch (error) {
-      if (!isApiError(error, 'Forbidden')) throw error;
-    }
-  }
-  return [];
-}
-
 function print(report: FlowsReport, { output }: FlowsCommand, io: Io): string {
   switch (output) {
     case 'json':
@@ -87,79 +69,5 @@ function print(report: FlowsReport, { output }: FlowsCommand, io: Io): string {
       return formatManifest(report);
     default:
       return formatFlowsReport(report, { wide: output === 'wide', colours: io.colours, now: io.now() });
-  }
-}
-
-async function findPod(client: KubeClient, namespace: string, name: string): Promise<Pod> {
-  try {
-    return await client.get(resources.pods, { namespace, name });
-  } catch (error) {
-    if (!isApiError(error)) throw error;
-    if (error.code !== 'NotFound') throw unanswered(error, 'get pods', namespace, client.server);
-    throw new CliError(
-      `There is no Pod ${name} in namespace ${namespace}. ` +
-        `The split ones are listed by: kubectl get podsplits -n ${namespace}`,
-    );
-  }
-}
-
-/** By its label: the controller puts it on, and the guards keep everybody else from it. */
-async function findPodSplit(client: KubeClient, namespace: string, pod: Pod): Promise<PodSplit> {
-  const split = splitOf(pod, namespace);
-  const labelSelector = `${ownLabels.split}=${split}`;
-  try {
-    const [found] = (await client.list(resources.podSplits, { namespace, labelSelector })).items;
-    if (found !== undefined) return found;
-  } catch (error) {
-    if (!isApiError(error)) throw error;
-    if (error.code === 'NotFound')
-      throw new CliError('This cluster has no PodSplits: podsplit is not installed there.');
-    throw unanswered(error, 'list podsplits.podsplit.io', namespace, client.server);
-  }
-  throw new CliError(`Pod ${pod.metadata.name} has no PodSplit yet. ${whyNot(pod)}`);
-}
-
-function splitOf({ metadata }: Pod, namespace: string): string {
-  const { name, uid = '', labels = {}, annotations = {} } = metadata;
-  const role = labels[ownLabels.role];
-  if (role === 'whole') {
-    throw new CliError(
-      `Pod ${name} opted in, but has one container: there is nothing to split or to isolate, and it runs as it is.`,
-    );
-  }
-  // A primary is labelled once it is wired, and is the same split Pod before.
-  const split = role === 'primary' || role === 'isolated' ? splitId(uid) : labels[ownLabels.split];
-  if (split !== undefined) return split;
-  const opted = annotations[userAnnotations.mode] !== undefined;
-  throw new CliError(
-    opted
-      ? `Pod ${name} opted in, but is not split: it did not meet podsplit's webhook. Delete it, so that it is made anew.`
-      : `Pod ${name} is not split. Annotate what it belongs to, for example: ` +
-          `kubectl annotate deployment NAME -n ${namespace} ${userAnnotations.mode}=split`,
-  );
-}
-
-function whyNot({ status }: Pod): string {
-  const condition = status?.conditions?.find(({ type }) => type === readinessGate);
-  if (condition === undefined) {
-    return 'It is made in a moment, if the controller runs: kubectl get pods -n podsplit-system';
-  }
-  return `Its condition ${readinessGate} says: ${printable(condition.message ?? '')} (${printable(condition.reason ?? '')})`;
-}
-
-function unanswered(error: ApiError, what: string, namespace: string, server: string): CliError {
-  switch (error.code) {
-    case 'Forbidden':
-      return new CliError(
-        `You may not ${what} in namespace ${namespace}. Ask for the role view there: it has all that this command reads.`,
-      );
-    case 'Unauthorized':
-      return new CliError(
-        `${server} does not know you: ${printable(error.message)}. Log in again, or name another --context.`,
-      );
-    default:
-      return new CliError(
-        `${server} gave no answer: ${printable(error.message)}. Does kubectl get pods -n ${namespace} work?`,
-      );
   }
 }

@@ -5,6 +5,7 @@ import { version } from '../version.ts';
 import { CliError } from './cli-error.ts';
 import { type FlowsCommand, runFlows } from './flows-command.ts';
 import type { Io } from './input.ts';
+import { type PolicyCommand, runPolicy } from './policy-command.ts';
 import { runSplit, type SplitCommand } from './split-command.ts';
 
 export const exitCodes = { ok: 0, refused: 1, usage: 2 } as const;
@@ -44,6 +45,22 @@ POD is the Pod of the workload, or of any of its pieces. It needs to read Pods a
 Exit code: 0, or 2 if there was nothing to tell of.
 `;
 
+const policyExamples = `
+Examples:
+  # Which policies are about which containers of this Pod, and what do they leave open?
+  kubectl podsplit policy web-6d4f9c7b5-x7k2p -n shop
+
+  # May web call cache, and which rule says so?
+  kubectl podsplit policy web-0 --from web --to cache:6379
+
+  # May the exporter be called by a Pod of another namespace, or call out?
+  kubectl podsplit policy web-0 --from monitoring/prometheus-0 --to exporter:9113
+  kubectl podsplit policy web-0 --from exporter --to 192.0.2.7:443 -o json
+
+POD is the Pod of the workload, or of any of its pieces. Of other Pods' own policies nothing is said: ask of them too.
+Exit code: 0, 1 if what was asked is denied, 2 if the question could not be answered.
+`;
+
 const examples = `
 Examples:
   # What would the cluster run?
@@ -78,6 +95,11 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     }),
   );
   program.addCommand(flowsCommand(program, (command) => runFlows(command, io)));
+  program.addCommand(
+    policyCommand(program, async (command) => {
+      exitCode = await runPolicy(command, io);
+    }),
+  );
   program
     .command('version')
     .description('print the version')
@@ -176,6 +198,34 @@ function flowsCommand(program: Command, action: (command: FlowsCommand) => Promi
       const { output, namespace, kubeconfig, context, as } = options;
       await action({ pod, output, namespace, kubeconfig, context, as });
     });
+}
+
+function policyCommand(program: Command, action: (command: PolicyCommand) => Promise<void>): Command {
+  return new Command('policy')
+    .copyInheritedSettings(program)
+    .description('print what ContainerNetworkPolicies make of a Pod, or which rule decides about one connection')
+    .argument('<pod>', "the workload's Pod, or that of any piece")
+    .option('--from <who>', 'a container of the Pod, an address, NAMESPACE/POD or NAMESPACE/POD/CONTAINER')
+    .option('--to <whom>', 'the same with a port: cache:6379, 10.0.0.7:53/udp, [fd00::7]:443')
+    .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
+    .addOption(
+      new Option('-o, --output <format>', 'format of the output').choices(['table', 'json', 'yaml']).default('table'),
+    )
+    .option('--kubeconfig <file>', 'as for kubectl')
+    .option('--context <name>', 'of the kubeconfig')
+    .option('--as <user>', 'user to impersonate')
+    .addHelpText('after', policyExamples)
+    .action(async (pod: string, options: PolicyOptionValues) => {
+      const { from, to, output, namespace, kubeconfig, context, as } = options;
+      await action({ pod, from, to, output, namespace, kubeconfig, context, as });
+    });
+}
+
+/** As commander gives them. */
+interface PolicyOptionValues extends Omit<FlowsOptionValues, 'output'> {
+  readonly output: PolicyCommand['output'];
+  readonly from?: string;
+  readonly to?: string;
 }
 
 /** As commander gives them. */

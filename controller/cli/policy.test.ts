@@ -1,0 +1,139 @@
+import { expect } from 'chai';
+import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
+import type { Directory, PolicySubject } from '../policies/directory.ts';
+import { explainPod } from '../policies/explain-pod.ts';
+import { CliError } from './cli-error.ts';
+import { parseQuestion } from './policy-question.ts';
+import { formatAnswer, formatPolicyReport, policyReport } from './policy-report.ts';
+
+const subject: PolicySubject = {
+  namespace: 'shop',
+  name: 'web-0',
+  uid: 'u',
+  labels: { app: 'web' },
+  containers: [
+    { name: 'web', ports: [{ name: 'http', port: 8080, protocol: 'tcp' }] },
+    { name: 'cache', ports: [{ name: 'redis', port: 6379, protocol: 'tcp' }] },
+    { name: 'log', ports: [] },
+  ],
+  flows: [
+    { from: 'log', to: 'cache', port: 6379, protocol: 'tcp' },
+    { from: 'web', to: 'cache', port: 6379, protocol: 'tcp' },
+  ],
+};
+const directory: Directory = {
+  pods: [
+    {
+      ...subject,
+      podIPs: ['10.0.0.1'],
+      mode: 'split',
+      containers: subject.containers.map((each) => ({ ...each, podIPs: ['10.0.0.1'] })),
+    },
+    {
+      namespace: 'mon',
+      name: 'prom',
+      uid: 'p',
+      labels: { app: 'prom' },
+      podIPs: ['10.0.0.9'],
+      mode: 'plain',
+      containers: [],
+    },
+  ],
+  namespaces: new Map([
+    ['shop', {}],
+    ['mon', { team: 'mon' }],
+  ]),
+  services: [],
+};
+
+function policy(name: string, spec: Omit<ContainerNetworkPolicy['spec'], 'podSelector'>): ContainerNetworkPolicy {
+  return {
+    apiVersion: 'podsplit.io/v1alpha1',
+    kind: 'ContainerNetworkPolicy',
+    metadata: { name, namespace: 'shop' },
+    spec: { podSelector: { matchLabels: { app: 'web' } }, ...spec },
+  };
+}
+
+const policies = [
+  policy('cache-in', {
+    containers: ['cache'],
+    ingress: [{ from: [{ podSelector: {}, containers: ['web'] }], ports: [{ port: 'redis' }] }],
+  }),
+  policy('scrape', {
+    containers: ['web'],
+    ingress: [
+      {
+        from: [{ namespaceSelector: { matchLabels: { team: 'mon' } } }],
+        ports: [{ port: 'http' }, { port: 'nothing' }],
+      },
+    ],
+  }),
+  policy('look', { action: 'Audit', containers: ['log'], policyTypes: ['Egress'] }),
+];
+const via = [{ from: 'log', to: 'web', port: 8080, dns: 'none' as const }];
+
+function answer(from: string, to: string): string {
+  const question = parseQuestion({ from, to }, subject);
+  const explained = explainPod(subject, policies, directory, question);
+  return formatAnswer({ namespace: 'shop', pod: 'web-0', ...question, via, ...explained }, false);
+}
+
+describe('kubectl podsplit policy', () => {
+  it('lists what is about each container, what it leaves open, and what is wrong', () => {
+    const report = policyReport({ subject, mode: 'split', via, policies, directory });
+    expect(formatPolicyReport(report, false).split('\n')).to.deep.equal([
+      'Pod shop/web-0, mode split',
+      '',
+      '  CONTAINER   DIRECTION   POLICIES   AUDITED BY   ON THE NETWORK OF PODS',
+      '  web         ingress     scrape     -            10.0.0.9 tcp 8080',
+      '  web         egress      -          -            not restricted',
+      '  cache       ingress     cache-in   -            closed',
+      '  cache       egress      -          -            not restricted',
+      '  log         ingress     -          -            not restricted',
+      '  log         egress      -          look         by web only (podsplit.io/egress-via)',
+      '',
+      'Between its containers',
+      '',
+      '  FROM   TO      PORT',
+      '  web    cache   6379/tcp',
+      '',
+      'Problems',
+      '',
+      ...report.problems.map(({ path, message }) => `  scrape: ${path}: ${message} (UnknownPortName)`),
+      '',
+    ]);
+    expect(report.problems).to.have.length(1);
+  });
+
+  it('answers for two containers, with the rule that decides', () => {
+    expect(answer('web', 'cache:6379'))
+      .to.include('allowed: web -> cache:6379/tcp\n')
+      .and.include('cache-in spec.ingress[0]');
+    expect(answer('log', 'cache:6379')).to.include('denied: log -> cache:6379/tcp\nPolicies select an end');
+  });
+
+  it('answers for other Pods and addresses, and names a proxy on the way', () => {
+    expect(answer('mon/prom', 'web:8080'))
+      .to.include('allowed: mon/prom -> web:8080/tcp')
+      .and.include('scrape spec.ingress[0]');
+    expect(answer('10.0.0.8', 'web:8080')).to.include('denied: 10.0.0.8 -> web:8080/tcp');
+    const out = answer('log', '[2001:db8::1]:443/udp');
+    expect(out).to.include('allowed: log -> [2001:db8::1]:443/udp').and.include('It goes by web and by nothing else');
+    expect(out).to.include('Policies that audit would refuse it.');
+  });
+
+  for (const [from, to, why] of [
+    ['web', undefined, 'Give both ends'],
+    ['web', 'cache', '--to cache is not WHOM:PORT'],
+    ['web', 'cache:0', '--to cache:0 is not WHOM:PORT'],
+    ['web', 'cache:70000', 'with a port from 1 to 65535'],
+    ['web', 'cache:1/icmp', '--to cache:1/icmp is not WHOM:PORT'],
+    ['wep', 'cache:1', '--from wep is not a container of the Pod'],
+    ['10.0.0.1', '10.0.0.2:1', 'One end has to be a container of Pod web-0: web, cache, log.'],
+  ] as const) {
+    it(`does not take ${from} -> ${to ?? 'nobody'}`, () => {
+      expect(() => parseQuestion({ from, to }, subject)).to.throw(CliError, why);
+    });
+  }
+});
