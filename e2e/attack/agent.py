@@ -151,7 +151,7 @@ def numeric(host, port):
     return socket.getaddrinfo(host, port, flags=socket.AI_NUMERICHOST)[0][4]
 
 
-def connect(proto, host, port, timeout=2.0, source=None, freebind=False, transparent=False, sport=0, device=None, mptcp=False, reuse=False):
+def connect(proto, host, port, timeout=2.0, source=None, freebind=False, transparent=False, sport=0, device=None, mptcp=False):
     sock = new_socket(proto, host, mptcp)
     sock.settimeout(timeout)
     if device:  # no privilege needed since Linux 5.7
@@ -162,8 +162,6 @@ def connect(proto, host, port, timeout=2.0, source=None, freebind=False, transpa
         sock.setsockopt(socket.SOL_IP, IP_TRANSPARENT, 1)
     if freebind:
         sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
-    if reuse:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if source or sport:
         sock.bind(numeric(source or ("::" if ":" in host else "0.0.0.0"), sport))
     sock.connect(numeric(host, port))

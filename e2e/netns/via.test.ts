@@ -177,7 +177,6 @@ describe('the unavoidable proxy in network namespaces', function () {
             host,
             port: 80,
             sport: 40_123,
-            reuse: true,
           });
           expect(answer).to.deep.include({ server: 'cache', meant: [host, 80] });
         }
@@ -380,6 +379,37 @@ describe('the unavoidable proxy in network namespaces', function () {
         }
       }
     });
+  });
+
+  it('is above policies: what they allow is not more than the proxy', async () => {
+    const everything = {
+      enforce: [{ addresses: '0.0.0.0-255.255.255.255' }, { addresses: '::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff' }],
+    };
+    wireAll({ ...explicit('web'), podNetwork: { egress: everything, ingress: everything } });
+    for (const [what, attempt] of attempts) {
+      expect(await attempt(lab.web), what)
+        .to.have.property('error')
+        .that.is.oneOf(denied);
+    }
+    for (const host of web.podIPs) {
+      expect(await lab.node.call({ proto: 'tcp', host, port: 9102 })).to.have.property('server', 'web');
+    }
+  });
+
+  it('and may be narrowed by them: who may not call is not answered, and no resolver is asked', async () => {
+    wireAll({
+      ...explicit('web', { dns: 'cluster', resolvers }),
+      podNetwork: { egress: { enforce: [] }, ingress: { enforce: [] } },
+    });
+    const ask = { proto: 'udp', host: otherPod.ipv4, port: 53, timeout: patience } as const;
+    expect(await lab.web.call(ask))
+      .to.have.property('error')
+      .that.is.oneOf(denied);
+    const call = { proto: 'tcp', host: web.podIPs[0], port: 9102, timeout: patience } as const;
+    expect(await lab.other.call(call))
+      .to.have.property('error')
+      .that.is.oneOf(denied);
+    expect(await lab.node.call(call), 'a probe').to.have.property('server', 'web');
   });
 
   describe('changes by elements', () => {
