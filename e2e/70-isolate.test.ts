@@ -192,7 +192,7 @@ describe('an isolated Pod', () => {
       name,
       ports: undefined,
       resources: undefined,
-      args: ['tcp:::7777'],
+      args: ['tcp::::7777'],
       securityContext: { ...base.containers[0]!.securityContext, runAsUser: uid, ...more },
     });
     await namespace.apply(...editor);

@@ -23,10 +23,14 @@ export interface IsolateNadsDependencies {
 
 /** The next Pod of a rollout is often on its way. */
 const lingerMs = 10_000;
+/** The garbage collector takes a workload's network before its Pods: what is missing longer was deleted by somebody. */
+const missingMs = 5_000;
 
 /** The networks of workloads that have isolated Pods: made before the first of them starts, gone after the last. */
 export class IsolateNads {
   private readonly deps: IsolateNadsDependencies;
+  /** Workloads whose NAD is not there: since when, in monotonic ms. */
+  private readonly missingSince = new Map<WorkloadKey, number>();
 
   constructor(deps: IsolateNadsDependencies) {
     this.deps = deps;
@@ -64,14 +68,16 @@ export class IsolateNads {
     const { client, world, clock } = this.deps;
     const living = this.isolatedOf(key).find((pod) => !isDeleting(pod));
     const workload = living === undefined ? undefined : this.workloadOf(living);
+    const nad = world.nads.store.byIndex('workload', key).find(({ metadata }) => isIsolateNad(metadata.name));
+    const wait = this.waitForMissing(key, workload !== undefined && nad === undefined);
     if (workload !== undefined) {
+      if (wait > 0) return { kind: 'requeue', afterMs: wait };
       await this.ensure(workload);
       return done;
     }
-    const nad = world.nads.store.byIndex('workload', key).find(({ metadata }) => isIsolateNad(metadata.name));
     if (nad === undefined) return done;
-    const wait = Date.parse(nad.metadata.creationTimestamp ?? '') + lingerMs - clock.now();
-    if (wait > 0) return { kind: 'requeue', afterMs: wait };
+    const young = Date.parse(nad.metadata.creationTimestamp ?? '') + lingerMs - clock.now();
+    if (young > 0) return { kind: 'requeue', afterMs: young };
     const [namespace = '', hash = ''] = key.split('/');
     const { items } = await client.list(resources.pods, { namespace, labelSelector: `${ownLabels.workload}=${hash}` });
     if (items.some((pod) => readPod(pod)?.role === 'isolated')) return { kind: 'requeue', afterMs: 30_000 };
@@ -83,6 +89,17 @@ export class IsolateNads {
       if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
     }
     return done;
+  }
+
+  private waitForMissing(key: WorkloadKey, missing: boolean): number {
+    if (!missing) {
+      this.missingSince.delete(key);
+      return 0;
+    }
+    const now = this.deps.clock.monotonic();
+    const since = this.missingSince.get(key) ?? now;
+    this.missingSince.set(key, since);
+    return Math.max(0, since + missingMs - now);
   }
 
   private isolatedOf(key: WorkloadKey): readonly LivePod[] {
