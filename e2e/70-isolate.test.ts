@@ -302,7 +302,7 @@ describe('an isolated Pod', () => {
   });
 
   it('leaks no address and leaves nothing behind', async () => {
-    await namespace.kubectl(['delete', 'deployment/web', 'pod/assigned']);
+    await namespace.kubectl(['delete', '--ignore-not-found', 'deployment/web', 'pod/assigned']);
     await eventually('nothing generated is left', async () => {
       expect(await nads()).to.deep.equal([]);
       expect(await namespace.list('podsplits')).to.deep.equal([]);
