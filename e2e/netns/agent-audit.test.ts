@@ -206,6 +206,7 @@ describe('the node agent in network namespaces: an audit', function () {
     lab.node.run(['ip', 'link', 'add', 'ps-used', 'type', 'bridge']);
     agent.bridgesInUse.add('ps-used');
     outside('add', 'table', 'netdev', 'podsplit-nobody');
+    outside('add', 'chain', 'netdev', 'podsplit-nobody', 'net1');
     outside('add', 'table', 'netdev', 'somebody-else');
     const there = () => ({
       table: room.tables().includes('podsplit-nobody'),
