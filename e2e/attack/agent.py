@@ -347,7 +347,7 @@ def load(proto, host, port, seconds):
     return {"done": done, "failed": failed}
 
 
-def ping(host, timeout=2.0):
+def raw_ping(host, timeout=2.0):
     """An echo, answered by the kernel at the other end; the checksum of ICMPv6 is made by ours."""
     six = ":" in host
     kind = socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
@@ -395,7 +395,7 @@ OPS = {
     "heardOf": heard_of,
     "forget": forget,
     "load": load,
-    "ping": ping,
+    "rawPing": raw_ping,
 }
 
 
