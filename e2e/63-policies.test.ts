@@ -11,7 +11,7 @@ import type {
 } from '../controller/api/container-network-policy.ts';
 import { eventually } from './support/eventually.ts';
 import { TestNamespace } from './support/namespace.ts';
-import { condition, type Condition } from './support/objects.ts';
+import { condition, type Condition, type PodSplit } from './support/objects.ts';
 import { differencesFrom, policyArena, type PolicyArena } from './support/policy-arena.ts';
 
 type Spec = Omit<ContainerNetworkPolicySpec, 'podSelector'> & Partial<ContainerNetworkPolicySpec>;
@@ -166,6 +166,7 @@ const spec: fc.Arbitrary<ContainerNetworkPolicySpec> = fc.record(
   { requiredKeys: ['podSelector'] },
 );
 const randomRounds = 25;
+const loadSeconds = 10;
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
 
 for (const mode of ['split', 'isolate'] as const) {
@@ -210,6 +211,67 @@ for (const mode of ['split', 'isolate'] as const) {
       expect(second?.status?.selected).to.deep.equal({ pods: 2, containers: 5, unguarded: 1 });
       expect(verdict(second, 'Accepted')).to.equal('False UnknownPortName');
       expect(verdict(second, 'Enforced')).to.equal('False NotSplit');
+    });
+
+    it('tells what policies that audit would refuse, which passes', async () => {
+      const agent = arena.agents.get('plain/one')!;
+      const shopIP = arena.directory.pods.find(({ name }) => name === 'shop')!.podIPs[0]!;
+      await replace([{ action: 'Audit', containers: ['web'], ingress: [{ from: [store] }] }]);
+      const rows = await eventually('it is told', async () => {
+        const answer = await agent.call({ proto: 'tcp', host: shopIP, port: 8080 });
+        expect(answer).to.include({ server: 'web' });
+        const [split] = (await arena.namespace.list<PodSplit>('podsplits')).filter(
+          ({ spec }) => spec.pod.name === 'shop',
+        );
+        const audited = (split?.status?.denied ?? []).filter(({ audited: passed }) => passed === true);
+        if (audited.length === 0) throw new Error(JSON.stringify(split?.status?.denied));
+        return audited;
+      });
+      expect(rows.map(({ to, port, network }) => `${to} ${port} ${network}`)).to.include('web 8080 pod');
+    });
+
+    it('change under load: nobody forbidden arrives, and no allowed connection is cut', async () => {
+      const [allowed, forbidden, web] = ['plain/one', 'far/one', 'shop/web'].map((name) => arena.agents.get(name)!);
+      const shopIPs = arena.directory.pods.find(({ name }) => name === 'shop')!.podIPs;
+      const farIPs = arena.directory.pods.find(({ name }) => name === 'far')!.podIPs;
+      const stays: Spec = {
+        containers: ['web'],
+        ingress: [{ from: [{ podSelector: { matchLabels: { app: 'plain' } } }] }],
+      };
+      await holds([stays]);
+      const before = (await web!.seen(8080)).length;
+      const loads = shopIPs.map((host) =>
+        allowed!.must('load', { proto: 'tcp', host, port: 8080, seconds: loadSeconds }),
+      );
+      let tried = 0;
+      const attack = (async (): Promise<void> => {
+        const end = Date.now() + loadSeconds * 1000;
+        while (Date.now() < end) {
+          await Promise.all(shopIPs.map((host) => forbidden!.call({ proto: 'tcp', host, port: 8080, timeout: 0.2 })));
+          tried++;
+        }
+      })();
+      let changed = 0;
+      for (const end = Date.now() + loadSeconds * 900; Date.now() < end; changed++) {
+        await arena.namespace.apply(
+          policy(
+            1,
+            changed % 2 === 0
+              ? { containers: ['web'], ingress: [{ from: [store], ports: http }] }
+              : { containers: ['cache'] },
+          ),
+        );
+      }
+      await attack;
+      for (const load of await Promise.all(loads)) {
+        const { done, failed } = load as { readonly done: number; readonly failed: number };
+        expect(failed, `of ${done} round trips`).to.equal(0);
+        expect(done).to.be.above(100);
+      }
+      expect(tried).to.be.above(10);
+      expect(changed).to.be.above(5);
+      const callers = (await web!.seen(8080)).slice(before).map(([address]) => address);
+      expect(callers.filter((address) => farIPs.includes(address.replace('::ffff:', '')))).to.deep.equal([]);
     });
 
     it('are refused with the reason where they are malformed', async () => {

@@ -56,8 +56,8 @@ export class DenialLedger {
   }
 }
 
-function keyOf({ interfaceName, from, to, protocol, port }: Attempt): string {
-  return `${interfaceName} ${from} ${to} ${protocol} ${port}`;
+function keyOf({ interfaceName, from, to, protocol, port, audited }: Attempt): string {
+  return `${interfaceName} ${from} ${to} ${protocol} ${port}${audited === undefined ? '' : ' audited'}`;
 }
 
 /** A total order: the same rows are always told in the same one. */

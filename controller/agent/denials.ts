@@ -20,7 +20,7 @@ export interface Recorded {
   readonly full: readonly string[];
 }
 
-/** One element of the sets `tried4` and `tried6`, which the kernel bounds (rules/redirect-sets.ts). */
+/** One element of the sets `tried4` and `tried6`, or `audited4` and `audited6`, which the kernel bounds (rules/redirect-sets.ts). */
 export interface Attempt {
   /** In an isolated Pod the mark in its place, which says who called and who answered (rules/isolate-model.ts). */
   readonly interfaceName: string;
@@ -29,6 +29,8 @@ export interface Attempt {
   readonly protocol: Protocol;
   readonly port: number;
   readonly packets: number;
+  /** It passed: policies that audit would refuse it. */
+  readonly audited?: true;
   /** Seconds until the kernel forgets it: counted from its last packet. */
   readonly expiresIn: number;
 }
@@ -47,10 +49,14 @@ export function parseRecords(listing: unknown): Recorded {
     .flatMap(({ counter }) => (isRecord(counter) ? [counter] : []))
     .filter(({ name }) => name !== markerName);
   const tried = setsOf(objects, ['tried4', 'tried6']);
+  const audited = setsOf(objects, ['audited4', 'audited6']);
   return {
     counters: Object.fromEntries(counters.map((each) => [String(each['name']), Number(each['packets'])])),
-    attempts: tried.flatMap((set) => attemptsIn(set, recordSeconds)),
-    full: tried.filter((set) => elementsOf(set).length >= recordSize).map(({ name }) => String(name)),
+    attempts: [
+      ...tried.flatMap((set) => attemptsIn(set, recordSeconds)),
+      ...audited.flatMap((set) => attemptsIn(set, recordSeconds)).map((each) => ({ ...each, audited: true as const })),
+    ],
+    full: [...tried, ...audited].filter((set) => elementsOf(set).length >= recordSize).map(({ name }) => String(name)),
   };
 }
 
@@ -132,6 +138,7 @@ export function denialOf(attempt: Attempt, sandbox: Sandbox, peers: readonly San
     network,
     seenBy: sandbox.piece,
     packets: attempt.packets,
+    ...(attempt.audited === undefined ? {} : { audited: true }),
     lastSeen,
   };
 }

@@ -160,6 +160,8 @@ export interface Denial {
   /** The container whose rules dropped it. */
   readonly seenBy: string;
   readonly packets: number;
+  /** It passed: a ContainerNetworkPolicy with action Audit would refuse it. */
+  readonly audited?: boolean;
   /** RFC 3339. */
   readonly lastSeen: string;
 }

@@ -60,15 +60,14 @@ export interface FlowsStyle {
 
 export function formatFlowsReport(report: FlowsReport, style: FlowsStyle): string {
   const { bold, red } = pc.createColors(style.colours);
-  const { namespace, pod, phase, flows, denied } = report;
+  const { namespace, pod, phase, flows } = report;
+  const denied = report.denied?.filter(({ audited }) => audited !== true);
+  const audited = (report.denied ?? []).filter((denial) => denial.audited === true);
   const allowed = formatTable(
     ['FROM', 'TO', 'PORT'],
     flows.map(({ from, to, port, protocol }) => [from, to, `${port}/${protocol}`]),
   );
-  const attempts = formatTable(
-    ['FROM', 'TO', 'ADDRESS', 'PORT', 'NETWORK', 'PACKETS', 'LAST SEEN', ...(style.wide ? ['SEEN BY', 'TIME'] : [])],
-    (denied ?? []).map((denial) => denialCells(denial, style)),
-  );
+  const attempts = attemptLines(denied ?? [], style);
   const sections = [
     [`Pod ${namespace}/${pod}, ${phase}`, ...(report.observing === true ? [red(bold(observingNow))] : [])],
     [
@@ -84,6 +83,9 @@ export function formatFlowsReport(report: FlowsReport, style: FlowsStyle): strin
         ? []
         : attempts.map((line, row) => (row === 0 ? line : red(line)))),
     ],
+    ...(audited.length === 0
+      ? []
+      : [[bold('Passed, but policies that audit would refuse it'), ...attemptLines(audited, style)]]),
     ...(denied?.some((denial) => isBetweenPieces(denial)) === true ? [howToAllow(report)] : []),
   ];
   return sections.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n');
@@ -104,6 +106,13 @@ function observedLines(observed: readonly ObservedUse[], { now }: FlowsStyle): r
       formatAge(now - Date.parse(lastSeen)),
       wouldDeny ? 'would be denied' : 'allowed',
     ]),
+  );
+}
+
+function attemptLines(denials: readonly Denial[], style: FlowsStyle): readonly string[] {
+  return formatTable(
+    ['FROM', 'TO', 'ADDRESS', 'PORT', 'NETWORK', 'PACKETS', 'LAST SEEN', ...(style.wide ? ['SEEN BY', 'TIME'] : [])],
+    denials.map((denial) => denialCells(denial, style)),
   );
 }
 

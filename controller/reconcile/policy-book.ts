@@ -56,12 +56,14 @@ export function userLabels(pod: LivePod): Readonly<Record<string, string>> {
 export interface PolicedWiring {
   readonly flows: Wiring['flows'];
   readonly podNetwork: ResolvedPod['podNetwork'];
+  /** Left out where there are none. */
+  readonly auditedFlows?: ResolvedPod['auditedFlows'];
   /** Left out where no policy selects the Pod. */
   readonly observe?: ResolvedPod['unselected'];
 }
 
 export function policedWiring(plan: Plan, found: Policed): PolicedWiring {
   if (found.kind !== 'policed') return { flows: plan.flows, podNetwork: new Map() };
-  const { flows, podNetwork, unselected: observe } = found.resolved;
-  return { flows, podNetwork, observe };
+  const { flows, auditedFlows, podNetwork, unselected: observe } = found.resolved;
+  return { flows, podNetwork, observe, ...(auditedFlows.length === 0 ? {} : { auditedFlows }) };
 }

@@ -37,6 +37,8 @@ export interface FamilyModel {
   readonly out: readonly string[];
   /** `address . protocol . port`: which peer may call which port here. */
   readonly in: readonly string[];
+  /** `address . protocol . port`: of those `in` the calls that are recorded, because policies that audit would refuse them. */
+  readonly auditIn: readonly string[];
   /** `protocol . port`: ports here that some peer may call. */
   readonly served: readonly string[];
   /** `protocol . port : address`: where a call to the own loopback is carried. */
@@ -136,7 +138,7 @@ function present(peer: Peer, family: Family, self: string | undefined): PresentP
 function flowElements(
   wiring: Wiring,
   peers: readonly PresentPeer[],
-): Pick<FamilyModel, 'out' | 'in' | 'served' | 'redirect'> {
+): Pick<FamilyModel, 'out' | 'in' | 'auditIn' | 'served' | 'redirect'> {
   const outgoing = wiring.flows.filter(({ from }) => from === wiring.piece);
   const incoming = wiring.flows.filter(({ to }) => to === wiring.piece);
   const calls = peers.flatMap(({ name, address }) =>
@@ -148,6 +150,11 @@ function flowElements(
   return {
     out: calls.map(({ address, ...flow }) => `${address} . ${service(flow)}`),
     in: takes.map(({ address, ...flow }) => `${address} . ${service(flow)}`),
+    auditIn: peers.flatMap(({ name, address }) =>
+      (wiring.auditedFlows ?? [])
+        .filter(({ from, to }) => to === wiring.piece && from === name)
+        .map((flow) => `${address} . ${service(flow)}`),
+    ),
     served: unique(takes.map(service)),
     redirect: calls.map(({ address, ...flow }) => `${service(flow)} : ${address}`),
   };

@@ -87,6 +87,9 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
         ]),
         ...both((names) => viaNew(names, perPeerLimit)),
         'meta mark set 0',
+        ...both(({ n, ip }) => [
+          `${ip} saddr . meta l4proto . th dport @audit_in${n} limit rate 50/second burst 50 packets jump note_audited_in`,
+        ]),
       ],
     },
     {

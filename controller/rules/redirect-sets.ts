@@ -25,6 +25,7 @@ export function dataSets(data: FamilyModel, n: string, addr: string): readonly N
     set('same', `${addr} . ${addr}`, data.same, 'the sender of an ICMP error is the peer that it quotes'),
     set('out', endpoint, data.out, 'flows from this piece'),
     set('in', endpoint, data.in, 'flows to this piece'),
+    set('audit_in', endpoint, data.auditIn, 'of those what policies that audit would refuse'),
     set('served', service, data.served, 'ports here that some peer may call'),
     map('redirect', data.redirect, 'loopback port -> the peer that listens there'),
     set('called', addr, data.called, 'addresses that mean "this Pod" to the program here'),

@@ -87,6 +87,7 @@ const wiring: Reader<Wiring> = object({
   facade: array(facadePort, maxFacade),
   podNetwork: optional(podNetworkReader),
   via: optional(array(via, 255)),
+  auditedFlows: optional(array(flowReader, maxFlows)),
   observe: optional(object({ from: array(dnsLabel, 256), to: array(dnsLabel, 256) })),
 });
 
@@ -120,10 +121,11 @@ export function formatWiring(value: Wiring): string {
     self: orderedEndpoint(value.self),
     peers: value.peers.map((p) => ({ name: p.name, role: p.role, ...orderedEndpoint(p) })),
     pool: { ipv4: value.pool.ipv4, ipv6: value.pool.ipv6 },
-    flows: value.flows.map((f) => ({ from: f.from, to: f.to, port: f.port, protocol: f.protocol })),
+    flows: value.flows.map(orderedFlow),
     facade: value.facade.map((f) => ({ piece: f.piece, port: f.port, protocol: f.protocol })),
     podNetwork: orderedPodNetwork(value.podNetwork),
     via: value.via?.map((v) => ({ from: v.from, to: v.to, port: v.port, dns: v.dns, resolvers: v.resolvers })),
+    auditedFlows: value.auditedFlows?.map(orderedFlow),
     observe: value.observe && { from: value.observe.from, to: value.observe.to },
   });
 }
@@ -140,6 +142,10 @@ function orderedEndpoint({ mac, ipv4, ipv6, podIPs }: Endpoint): object {
 export function orderedPodNetwork(value: PodNetwork | undefined): object | undefined {
   if (value === undefined) return undefined;
   return { ingress: orderedAllowances(value.ingress), egress: orderedAllowances(value.egress) };
+}
+
+function orderedFlow({ from, to, port: number, protocol: kind }: Flow): object {
+  return { from, to, port: number, protocol: kind };
 }
 
 function orderedAllowances(value: Allowances | undefined): object | undefined {

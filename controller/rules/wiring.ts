@@ -30,6 +30,8 @@ export interface Wiring {
   readonly podNetwork?: PodNetwork;
   /** Pieces of the Pod whose only way out is another piece. */
   readonly via?: readonly Via[];
+  /** Of the flows those that policies with action Audit would refuse: they pass, and are recorded. */
+  readonly auditedFlows?: readonly Flow[];
   /** Between these ends nothing is enforced: what listens is open, and what is used is recorded (rules/observe.ts). */
   readonly observe?: Observed;
 }

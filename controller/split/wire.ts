@@ -23,6 +23,7 @@ export interface WiringInput {
   readonly policies?: {
     readonly flows: readonly Flow[];
     readonly podNetwork: ReadonlyMap<string, PodNetwork>;
+    readonly auditedFlows?: readonly Flow[];
     readonly observe?: Observed;
   };
   readonly release: Wiring['release'];
@@ -63,6 +64,7 @@ export function buildWirings(input: WiringInput): Readonly<Record<string, Wiring
         facade,
         ...podNetworkOf(policies?.podNetwork.get(piece.name)),
         ...viaOf(input),
+        ...(policies?.auditedFlows === undefined ? {} : { auditedFlows: policies.auditedFlows }),
         ...(plan.observe === undefined ? {} : { observe: policies?.observe ?? everyEnd(plan) }),
       },
     ]),

@@ -46,8 +46,9 @@ const cluster: readonly Step[] = [
  * controllers or agents, kills nodes, uninstalls, or is about what happens in a moment.
  */
 const lanes: readonly (readonly string[])[] = [
-  ['10-web', '11-loopback', '12-restricted'],
-  ['30-bad-input', '31-gated', '32-tampering', '46-denials'],
+  ['10-web', '11-loopback', '12-restricted', '60-egress-via'],
+  ['30-bad-input', '31-gated', '32-tampering', '46-denials', '61-network-policies', '62-observe'],
+  ['63-policies'],
 ];
 
 const suffix = '.test.ts';
