@@ -56,8 +56,11 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
           serving.flatMap(({ ports }) => ports),
         )
       : [];
-  const observed = intent.flows.kind === 'observe' ? [observeNeedsSplit] : [];
-  if (refusals.length + listed.length + observed.length > 0) return refused([...refusals, ...listed, ...observed]);
+  const notHere = [
+    ...(intent.flows.kind === 'observe' ? [observeNeedsSplit] : []),
+    ...(intent.via.length > 0 ? [egressViaNeedsSplit] : []),
+  ];
+  if (refusals.length + listed.length + notHere.length > 0) return refused([...refusals, ...listed, ...notHere]);
   return {
     kind: 'isolate',
     containers: distinct.map(identityOf),
@@ -66,6 +69,14 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
     reasons: reasonsFor(intent, flows.length, assigned.length),
   };
 }
+
+/** The way out that it promises to close would stay open. */
+const egressViaNeedsSplit: Refusal = {
+  code: 'EgressViaNeedsSplit',
+  path: `metadata.annotations[${userAnnotations.egressVia}]`,
+  message: 'The containers of an isolated Pod leave by the same interface.',
+  action: `Set ${userAnnotations.mode} to "split", or take the way out by a ContainerNetworkPolicy.`,
+};
 
 /** To enforce what was asked to be observed would break the Pod that was to be looked at. */
 const observeNeedsSplit: Refusal = {
