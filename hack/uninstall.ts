@@ -5,6 +5,8 @@
  *
  *   node hack/uninstall.ts [--delete-bare-pods]
  */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { kubectl, tryKubectl } from './kubectl.ts';
 import { manifests } from './manifests.ts';
@@ -105,6 +107,7 @@ export function uninstall(deleteBarePods: boolean): void {
   }
 
   console.log('3. The agents, the controller, its guards and its resources go');
+  keepPolicies();
   // Each agent takes the plugin off its node when it is told that its DaemonSet is gone, and for that it has to ask.
   tryKubectl(['-n', 'podsplit-node', 'delete', 'daemonset', 'podsplit-agent', '--ignore-not-found', '--wait=true']);
   waitUntil('the agents are gone', () => list(['pods', '-n', 'podsplit-node']).length === 0, 60);
@@ -113,6 +116,16 @@ export function uninstall(deleteBarePods: boolean): void {
     waitUntil(`${namespace} is gone`, () => tryKubectl(['get', 'namespace', namespace]) === undefined, 60);
   }
 }
+
+/** They go with their CRD, and are somebody's work. */
+function keepPolicies(): void {
+  if (list(['containernetworkpolicies', '-A']).length === 0) return;
+  mkdirSync(dirname(policiesFile), { recursive: true });
+  writeFileSync(policiesFile, kubectl(['get', 'containernetworkpolicies', '-A', '-o', 'yaml']));
+  console.log(`  ContainerNetworkPolicies go with podsplit; they are kept in ${policiesFile}`);
+}
+
+const policiesFile = join('dist', 'containernetworkpolicies.yaml');
 
 /** Kinds that replace their Pods by themselves, one after the other. */
 const rolling: readonly string[] = ['Deployment', 'StatefulSet', 'DaemonSet'];
