@@ -163,10 +163,8 @@ describe('what was denied', () => {
     const sent = await namespace.exec(sidecar.metadata.name, 'sidecar', ['python3', '-c', flood, peer]);
     expect(JSON.parse(sent.stdout)).to.deep.equal({ ports: 20_000 });
 
-    const recorded = await denials(sidecar);
-    expect(recorded.length)
-      .to.be.greaterThan(maxRows)
-      .and.at.most(2 * maxElements);
+    // As many as the agent has not carried away yet: it empties what is full.
+    expect((await denials(sidecar)).length).to.be.at.most(2 * maxElements);
     const rows = await eventually(
       'the flood is told',
       async () => {

@@ -30,7 +30,7 @@ describe('an agent behind a proxy that it cannot avoid', () => {
     outside = agentOnNode('outside');
     host = await addressesOutside();
     for (const [proto, port] of [
-      ['tcp', 8080],
+      ['tcp', 8443],
       ['tcp', 53],
       ['udp', 53],
       ['udp', 5300],

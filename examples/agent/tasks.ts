@@ -82,8 +82,8 @@ export const tasks: readonly Task[] = [
     proof: /nobody said a key|the key is right/,
     succeeds: endedByVia,
   },
-  { what: 'dials an IPv4 address', command: says('{outside4}', 8080), proof: answered, succeeds: endedByVia },
-  { what: 'dials an IPv6 address', command: says('{outside6}', 8080), proof: answered, succeeds: endedByVia },
+  { what: 'dials an IPv4 address', command: says('{outside4}', 8443), proof: answered, succeeds: endedByVia },
+  { what: 'dials an IPv6 address', command: says('{outside6}', 8443), proof: answered, succeeds: endedByVia },
   {
     what: 'sends a datagram over IPv4',
     command: 'echo hello | timeout 3 socat -t 1 - UDP4:{outside4}:5300',
