@@ -47,7 +47,7 @@ const cluster: readonly Step[] = [
  */
 const lanes: readonly (readonly string[])[] = [
   ['10-web', '11-loopback', '12-restricted', '60-egress-via'],
-  ['30-bad-input', '31-gated', '32-tampering', '46-denials', '61-network-policies', '62-observe'],
+  ['30-bad-input', '31-gated', '32-tampering', '61-network-policies', '62-observe'],
   ['63-policies'],
 ];
 
