@@ -361,10 +361,18 @@ async function rulesOf({ pieces }: SplitPod): Promise<string> {
   );
   const listings = tables.map((table) => (JSON.parse(table) as { readonly nftables: readonly Listed[] }).nftables);
   return JSON.stringify(
-    listings.map((listing) => listing.filter(({ set }) => !/^(tried|conns)/.test(set?.name ?? ''))),
+    listings.map((listing) => listing.filter(({ set }) => !/^(tried|conns)/.test(set?.name ?? '')).map(withoutCounts)),
   );
 }
 
 interface Listed {
   readonly set?: { readonly name: string };
+  readonly counter?: { readonly name: string; readonly comment?: string };
+}
+
+/** A Pod with a forged address passes the engine of the cluster, and is dropped and counted by the piece: no rule changes. */
+function withoutCounts(listed: Listed): Listed {
+  if (listed.counter === undefined) return listed;
+  const { name, comment } = listed.counter;
+  return { counter: { name, ...(comment === undefined ? {} : { comment }) } };
 }
