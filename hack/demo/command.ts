@@ -79,7 +79,7 @@ function start(program: string, args: readonly string[], { input = '', ...option
   return { ended, spoke };
 }
 
-/** Runs one of the project's programs with this Node, from the top of the clone. */
+/** Runs one of the project's programs with this Node, from the top of the clone, on the same cluster. */
 export function runNode(argv: readonly string[]): Promise<Ended> {
-  return start(process.execPath, argv, { cwd: clone }).ended;
+  return start(process.execPath, argv, { cwd: clone, env: kubectlEnvironment }).ended;
 }
