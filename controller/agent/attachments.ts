@@ -2,7 +2,6 @@ import { existsSync } from 'node:fs';
 import { KeyedLock } from '../kube/keyed-lock.ts';
 import type { Host } from '../netns/host.ts';
 import { createTable } from '../netns/load.ts';
-import { NetnsError } from '../netns/netns-error.ts';
 import { readLocal } from '../netns/read.ts';
 import type { Logger } from '../observability/log.ts';
 import { splitKey, wiringText } from '../reconcile/piece-pod.ts';
@@ -10,6 +9,7 @@ import { closedTable } from '../rules/closed.ts';
 import { hostTableName } from '../rules/host.ts';
 import { formatWiring, parseWiring } from '../rules/wiring-json.ts';
 import type { Endpoint, Local } from '../rules/wiring.ts';
+import { dropOldest, EndedSandboxes, goneOf, identityOf, rulesErrors } from './adds.ts';
 import { AgentError } from './agent-error.ts';
 import { emptyResult, peerAttachment } from './cni-result.ts';
 import type { CniRequest, PodIdentity } from './cni-request.ts';
@@ -24,7 +24,7 @@ import { checkAttachment, type VerifiedPiece, type VerifyInput } from './verify-
 
 export interface AttachmentsOptions {
   readonly host: Host;
-  readonly registry: Registry;
+  readonly registry: Registry<Sandbox>;
   readonly enforcer: Enforcer;
   /** @throws AgentError where the Pod is no piece with these addresses */
   readonly verify: (input: Omit<VerifyInput, 'node'>) => Promise<VerifiedPiece>;
@@ -41,8 +41,6 @@ export interface AttachmentsOptions {
   readonly log: Logger;
 }
 
-/** What is remembered of a DEL, so that an ADD that it overtook does nothing any more. */
-const maxEnded = 10_000;
 /** ADDs that a plugin between our two ended, and no DEL came: nothing is lost with what was prepared for them. */
 const maxPrepared = 1000;
 /** The pieces of a Pod start together, and none is to wait for what can wait. */
@@ -52,8 +50,7 @@ const confirmAfterMs = 2000;
 export class Attachments {
   readonly lock = new KeyedLock();
   private readonly options: AttachmentsOptions;
-  /** Sandboxes that the runtime has ended, oldest first: a container id never comes back. */
-  private readonly ended = new Set<string>();
+  private readonly ended = new EndedSandboxes();
   /** By sandbox, between the two calls of an ADD. */
   private readonly prepared = new Map<string, Promise<Prepared>>();
   /** How many ADDs of a sandbox are under way. */
@@ -130,7 +127,8 @@ export class Attachments {
         cancelled();
         const piece = await this.newest(first, request);
         checkAttachment(piece, attachment);
-        checkEgress(parseWiring(piece.wiring), eth0);
+        // To read it again is worth it only then.
+        if (eth0 === undefined) checkEgress(parseWiring(piece.wiring), eth0);
         const sandbox: Sandbox = {
           version: 1,
           id: containerID,
@@ -253,7 +251,6 @@ export class Attachments {
   async detach(containerID: string): Promise<void> {
     this.ended.add(containerID);
     this.prepared.delete(containerID);
-    dropOldest(this.ended, maxEnded);
     const split = this.options.registry.get(containerID)?.split;
     // An ADD of it that is at work takes back itself what it makes, since it knows now that the sandbox has ended.
     await this.lock.run(split ?? containerID, async () => {
@@ -302,12 +299,8 @@ export class Attachments {
     return this.options.registry.ofSplit(sandbox.split).filter(({ id }) => id !== sandbox.id);
   }
 
-  /** CNI specification 1.1, GC: of this network, what is not listed is gone. */
-  private async collect({ config }: CniRequest): Promise<void> {
-    const valid = new Set(config.validAttachments.map(({ containerID }) => containerID));
-    for (const { id, network } of this.options.registry.list()) {
-      if (network === config.name && !valid.has(id)) await this.detach(id);
-    }
+  private async collect(request: CniRequest): Promise<void> {
+    for (const id of goneOf(request, this.options.registry.list())) await this.detach(id);
   }
 
   private expectReady(): void {
@@ -322,10 +315,7 @@ export class Attachments {
     work: (cancelled: () => void) => Promise<T>,
   ): Promise<T> {
     const cancelled = (): void => {
-      if (this.ended.has(containerID)) {
-        throw new AgentError('Cancelled', `the runtime has ended the sandbox ${containerID} meanwhile`);
-      }
-      if (gone.aborted) throw new AgentError('Cancelled', 'the plugin gave up waiting');
+      this.ended.expectWanted(containerID, gone);
     };
     this.pending.set(containerID, (this.pending.get(containerID) ?? 0) + 1);
     try {
@@ -336,14 +326,6 @@ export class Attachments {
       if (left === 0) this.pending.delete(containerID);
       else this.pending.set(containerID, left);
     }
-  }
-}
-
-/** Both keep the order in which their entries came. */
-function dropOldest(entries: Set<string> | Map<string, unknown>, most: number): void {
-  for (const oldest of entries.keys()) {
-    if (entries.size <= most) break;
-    entries.delete(oldest);
   }
 }
 
@@ -392,20 +374,6 @@ export function loadedAs(sandbox: Sandbox, { linksHash, tablesHash }: Compiled):
   return { ...sandbox, links: linksHash, loaded: tablesHash };
 }
 
-function identityOf({ pod, containerID }: CniRequest): PodIdentity {
-  if (pod !== undefined) return pod;
-  throw new AgentError('PodNotFound', `the runtime did not say of which Pod the sandbox ${containerID} is (CNI_ARGS)`);
-}
-
 function withVersion(result: unknown, cniVersion: string): object {
   return { ...(typeof result === 'object' ? result : {}), cniVersion };
-}
-
-async function rulesErrors<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof NetnsError)) throw error;
-    throw new AgentError('RulesFailed', `${error.message} (${error.code})`, { cause: error });
-  }
 }

@@ -16,7 +16,7 @@ import { shortId, type Sandbox } from './sandbox.ts';
 
 export interface AuditorOptions {
   readonly host: Host;
-  readonly registry: Registry;
+  readonly registry: Registry<Sandbox>;
   readonly attachments: Attachments;
   readonly enforcer: Enforcer;
   readonly events: Pick<EventRecorder, 'event'>;

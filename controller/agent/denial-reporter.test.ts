@@ -15,6 +15,7 @@ import type { Peer } from '../rules/wiring.ts';
 import { DenialReporter } from './denial-reporter.ts';
 import { denialOf } from './denials.ts';
 import { Registry } from './registry.ts';
+import { parseSandbox } from './parse-sandbox.ts';
 import { SandboxFiles } from './sandbox-files.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -86,7 +87,7 @@ interface Told {
 describe('the reporter of what was denied', () => {
   let folder: string;
   let clock: FakeClock;
-  let registry: Registry;
+  let registry: Registry<Sandbox>;
   let reporter: DenialReporter;
   /** What `nft list table` says in each network namespace; undefined where there is none any more. */
   let tables: Record<Piece, string | undefined>;
@@ -98,7 +99,7 @@ describe('the reporter of what was denied', () => {
   beforeEach(async () => {
     folder = mkdtempSync(join(tmpdir(), 'podsplit-denials-'));
     clock = new FakeClock();
-    registry = new Registry(new SandboxFiles(join(folder, 'sandboxes'), silentLogger));
+    registry = new Registry(new SandboxFiles(join(folder, 'sandboxes'), parseSandbox, silentLogger));
     await registry.load();
     tables = { web: listing({}), cache: listing({}) };
     told = [];

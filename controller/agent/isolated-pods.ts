@@ -3,24 +3,24 @@ import type { EventRecorder } from '../kube/events.ts';
 import { KeyedLock } from '../kube/keyed-lock.ts';
 import type { Pod } from '../kube/resources.ts';
 import type { Host } from '../netns/host.ts';
-import { NetnsError } from '../netns/netns-error.ts';
 import { readLocal } from '../netns/read.ts';
 import type { Logger } from '../observability/log.ts';
 import { readPod, splitKey, wiringText } from '../reconcile/piece-pod.ts';
 import { formatIsolateWiring, parseIsolateWiring } from '../rules/isolate-wiring.ts';
 import { WiringError } from '../rules/wiring-json.ts';
+import { EndedSandboxes, goneOf, identityOf, rulesErrors } from './adds.ts';
 import { AgentError } from './agent-error.ts';
 import type { CniRequest, PodIdentity } from './cni-request.ts';
 import type { IsolateEnforcer } from './isolate-enforcer.ts';
-import type { IsolateRegistry } from './isolate-registry.ts';
 import type { IsolatedSandbox } from './isolate-sandbox.ts';
 import { inNetns, netnsFile, refuseOwnNetns } from './netns.ts';
+import type { Registry } from './registry.ts';
 import { identities, type VerifiedPod } from './verify-isolated.ts';
 import type { VerifyInput } from './verify-piece.ts';
 
 export interface IsolatedPodsOptions {
   readonly host: Host;
-  readonly registry: IsolateRegistry;
+  readonly registry: Registry<IsolatedSandbox>;
   readonly enforcer: IsolateEnforcer;
   /** @throws AgentError where the Pod is not to be isolated, or not so */
   readonly verify: (input: Omit<VerifyInput, 'node'>) => Promise<VerifiedPod>;
@@ -37,9 +37,6 @@ export interface IsolatedPodsOptions {
   readonly log: Logger;
 }
 
-/** What is remembered of a DEL, so that an ADD that it overtook does nothing any more. */
-const maxEnded = 10_000;
-
 /**
  * The isolated Pods of this node. Their chain has only podsplit's plugin: the Pod's own interface is there, and no process
  * yet, so that one call loads all rules. All that is done for one Pod is done one after the other.
@@ -47,8 +44,7 @@ const maxEnded = 10_000;
 export class IsolatedPods {
   private readonly lock = new KeyedLock();
   private readonly options: IsolatedPodsOptions;
-  /** Sandboxes that the runtime has ended, oldest first: a container id never comes back. */
-  private readonly ended = new Set<string>();
+  private readonly ended = new EndedSandboxes();
 
   constructor(options: IsolatedPodsOptions) {
     this.options = options;
@@ -79,9 +75,7 @@ export class IsolatedPods {
     const { containerID, netns, config } = request;
     const pod = identityOf(request);
     const cancelled = (): void => {
-      if (this.ended.has(containerID))
-        throw new AgentError('Cancelled', `the sandbox ${containerID} has ended meanwhile`);
-      if (signal.aborted) throw new AgentError('Cancelled', 'the plugin gave up waiting');
+      this.ended.expectWanted(containerID, signal);
     };
     await rulesErrors(async () => {
       const inside = inNetns(netns, this.options.host);
@@ -148,10 +142,6 @@ export class IsolatedPods {
   /** Succeeds when everything is gone already, and for sandboxes that nobody knows. */
   async detach(id: string): Promise<void> {
     this.ended.add(id);
-    for (const oldest of this.ended) {
-      if (this.ended.size <= maxEnded) break;
-      this.ended.delete(oldest);
-    }
     await this.lock.run(this.options.registry.get(id)?.split ?? id, () => this.forget(id));
   }
 
@@ -160,12 +150,8 @@ export class IsolatedPods {
     await this.options.registry.remove(id);
   }
 
-  /** CNI specification 1.1, GC: of this network, what is not listed is gone. */
-  private async collect({ config }: CniRequest): Promise<void> {
-    const valid = new Set(config.validAttachments.map(({ containerID }) => containerID));
-    for (const { id, network } of this.options.registry.list()) {
-      if (network === config.name && !valid.has(id)) await this.detach(id);
-    }
+  private async collect(request: CniRequest): Promise<void> {
+    for (const id of goneOf(request, this.options.registry.list())) await this.detach(id);
   }
 
   /** Flows or policies changed on a Pod that runs. Who its containers are does not change that way. */
@@ -260,19 +246,5 @@ export class IsolatedPods {
   private expectReady(): void {
     const why = this.options.notReady();
     if (why !== undefined) throw new AgentError('NotReady', why);
-  }
-}
-
-function identityOf({ pod, containerID }: CniRequest): PodIdentity {
-  if (pod !== undefined) return pod;
-  throw new AgentError('PodNotFound', `the runtime did not say of which Pod the sandbox ${containerID} is (CNI_ARGS)`);
-}
-
-async function rulesErrors<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof NetnsError)) throw error;
-    throw new AgentError('RulesFailed', `${error.message} (${error.code})`, { cause: error });
   }
 }

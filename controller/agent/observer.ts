@@ -12,7 +12,7 @@ import type { Sandbox } from './sandbox.ts';
 
 export interface ObserverOptions {
   readonly host: Host;
-  readonly registry: Registry;
+  readonly registry: Registry<Sandbox>;
   readonly attachments: Attachments;
   readonly log: Logger;
 }

@@ -1,14 +1,23 @@
-import type { Sandbox } from './sandbox.ts';
+import type { PodIdentity } from './cni-request.ts';
 import type { SandboxFiles, UnreadSandbox } from './sandbox-files.ts';
 
+/** Of a piece, or of an isolated Pod. */
+interface Registered {
+  readonly id: string;
+  readonly pod: PodIdentity;
+  readonly split: string;
+  /** An isolated Pod has none. */
+  readonly piece?: string;
+}
+
 /** The sandboxes of this node, in memory and on disk. */
-export class Registry {
-  private readonly files: SandboxFiles;
-  private readonly sandboxes = new Map<string, Sandbox>();
+export class Registry<S extends Registered> {
+  private readonly files: SandboxFiles<S>;
+  private readonly sandboxes = new Map<string, S>();
   /** Something is on disk of them that this version does not read. */
   private readonly unread = new Map<string, UnreadSandbox>();
 
-  constructor(files: SandboxFiles) {
+  constructor(files: SandboxFiles<S>) {
     this.files = files;
   }
 
@@ -18,11 +27,11 @@ export class Registry {
     for (const file of unread) this.unread.set(file.id, file);
   }
 
-  get(id: string): Sandbox | undefined {
+  get(id: string): S | undefined {
     return this.sandboxes.get(id);
   }
 
-  list(): readonly Sandbox[] {
+  list(): readonly S[] {
     return [...this.sandboxes.values()];
   }
 
@@ -35,18 +44,21 @@ export class Registry {
     return [...this.unread.values()];
   }
 
-  ofPod(uid: string): Sandbox | undefined {
+  ofPod(uid: string): S | undefined {
     return this.list().find(({ pod }) => pod.uid === uid);
   }
 
-  /** Of the same split Pod, sorted so that a compiled table does not depend on who came first. */
-  ofSplit(split: string): readonly Sandbox[] {
+  /**
+   * Of the same split Pod, sorted so that a compiled table does not depend on who came first. Of an isolated Pod there may be
+   * two for a moment: the one before has ended, and its DEL is on its way.
+   */
+  ofSplit(split: string): readonly S[] {
     return this.list()
       .filter((sandbox) => sandbox.split === split)
-      .sort((a, b) => (a.piece < b.piece ? -1 : 1));
+      .sort(({ piece: a = '' }, { piece: b = '' }) => (a < b ? -1 : a > b ? 1 : 0));
   }
 
-  async put(sandbox: Sandbox): Promise<void> {
+  async put(sandbox: S): Promise<void> {
     await this.files.write(sandbox);
     this.sandboxes.set(sandbox.id, sandbox);
   }

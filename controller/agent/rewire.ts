@@ -9,7 +9,7 @@ import type { Registry } from './registry.ts';
 import type { Sandbox } from './sandbox.ts';
 
 export interface RewireDependencies {
-  readonly registry: Registry;
+  readonly registry: Registry<Sandbox>;
   readonly attachments: Pick<Attachments, 'lock' | 'renew'>;
   readonly events: Pick<EventRecorder, 'event'>;
   readonly log: Logger;

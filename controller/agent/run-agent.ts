@@ -26,7 +26,8 @@ import { Enforcer } from './enforcer.ts';
 import { isolateDenialOf } from './isolate-denials.ts';
 import { IsolatedPods } from './isolated-pods.ts';
 import { IsolateEnforcer } from './isolate-enforcer.ts';
-import { IsolateRegistry } from './isolate-registry.ts';
+import { parseIsolatedSandbox } from './isolate-sandbox.ts';
+import { parseSandbox } from './parse-sandbox.ts';
 import { installPlugin, removePlugin } from './install-plugin.ts';
 import { Observer, observeMs } from './observer.ts';
 import { Registry } from './registry.ts';
@@ -78,7 +79,7 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
 
   // In a piece's namespace there is one table, on the node one for each sandbox, and nft 1.0 takes half a MB for each.
   const host = bounded(node, programsAtOnce, (program) => program === 'nft');
-  const registry = new Registry(new SandboxFiles(config.sandboxFolder, log));
+  const registry = new Registry(new SandboxFiles(config.sandboxFolder, parseSandbox, log));
   await registry.load();
   sayUnread(registry.listUnread(), events);
   const pods = watchPods(config, client, log);
@@ -125,7 +126,7 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
     },
     behind,
   });
-  const isolateRegistry = new IsolateRegistry(config.isolatedFolder, log);
+  const isolateRegistry = new Registry(new SandboxFiles(config.isolatedFolder, parseIsolatedSandbox, log));
   await isolateRegistry.load();
   const applied = (seconds: number): void => {
     metrics.rewires.observe(seconds);

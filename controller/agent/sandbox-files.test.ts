@@ -11,6 +11,7 @@ import { Registry } from './registry.ts';
 import { rewire } from './rewire.ts';
 import type { Sandbox } from './sandbox.ts';
 import { sayUnread } from './say-unread.ts';
+import { parseSandbox } from './parse-sandbox.ts';
 import { SandboxFiles } from './sandbox-files.ts';
 
 const id = '5c1d0f2a9b7e00112233';
@@ -44,11 +45,11 @@ const sandbox: Sandbox = {
 
 describe('the files of sandboxes', () => {
   let folder: string;
-  let registry: Registry;
+  let registry: Registry<Sandbox>;
 
   beforeEach(() => {
     folder = join(mkdtempSync(join(tmpdir(), 'podsplit-sandboxes-')), 'sandboxes');
-    registry = new Registry(new SandboxFiles(folder, silentLogger));
+    registry = new Registry(new SandboxFiles(folder, parseSandbox, silentLogger));
   });
 
   afterEach(() => {
@@ -152,8 +153,8 @@ describe('the files of sandboxes', () => {
     };
   }
 
-  async function restarted(): Promise<Registry> {
-    const next = new Registry(new SandboxFiles(folder, silentLogger));
+  async function restarted(): Promise<Registry<Sandbox>> {
+    const next = new Registry(new SandboxFiles(folder, parseSandbox, silentLogger));
     await next.load();
     return next;
   }

@@ -2,13 +2,20 @@ import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promise
 import { join } from 'node:path';
 import type { Logger } from '../observability/log.ts';
 import type { PodIdentity } from './cni-request.ts';
-import { parseSandbox, salvage } from './parse-sandbox.ts';
-import type { Sandbox } from './sandbox.ts';
+import { salvage } from './parse-sandbox.ts';
 
 const suffix = '.json';
 
-export interface Found {
-  readonly sandboxes: readonly Sandbox[];
+/** What a sandbox is filed under. */
+interface Filed {
+  readonly id: string;
+}
+
+/** @throws Error with all that is wrong with the text, or with its being in the file of this id */
+export type Parse<S> = (text: string, id: string) => S;
+
+export interface Found<S> {
+  readonly sandboxes: readonly S[];
   readonly unread: readonly UnreadSandbox[];
 }
 
@@ -27,18 +34,20 @@ export interface UnreadSandbox {
  * The sandboxes of this node as files under /run: they outlive the agent, and end with the node's boot as the sandboxes do.
  * A file is written before the ADD is answered, and whole or not at all.
  */
-export class SandboxFiles {
+export class SandboxFiles<S extends Filed> {
   private readonly folder: string;
+  private readonly parse: Parse<S>;
   private readonly log: Logger;
 
-  constructor(folder: string, log: Logger) {
+  constructor(folder: string, parse: Parse<S>, log: Logger) {
     this.folder = folder;
+    this.parse = parse;
     this.log = log;
   }
 
-  async list(): Promise<Found> {
+  async list(): Promise<Found<S>> {
     await mkdir(this.folder, { recursive: true, mode: 0o700 });
-    const sandboxes: Sandbox[] = [];
+    const sandboxes: S[] = [];
     const unread: UnreadSandbox[] = [];
     for (const name of await readdir(this.folder)) {
       const path = join(this.folder, name);
@@ -50,7 +59,7 @@ export class SandboxFiles {
       const id = name.slice(0, -suffix.length);
       const text = await readFile(path, 'utf8');
       try {
-        sandboxes.push(parseSandbox(text, id));
+        sandboxes.push(this.parse(text, id));
       } catch (error) {
         // Of another version, or broken. Its piece runs, and the rules that it has are better than none: they stay as they
         // are until the sandbox' DEL, and so does the file, which another version may read.
@@ -61,7 +70,7 @@ export class SandboxFiles {
     return { sandboxes, unread };
   }
 
-  async write(sandbox: Sandbox): Promise<void> {
+  async write(sandbox: S): Promise<void> {
     const path = this.path(sandbox.id);
     await writeFile(`${path}.new`, `${JSON.stringify(sandbox)}\n`, { mode: 0o600 });
     await rename(`${path}.new`, path);

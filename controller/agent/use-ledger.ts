@@ -1,6 +1,7 @@
 import type { ObservedUse } from '../api/resources.ts';
 import { peerInterface } from '../api/names.ts';
 import { isRecord } from '../api/json.ts';
+import { timestamp } from '../api/timestamp.ts';
 import { usedSeconds, usedSize } from '../rules/observe.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
 import type { Wiring } from '../rules/wiring.ts';
@@ -70,7 +71,7 @@ export function usesOf(ledger: UseLedger, sandbox: Pick<Sandbox, 'wiring'>): rea
   const wiring = parseWiring(sandbox.wiring);
   const rows = new Map<string, ObservedUse>();
   for (const { use, connections, lastSeen } of ledger.list()) {
-    const one = useOf(use, wiring, connections, timeOf(lastSeen));
+    const one = useOf(use, wiring, connections, timestamp(lastSeen));
     const key = JSON.stringify([one.to, one.network, one.protocol, one.port]);
     const before = rows.get(key);
     rows.set(key, before === undefined ? one : joined(before, one));
@@ -101,9 +102,4 @@ function useOf(use: Attempt, wiring: Wiring, connections: number, lastSeen: stri
 function joined(one: ObservedUse, other: ObservedUse): ObservedUse {
   const lastSeen = one.lastSeen < other.lastSeen ? other.lastSeen : one.lastSeen;
   return { ...one, connections: one.connections + other.connections, lastSeen };
-}
-
-/** RFC 3339, to the second. */
-function timeOf(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z');
 }

@@ -1,27 +1,23 @@
-import { podSplitName } from '../api/identity.ts';
 import type { ObservedUse } from '../api/resources.ts';
-import { sameJson } from '../api/same-json.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
-import { isApiError } from '../kube/errors.ts';
-import { resources } from '../kube/resources.ts';
 import type { Host } from '../netns/host.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import type { Logger } from '../observability/log.ts';
 import { tableName } from '../rules/nft.ts';
-import { AgentError } from './agent-error.ts';
 import { emptyRecords } from './denials.ts';
 import { inNetns } from './netns.ts';
 import { isObserved } from './observer.ts';
 import type { Registry } from './registry.ts';
 import type { Sandbox } from './sandbox.ts';
+import { StatusRows } from './status-rows.ts';
 import { parseUsed, UseLedger, usesOf } from './use-ledger.ts';
 
 export interface UseReporterOptions {
   readonly client: Pick<KubeClient, 'patch'>;
   readonly clock: Pick<Clock, 'now'>;
   readonly host: Host;
-  readonly registry: Registry;
+  readonly registry: Registry<Sandbox>;
   readonly log: Logger;
 }
 
@@ -32,40 +28,18 @@ const maxRows = 128;
 export class UseReporter {
   private readonly options: UseReporterOptions;
   private readonly ledgers = new Map<string, UseLedger>();
-  private readonly told = new Map<string, readonly ObservedUse[]>();
+  private readonly rows: StatusRows<Sandbox, ObservedUse>;
 
   constructor(options: UseReporterOptions) {
     this.options = options;
+    const read = (sandbox: Sandbox): Promise<readonly ObservedUse[]> => this.read(sandbox);
+    this.rows = new StatusRows({ ...options, field: 'observed', maxRows, newestFirst, read });
   }
 
   async report(): Promise<void> {
-    const { registry, log } = this.options;
-    const sandboxes = registry.list().filter(isObserved);
-    const splits = new Set(sandboxes.map(({ split }) => split));
+    const sandboxes = this.options.registry.list().filter(isObserved);
     for (const id of this.ledgers.keys()) if (!sandboxes.some((one) => one.id === id)) this.ledgers.delete(id);
-    for (const split of this.told.keys()) if (!splits.has(split)) this.told.delete(split);
-    for (const split of splits) {
-      await this.reportSplit(split).catch((error: unknown) => {
-        log.error({ err: error, split }, 'what a Pod used could not be read or told');
-      });
-    }
-  }
-
-  private async reportSplit(split: string): Promise<void> {
-    const { registry, log } = this.options;
-    const rows: ObservedUse[] = [];
-    for (const sandbox of registry.ofSplit(split)) {
-      try {
-        rows.push(...(await this.read(sandbox)));
-      } catch (error) {
-        // Its namespace is going: there is nothing to read any more.
-        if (!(error instanceof NetnsError) && !(error instanceof AgentError)) throw error;
-        log.debug({ err: error, pod: sandbox.pod }, 'what a piece used could not be read');
-      }
-    }
-    const observed = rows.sort(newestFirst).slice(0, maxRows);
-    if (sameJson(observed, this.told.get(split) ?? [])) return;
-    if (await this.tell(split, observed)) this.told.set(split, observed);
+    await this.rows.report(sandboxes);
   }
 
   private async read(sandbox: Sandbox): Promise<readonly ObservedUse[]> {
@@ -81,27 +55,6 @@ export class UseReporter {
       ledger.emptied();
     }
     return usesOf(ledger, sandbox);
-  }
-
-  /** The field `observed` is the agent's alone, as `denied` is. */
-  private async tell(split: string, observed: readonly ObservedUse[]): Promise<boolean> {
-    const { registry, client, log } = this.options;
-    const primary = registry.ofSplit(split).find((sandbox) => sandbox.isPrimary);
-    if (primary === undefined) return false;
-    const { namespace, name, uid } = primary.pod;
-    try {
-      await client.patch(
-        resources.podSplits,
-        { namespace, name: podSplitName(name, uid) },
-        { type: 'merge', body: { status: { observed } } },
-        { subresource: 'status', fieldManager: 'podsplit-agent' },
-      );
-      return true;
-    } catch (error) {
-      if (!isApiError(error)) throw error;
-      log.info({ err: error, split }, 'what was observed could not be told, and is tried again');
-      return false;
-    }
   }
 }
 

@@ -1,3 +1,4 @@
+import { timestamp } from '../api/timestamp.ts';
 import { shortHash } from '../api/identity.ts';
 import type { Logger } from '../observability/log.ts';
 import type { KubeClient } from './client.ts';
@@ -107,7 +108,7 @@ export class EventRecorder {
     const known = this.series.get(key);
     if (known !== undefined && now - known.lastSeen < seriesMs) {
       try {
-        const body = { count: known.count + 1, lastTimestamp: seconds(now) };
+        const body = { count: known.count + 1, lastTimestamp: timestamp(now) };
         await client.patch(resources.events, known, { type: 'merge', body });
         known.count++;
         known.lastSeen = now;
@@ -149,8 +150,8 @@ export class EventRecorder {
       source: { component },
       reportingComponent: component,
       reportingInstance: instance,
-      firstTimestamp: seconds(now),
-      lastTimestamp: seconds(now),
+      firstTimestamp: timestamp(now),
+      lastTimestamp: timestamp(now),
       count: 1,
     };
   }
@@ -176,9 +177,4 @@ function remember<V>(map: Map<string, V>, key: string, value: V): void {
     if (map.size <= maxRemembered) break;
     map.delete(oldest);
   }
-}
-
-/** metav1.Time has whole seconds. */
-function seconds(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z');
 }

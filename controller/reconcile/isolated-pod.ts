@@ -1,3 +1,4 @@
+import { timestamp } from '../api/timestamp.ts';
 import { formatFlow } from '../api/flow.ts';
 import { podSplitName, workloadKey } from '../api/identity.ts';
 import { networksAnnotation, ownAnnotations, ownLabels, schedulingGate } from '../api/names.ts';
@@ -139,7 +140,7 @@ export class IsolatedPodReconciler {
     const { client, clock } = this.deps;
     const current = this.podSplitOf(pod);
     if (current === undefined) return;
-    const now = new Date(clock.now()).toISOString().replace(/\.\d+Z$/, 'Z');
+    const now = timestamp(clock.now());
     const status = isolateStatus(pod, current.status, now);
     // The node's agent writes what was denied; a merge leaves it there.
     const { denied: _denied, ...own } = current.status ?? {};

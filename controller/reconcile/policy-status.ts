@@ -1,6 +1,7 @@
 import type { ContainerNetworkPolicy, ContainerNetworkPolicyStatus } from '../api/container-network-policy.ts';
 import type { Condition } from '../api/resources.ts';
 import { sameJson } from '../api/same-json.ts';
+import { timestamp } from '../api/timestamp.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
@@ -38,7 +39,7 @@ export class PolicyStatusReconciler {
     const directory = world.directory();
     // When it is known, the key comes back.
     if (policy === undefined || directory === undefined) return done;
-    const status = policyStatus(policy, this.effects(policy, directory), seconds(clock.now()));
+    const status = policyStatus(policy, this.effects(policy, directory), timestamp(clock.now()));
     if (sameJson(status, policy.status)) return done;
     const { namespace, name, uid } = policy.metadata;
     try {
@@ -182,8 +183,4 @@ function enforced({ selected, whole, withoutAgent }: PolicyEffects, isAudit: boo
 function listed(names: readonly string[], separator: string): string {
   const more = names.length > most ? `${separator}and ${names.length - most} more` : '';
   return `${names.slice(0, most).join(separator)}${more}`;
-}
-
-function seconds(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z');
 }

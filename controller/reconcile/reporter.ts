@@ -1,3 +1,4 @@
+import { timestamp } from '../api/timestamp.ts';
 import { readinessGate } from '../api/names.ts';
 import { sameJson } from '../api/same-json.ts';
 import { podSplitName } from '../api/identity.ts';
@@ -86,7 +87,7 @@ export class Reporter {
       this.event(primary, 'Warning', wanted.reason, wanted.message);
     }
     const status = wanted.ready ? 'True' : 'False';
-    const now = seconds(this.deps.clock.now());
+    const now = timestamp(this.deps.clock.now());
     const lastTransitionTime = before?.status === status ? (before.lastTransitionTime ?? now) : now;
     const { reason, message } = wanted;
     const condition = { type: readinessGate, status, reason, message, lastTransitionTime };
@@ -136,7 +137,7 @@ export class Reporter {
       observe,
       inexact: inexactPolicies(world.networkPolicies.store, primary),
       previous: current.status,
-      now: seconds(clock.now()),
+      now: timestamp(clock.now()),
     });
     // The node's agent writes what was denied and what was used; a merge leaves it there.
     const { denied: _denied, observed: _observed, ...own } = current.status ?? {};
@@ -180,8 +181,4 @@ function isTrouble(reason: string): boolean {
     'NetworkPending',
     'PoliciesPending',
   ].includes(reason);
-}
-
-function seconds(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace(/\.\d+Z$/, 'Z');
 }

@@ -1,4 +1,5 @@
 import { familyOf, type Family } from './addresses.ts';
+import { everyAddress } from './pod-network-elements.ts';
 import type { IsolatedContainer, IsolateWiring } from './isolate-wiring.ts';
 import type { Allowances, Allowed, Local } from './wiring.ts';
 
@@ -102,15 +103,10 @@ function familyModel(family: Family, containers: readonly NumberedContainer[], l
   };
 }
 
-const everywhere: Readonly<Record<Family, string>> = {
-  ipv4: '0.0.0.0-255.255.255.255',
-  ipv6: '::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
-};
-
 /** Not restricted is "every address", so that a policy that comes or goes is a change of elements. */
 function allowed(allowances: Allowances | undefined, family: Family): readonly Allowed[] {
   const enforced = allowances?.enforce;
-  if (enforced === undefined) return [{ addresses: everywhere[family] }];
+  if (enforced === undefined) return [{ addresses: everyAddress[family] }];
   return enforced.filter(({ addresses }) => familyOf(addresses) === family);
 }
 

@@ -7,11 +7,10 @@ import {
   object,
   oneOf,
   optional,
-  unread,
   type Problem,
   type Reader,
 } from './json-reader.ts';
-import { flowReader, orderedPodNetwork, podNetworkReader, WiringError } from './wiring-json.ts';
+import { flowReader, orderedFlow, orderedPodNetwork, parseWith, podNetworkReader } from './wiring-json.ts';
 import type { PodNetwork } from './wiring.ts';
 
 /**
@@ -77,17 +76,7 @@ export function isIsolateWiring(text: string): boolean {
 
 /** As `parseWiring`: every field is checked, and throws `WiringError` with all problems found. */
 export function parseIsolateWiring(text: string): IsolateWiring {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new WiringError([{ path: '$', message: error instanceof Error ? error.message : 'not JSON' }]);
-  }
-  const problems: Problem[] = [];
-  const parsed = wiring(json, '$', (path, message) => problems.push({ path, message }));
-  if (parsed !== unread && problems.length === 0) problems.push(...contradictions(parsed));
-  if (parsed === unread || problems.length > 0) throw new WiringError(problems);
-  return parsed;
+  return parseWith(text, wiring, contradictions);
 }
 
 /** One form for one wiring: the hash of it proves which rules are loaded. */
@@ -103,7 +92,7 @@ export function formatIsolateWiring(value: IsolateWiring): string {
       probes,
       podNetwork: orderedPodNetwork(podNetwork),
     })),
-    flows: value.flows.map(({ from, to, port, protocol }) => ({ from, to, port, protocol })),
+    flows: value.flows.map(orderedFlow),
   });
 }
 

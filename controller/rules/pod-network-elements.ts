@@ -19,7 +19,8 @@ export interface PodNetworkElements {
   readonly egress: DirectionElements;
 }
 
-const everyAddress: Readonly<Record<Family, string>> = {
+/** As a range of nft's. */
+export const everyAddress: Readonly<Record<Family, string>> = {
   ipv4: '0.0.0.0-255.255.255.255',
   ipv6: '::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
 };

@@ -97,6 +97,14 @@ const wiring: Reader<Wiring> = object({
  * problems found.
  */
 export function parseWiring(text: string): Wiring {
+  return parseWith(text, wiring, contradictions);
+}
+
+/**
+ * @param contradictory what no field alone can tell; asked where every field reads
+ * @throws WiringError with all problems found
+ */
+export function parseWith<T>(text: string, reader: Reader<T>, contradictory: (value: T) => readonly Problem[]): T {
   let json: unknown;
   try {
     json = JSON.parse(text);
@@ -104,8 +112,8 @@ export function parseWiring(text: string): Wiring {
     throw new WiringError([{ path: '$', message: error instanceof Error ? error.message : 'not JSON' }]);
   }
   const problems: Problem[] = [];
-  const parsed = wiring(json, '$', (path, message) => problems.push({ path, message }));
-  if (parsed !== unread && problems.length === 0) problems.push(...contradictions(parsed));
+  const parsed = reader(json, '$', (path, message) => problems.push({ path, message }));
+  if (parsed !== unread && problems.length === 0) problems.push(...contradictory(parsed));
   if (parsed === unread || problems.length > 0) throw new WiringError(problems);
   return parsed;
 }
@@ -144,7 +152,7 @@ export function orderedPodNetwork(value: PodNetwork | undefined): object | undef
   return { ingress: orderedAllowances(value.ingress), egress: orderedAllowances(value.egress) };
 }
 
-function orderedFlow({ from, to, port: number, protocol: kind }: Flow): object {
+export function orderedFlow({ from, to, port: number, protocol: kind }: Flow): object {
   return { from, to, port: number, protocol: kind };
 }
 

@@ -12,7 +12,9 @@ import type { CniRequest } from '../../controller/agent/cni-request.ts';
 import { readRecords } from '../../controller/agent/denials.ts';
 import { isolateDenialOf } from '../../controller/agent/isolate-denials.ts';
 import { IsolateEnforcer } from '../../controller/agent/isolate-enforcer.ts';
-import { IsolateRegistry } from '../../controller/agent/isolate-registry.ts';
+import { parseIsolatedSandbox, type IsolatedSandbox } from '../../controller/agent/isolate-sandbox.ts';
+import { Registry } from '../../controller/agent/registry.ts';
+import { SandboxFiles } from '../../controller/agent/sandbox-files.ts';
 import { IsolatedPods } from '../../controller/agent/isolated-pods.ts';
 import type { Pod } from '../../controller/kube/resources.ts';
 import { host } from '../../controller/netns/host.ts';
@@ -45,7 +47,7 @@ function podOf(flows = wiring.flows, containers = wiring.containers): Pod {
 
 /** An agent of this node; another one on the same folder is the one that runs after a restart. */
 class NodeAgent {
-  readonly registry: IsolateRegistry;
+  readonly registry: Registry<IsolatedSandbox>;
   readonly pods: IsolatedPods;
   readonly events: string[] = [];
   pod = podOf();
@@ -56,7 +58,7 @@ class NodeAgent {
 
   private constructor(lab: IsolateLab, folder: string) {
     this.lab = lab;
-    this.registry = new IsolateRegistry(folder, silentLogger);
+    this.registry = new Registry(new SandboxFiles(folder, parseIsolatedSandbox, silentLogger));
     this.pods = new IsolatedPods({
       host,
       registry: this.registry,

@@ -4,6 +4,8 @@ import type { CniRequest } from '../../controller/agent/cni-request.ts';
 import { Enforcer } from '../../controller/agent/enforcer.ts';
 import { Registry } from '../../controller/agent/registry.ts';
 import { rewire } from '../../controller/agent/rewire.ts';
+import { parseSandbox } from '../../controller/agent/parse-sandbox.ts';
+import type { Sandbox } from '../../controller/agent/sandbox.ts';
 import { SandboxFiles } from '../../controller/agent/sandbox-files.ts';
 import type { Flow } from '../../controller/api/flow.ts';
 import { ownAnnotations } from '../../controller/api/names.ts';
@@ -23,7 +25,7 @@ interface CallOptions {
 
 /** An agent of this node; another one on the same folder is the one that runs after a restart. */
 export class LabAgent {
-  readonly registry: Registry;
+  readonly registry: Registry<Sandbox>;
   readonly attachments: Attachments;
   readonly auditor: Auditor;
   readonly events: string[] = [];
@@ -50,7 +52,7 @@ export class LabAgent {
         return host.run(['ip', 'netns', 'exec', lab.node.name, ...command], input);
       },
     };
-    this.registry = new Registry(new SandboxFiles(folder, silentLogger));
+    this.registry = new Registry(new SandboxFiles(folder, parseSandbox, silentLogger));
     const { registry } = this;
     const enforcer = new Enforcer(inNode);
     const common = { host: inNode, registry, enforcer, log: silentLogger, behind: () => this.behind++ };
