@@ -82,17 +82,23 @@ export function unanswered(error: ApiError, what: string, namespace: string, ser
   }
 }
 
-/** Of all namespaces; of the Pod's own where the user may see no more; else none, and addresses stay addresses. */
+/**
+ * Of all namespaces; of the Pod's own where the user may see no more; else none, and addresses stay addresses.
+ *
+ * @param partial called where it is not all
+ */
 export async function listReadable<T extends KubeObject>(
   client: KubeClient,
   resource: Resource<T>,
   namespace: string,
+  partial: (resource: string) => void = () => undefined,
 ): Promise<readonly T[]> {
-  for (const within of [{}, { namespace }]) {
+  for (const within of resource.namespaced ? [{}, { namespace }] : [{}]) {
     try {
       return (await client.list(resource, within)).items;
     } catch (error) {
       if (!isApiError(error, 'Forbidden')) throw error;
+      if (!('namespace' in within)) partial(resource.plural);
     }
   }
   return [];

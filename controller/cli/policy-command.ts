@@ -7,7 +7,7 @@ import type { Directory } from '../policies/directory.ts';
 import { explainPod } from '../policies/explain-pod.ts';
 import { directoryOf } from '../policies/read-directory.ts';
 import { CliError } from './cli-error.ts';
-import { findPod, findPodSplit, unanswered } from './find-pod.ts';
+import { findPod, findPodSplit, listReadable, unanswered } from './find-pod.ts';
 import type { ClusterOptions } from './flows-command.ts';
 import type { Io } from './input.ts';
 import { formatManifest } from './manifest-yaml.ts';
@@ -97,15 +97,8 @@ async function readDirectory(
   namespace: string,
 ): Promise<{ readonly directory: Directory; readonly unseen: readonly string[] }> {
   const unseen: string[] = [];
-  const list = async <T extends KubeObject>(resource: Resource<T>): Promise<readonly T[]> => {
-    try {
-      return (await client.list(resource)).items;
-    } catch (error) {
-      if (!isApiError(error, 'Forbidden')) throw error;
-      unseen.push(resource.plural);
-      return resource.namespaced ? listIn(client, resource, namespace) : [];
-    }
-  };
+  const list = <T extends KubeObject>(resource: Resource<T>): Promise<readonly T[]> =>
+    listReadable(client, resource, namespace, (plural) => unseen.push(plural));
   const [pods, namespaces, services, endpointSlices] = await Promise.all([
     list(resources.pods),
     list(resources.namespaces),
@@ -113,17 +106,4 @@ async function readDirectory(
     list(resources.endpointSlices),
   ]);
   return { directory: directoryOf({ pods, namespaces, services, endpointSlices }), unseen };
-}
-
-async function listIn<T extends KubeObject>(
-  client: KubeClient,
-  resource: Resource<T>,
-  namespace: string,
-): Promise<readonly T[]> {
-  try {
-    return (await client.list(resource, { namespace })).items;
-  } catch (error) {
-    if (!isApiError(error, 'Forbidden')) throw error;
-    return [];
-  }
 }

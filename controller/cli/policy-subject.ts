@@ -1,13 +1,11 @@
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { isReservedKey } from '../api/keys.ts';
 import { isolate } from '../isolate/isolate.ts';
 import { wantsIsolation } from '../isolate/judge.ts';
-import { membersOf } from '../isolate/subject.ts';
 import type { PolicySubject } from '../policies/directory.ts';
+import { isolatedSubject, splitSubject } from '../policies/subject.ts';
 import type { Via } from '../rules/wiring.ts';
 import { asAdmitted } from '../split/admitted.ts';
 import type { SplitOptions } from '../split/plan.ts';
-import { declaredPortsOf, labelsOf, pickEntries } from '../split/pod.ts';
 import { split } from '../split/split.ts';
 import { CliError } from './cli-error.ts';
 
@@ -26,20 +24,16 @@ const options: SplitOptions = {
 
 /** @throws CliError where the Pod is not one that podsplit would make pieces of */
 export function policedPod(pod: IPod): PolicedPod {
-  const { namespace = '', name = '', uid = '' } = pod.metadata ?? {};
-  const identity = { namespace, name, uid, labels: pickEntries(labelsOf(pod), (key) => !isReservedKey(key)) };
+  const name = pod.metadata?.name ?? '';
   const admitted = asAdmitted(pod);
   if (wantsIsolation(admitted)) {
     const plan = isolate(admitted, options);
     if (plan.kind !== 'isolate') throw notPlanned(name);
-    const beside = membersOf(pod).filter(({ runsBeside }) => runsBeside);
-    const containers = beside.map(({ container }) => ({ name: container.name, ports: declaredPortsOf(container) }));
-    return { subject: { ...identity, containers, flows: plan.flows }, mode: 'isolate', via: [] };
+    return { subject: isolatedSubject(pod, plan), mode: 'isolate', via: [] };
   }
   const plan = split(admitted, options);
   if (plan.kind !== 'split') throw notPlanned(name);
-  const containers = [plan.primary, ...plan.siblings].map((piece) => ({ name: piece.name, ports: piece.ports }));
-  return { subject: { ...identity, containers, flows: plan.flows }, mode: 'split', via: plan.via };
+  return { subject: splitSubject(pod, plan), mode: 'split', via: plan.via };
 }
 
 function notPlanned(name: string): CliError {

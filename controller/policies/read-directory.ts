@@ -2,9 +2,8 @@ import type { IEndpointSlice } from 'kubernetes-models/discovery.k8s.io/v1/Endpo
 import type { INamespace } from 'kubernetes-models/v1/Namespace';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { IService } from 'kubernetes-models/v1/Service';
-import { isReservedKey } from '../api/keys.ts';
 import { ownLabels } from '../api/names.ts';
-import { pickEntries } from '../split/pod.ts';
+import { userLabels } from './subject.ts';
 import type { Directory, DirectoryContainer, DirectoryPod, DirectoryService, PolicyDeclaredPort } from './directory.ts';
 
 /** As the API server has them, or less of them: only what is read here. */
@@ -45,7 +44,7 @@ function splitOf({ metadata }: IPod): string {
 }
 
 function podOf(pod: IPod, siblings: readonly IPod[]): DirectoryPod {
-  const { namespace = '', name = '', uid = '', labels = {} } = pod.metadata ?? {};
+  const { namespace = '', name = '', uid = '' } = pod.metadata ?? {};
   const podIPs = podIPsOf(pod);
   const role = roleOf(pod);
   const theirs = siblings.flatMap((sibling) => containersOf(sibling, podIPsOf(sibling)));
@@ -60,7 +59,7 @@ function podOf(pod: IPod, siblings: readonly IPod[]): DirectoryPod {
     namespace,
     name,
     uid,
-    labels: pickEntries(labels, (key) => !isReservedKey(key)),
+    labels: userLabels(pod),
     podIPs,
     mode: role === 'primary' ? 'split' : role === 'isolated' ? 'isolate' : 'plain',
     containers: [...own, ...theirs],

@@ -9,6 +9,7 @@ import { done, type Outcome } from '../kube/worker.ts';
 import { isolateNad } from '../policies/isolate-nad.ts';
 import { nadDifferences } from '../policies/nad.ts';
 import { createOrFind } from './create-or-find.ts';
+import { MissingSince } from './missing-since.ts';
 import { isDeleting, readPod, type LivePod } from './piece-pod.ts';
 import type { Obstacle } from './wire.ts';
 import { ownerReference } from './workload-of.ts';
@@ -23,17 +24,15 @@ export interface IsolateNadsDependencies {
 
 /** The next Pod of a rollout is often on its way. */
 const lingerMs = 10_000;
-/** The garbage collector takes a workload's network before its Pods: what is missing longer was deleted by somebody. */
-const missingMs = 5_000;
 
 /** The networks of workloads that have isolated Pods: made before the first of them starts, gone after the last. */
 export class IsolateNads {
   private readonly deps: IsolateNadsDependencies;
-  /** Workloads whose NAD is not there: since when, in monotonic ms. */
-  private readonly missingSince = new Map<WorkloadKey, number>();
+  private readonly missingSince: MissingSince;
 
   constructor(deps: IsolateNadsDependencies) {
     this.deps = deps;
+    this.missingSince = new MissingSince(deps.clock);
   }
 
   /** Multus reads the NAD at the sandbox's start and knows no waiting. */
@@ -69,7 +68,7 @@ export class IsolateNads {
     const living = this.isolatedOf(key).find((pod) => !isDeleting(pod));
     const workload = living === undefined ? undefined : this.workloadOf(living);
     const nad = world.nads.store.byIndex('workload', key).find(({ metadata }) => isIsolateNad(metadata.name));
-    const wait = this.waitForMissing(key, workload !== undefined && nad === undefined);
+    const wait = this.missingSince.wait(key, workload !== undefined && nad === undefined);
     if (workload !== undefined) {
       if (wait > 0) return { kind: 'requeue', afterMs: wait };
       await this.ensure(workload);
@@ -89,17 +88,6 @@ export class IsolateNads {
       if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
     }
     return done;
-  }
-
-  private waitForMissing(key: WorkloadKey, missing: boolean): number {
-    if (!missing) {
-      this.missingSince.delete(key);
-      return 0;
-    }
-    const now = this.deps.clock.monotonic();
-    const since = this.missingSince.get(key) ?? now;
-    this.missingSince.set(key, since);
-    return Math.max(0, since + missingMs - now);
   }
 
   private isolatedOf(key: WorkloadKey): readonly LivePod[] {

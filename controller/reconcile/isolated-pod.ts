@@ -22,7 +22,8 @@ import { isolatePodSplit, isolateStatus } from './isolate-status.ts';
 import { isDeleting, isEnded, isGated, wiringText, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
 import { workloadOf } from './workload-of.ts';
-import { isolatedSubject, policed } from './policy-book.ts';
+import { isolatedSubject } from '../policies/subject.ts';
+import { policed } from './policy-book.ts';
 import type { SplitKey, World } from './world.ts';
 
 export interface IsolatedPodDependencies {
@@ -159,7 +160,7 @@ export class IsolatedPodReconciler {
 
   /** Undefined as long as they are not known. */
   private policiesOf(pod: LivePod, plan: IsolatePlan): IsolatePolicies | undefined {
-    const found = policed(isolatedSubject(pod, plan), this.deps.world);
+    const found = policed(isolatedSubject(pod.raw, plan), this.deps.world);
     if (found.kind === 'pending') return undefined;
     return found.kind === 'none' ? withoutPolicies(plan) : found.resolved;
   }

@@ -1,14 +1,9 @@
-import { isReservedKey } from '../api/keys.ts';
 import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
 import type { Directory, PolicySubject } from '../policies/directory.ts';
 import { selects } from '../policies/label-selector.ts';
 import { resolvePod, type ResolvedPod } from '../policies/resolve-pod.ts';
 import type { Plan } from '../split/plan.ts';
-import { membersOf } from '../isolate/subject.ts';
-import type { IsolatePlan } from '../isolate/plan.ts';
-import { declaredPortsOf, labelsOf, pickEntries } from '../split/pod.ts';
 import type { Wiring } from '../rules/wiring.ts';
-import type { LivePod } from './piece-pod.ts';
 
 export interface PolicySources {
   policiesOf(namespace: string): readonly ContainerNetworkPolicy[];
@@ -30,26 +25,6 @@ export function policed(subject: PolicySubject, sources: PolicySources): Policed
   const directory = sources.directory();
   if (directory === undefined) return { kind: 'pending' };
   return { kind: 'policed', resolved: resolvePod(subject, policies, directory) };
-}
-
-export function splitSubject(primary: LivePod, plan: Plan): PolicySubject {
-  const containers = [plan.primary, ...plan.siblings].map(({ name, ports }) => ({ name, ports }));
-  return { ...identityOf(primary), containers, flows: plan.flows };
-}
-
-export function isolatedSubject(pod: LivePod, { flows }: IsolatePlan): PolicySubject {
-  const beside = membersOf(pod.raw).filter(({ runsBeside }) => runsBeside);
-  const containers = beside.map(({ container }) => ({ name: container.name, ports: declaredPortsOf(container) }));
-  return { ...identityOf(pod), containers, flows };
-}
-
-function identityOf(pod: LivePod): Pick<PolicySubject, 'namespace' | 'name' | 'uid' | 'labels'> {
-  const { namespace, name, uid } = pod;
-  return { namespace, name, uid, labels: userLabels(pod) };
-}
-
-export function userLabels(pod: LivePod): Readonly<Record<string, string>> {
-  return pickEntries(labelsOf(pod.raw), (key) => !isReservedKey(key));
 }
 
 /** What policies say in the wirings of a Pod's pieces. */

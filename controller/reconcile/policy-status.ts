@@ -15,7 +15,7 @@ import { asAdmitted } from '../split/admitted.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import { installOf, readPod, type LivePod } from './piece-pod.ts';
 import { planOf } from './plan-of.ts';
-import { isolatedSubject, splitSubject, userLabels } from './policy-book.ts';
+import { isolatedSubject, splitSubject, userLabels } from '../policies/subject.ts';
 import type { World } from './world.ts';
 
 export interface PolicyStatusDependencies {
@@ -64,7 +64,7 @@ export class PolicyStatusReconciler {
       .byIndex('namespace', namespace)
       .map(readPod)
       .filter((pod) => pod !== undefined)
-      .filter((pod) => selects(policy.spec.podSelector, userLabels(pod)));
+      .filter((pod) => selects(policy.spec.podSelector, userLabels(pod.raw)));
     const subjects = pods.flatMap((pod) => subjectOf(pod, options) ?? []);
     return {
       selected: subjects.map((subject) => ({
@@ -87,11 +87,11 @@ export class PolicyStatusReconciler {
 function subjectOf(pod: LivePod, options: SplitOptions): PolicySubject | undefined {
   if (pod.role === 'primary') {
     const plan = planOf(pod, options);
-    return plan && splitSubject(pod, plan);
+    return plan && splitSubject(pod.raw, plan);
   }
   if (pod.role !== 'isolated') return undefined;
   const plan = isolate(asAdmitted(pod.raw), options);
-  return plan.kind === 'isolate' ? isolatedSubject(pod, plan) : undefined;
+  return plan.kind === 'isolate' ? isolatedSubject(pod.raw, plan) : undefined;
 }
 
 /** What a policy does to the Pods that it selects. */

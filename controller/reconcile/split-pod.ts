@@ -13,7 +13,8 @@ import { labelNews } from './kept-labels.ts';
 import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
 import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
-import { policed, policedWiring, splitSubject, type Policed } from './policy-book.ts';
+import { splitSubject } from '../policies/subject.ts';
+import { policed, policedWiring, type Policed } from './policy-book.ts';
 import type { Reporter } from './reporter.ts';
 import { wire, type Obstacle, type WiringDependencies } from './wire.ts';
 import type { SplitKey } from './world.ts';
@@ -54,7 +55,7 @@ export class SplitPodReconciler {
     const memory = this.remember(key, primary, siblings);
     const plan = primary === undefined ? undefined : planOf(primary, this.deps.options);
     const policies =
-      primary === undefined || plan === undefined ? undefined : policed(splitSubject(primary, plan), world);
+      primary === undefined || plan === undefined ? undefined : policed(splitSubject(primary.raw, plan), world);
     const resolvers = await this.deps.clusterDns.resolversOf(plan);
     const news =
       primary === undefined || plan === undefined || policies === undefined

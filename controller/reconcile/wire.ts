@@ -17,7 +17,8 @@ import { buildWirings, networksAnnotation, withPrefixOf, type PieceAddresses } f
 import type { AddressBook } from './address-book.ts';
 import type { ClusterDns } from './cluster-dns.ts';
 import { carriedEndpoint, carriedInstall, type LivePod } from './piece-pod.ts';
-import { policed, policedWiring, splitSubject, type Policed } from './policy-book.ts';
+import { splitSubject } from '../policies/subject.ts';
+import { policed, policedWiring, type Policed } from './policy-book.ts';
 import { podSplitOf } from './podsplit-status.ts';
 import type { PolicyMirrors } from './policy-mirrors.ts';
 import { workloadOf } from './workload-of.ts';
@@ -59,7 +60,7 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   const resolvers = await deps.clusterDns.resolversOf(plan);
   if (resolvers === undefined) return dnsUnknown;
 
-  const policies = policed(splitSubject(primary, plan), world);
+  const policies = policed(splitSubject(primary.raw, plan), world);
   const unpoliced = policyObstacle(plan, policies);
   if (unpoliced !== undefined) return unpoliced;
 

@@ -14,6 +14,7 @@ import {
 } from '../policies/nad.ts';
 import type { Plan } from '../split/plan.ts';
 import { createOrFind } from './create-or-find.ts';
+import { MissingSince } from './missing-since.ts';
 import { isDeleting, type LivePod } from './piece-pod.ts';
 import { ownerReference, workloadOf } from './workload-of.ts';
 import type { WorkloadKey, World } from './world.ts';
@@ -36,20 +37,14 @@ export interface WorkloadState {
   readonly labels: readonly Readonly<Record<string, string>>[];
 }
 
-/**
- * When a workload is deleted, the garbage collector takes its network before its Pods: what is missing this long, while
- * Pods of it live on, was deleted by somebody. Running Pods do not need it, and new ones have it made at once.
- */
-const missingMs = 5_000;
-
 /** The networks of workloads: one for each install mode that a workload's Pods have. */
 export class WorkloadNads {
   private readonly deps: WorkloadNadsDependencies;
-  /** Workloads with a NAD that is not there: since when, in monotonic ms. */
-  private readonly missingSince = new Map<WorkloadKey, number>();
+  private readonly missingSince: MissingSince;
 
   constructor(deps: WorkloadNadsDependencies) {
     this.deps = deps;
+    this.missingSince = new MissingSince(deps.clock);
   }
 
   /** For a Pod that is to be wired: whatever is not there is made. */
@@ -63,7 +58,7 @@ export class WorkloadNads {
 
   /** Of a workload that has no split Pods. */
   forget(key: WorkloadKey): void {
-    this.missingSince.delete(key);
+    this.missingSince.forget(key);
   }
 
   /**
@@ -78,7 +73,7 @@ export class WorkloadNads {
     );
     const wrong = found.filter(({ actual }) => actual !== 'as-wanted');
     const missing = wrong.some(({ actual }) => actual === 'missing');
-    const wait = this.waitForMissing(key, missing);
+    const wait = this.missingSince.wait(key, missing);
     if (wrong.length === 0 || (await this.isGoing(workload, pods))) return 0;
     for (const { wanted, actual } of wrong) {
       if (actual !== 'missing') {
@@ -89,17 +84,6 @@ export class WorkloadNads {
       }
     }
     return wait;
-  }
-
-  private waitForMissing(key: WorkloadKey, missing: boolean): number {
-    if (!missing) {
-      this.missingSince.delete(key);
-      return 0;
-    }
-    const now = this.deps.clock.monotonic();
-    const since = this.missingSince.get(key) ?? now;
-    this.missingSince.set(key, since);
-    return Math.max(0, since + missingMs - now);
   }
 
   /** Its Pods are ending, or what they belong to is another thing now: a ReplicaSet without a Deployment, for example. */

@@ -1,5 +1,6 @@
 import type { Flow } from '../api/flow.ts';
-import { policed, policedWiring, splitSubject } from './policy-book.ts';
+import { splitSubject } from '../policies/subject.ts';
+import { policed, policedWiring } from './policy-book.ts';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import { isIsolateNad, nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
 import { installModes } from '../api/install.ts';
@@ -107,7 +108,7 @@ export class WorkloadObjects {
 
   /** What its pieces are told. As long as nobody knows what policies make of it: what holds without them. */
   private flowsOf({ pod, plan }: PlannedPod): readonly Flow[] {
-    return policedWiring(plan, policed(splitSubject(pod, plan), this.deps.world)).flows;
+    return policedWiring(plan, policed(splitSubject(pod.raw, plan), this.deps.world)).flows;
   }
 
   private workloadOf(pod: LivePod): WorkloadRef | undefined {

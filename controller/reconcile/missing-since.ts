@@ -1,0 +1,35 @@
+import type { Clock } from '../kube/clock.ts';
+import type { WorkloadKey } from './world.ts';
+
+/**
+ * When a workload is deleted, the garbage collector takes its network before its Pods: what is missing this long, while
+ * Pods of it live on, was deleted by somebody. Running Pods do not need it, and new ones have it made at once.
+ */
+const missingMs = 5_000;
+
+/** Workloads with a NAD that is not there. */
+export class MissingSince {
+  private readonly clock: Pick<Clock, 'monotonic'>;
+  /** Monotonic ms. */
+  private readonly since = new Map<WorkloadKey, number>();
+
+  constructor(clock: Pick<Clock, 'monotonic'>) {
+    this.clock = clock;
+  }
+
+  forget(key: WorkloadKey): void {
+    this.since.delete(key);
+  }
+
+  /** For how many ms it may yet be the garbage collector's doing; 0 where nothing is missing. */
+  wait(key: WorkloadKey, missing: boolean): number {
+    if (!missing) {
+      this.forget(key);
+      return 0;
+    }
+    const now = this.clock.monotonic();
+    const since = this.since.get(key) ?? now;
+    this.since.set(key, since);
+    return Math.max(0, since + missingMs - now);
+  }
+}
