@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { idOf, pieces } from './agent-pods.ts';
-import { AgentRoom } from './agent-room.ts';
+import { inAgentRoom, type AgentRoom } from './agent-room.ts';
 import { sites, type Lab } from './lab.ts';
 import type { LabAgent } from './lab-agent.ts';
 import { namePrefix } from './namespace.ts';
@@ -13,21 +13,10 @@ describe('the node agent in network namespaces: an audit', function () {
   let lab: Lab;
   let agent: LabAgent;
 
-  before(async () => {
-    room = await AgentRoom.open();
-    ({ lab } = room);
+  inAgentRoom((entered) => {
+    room = entered;
+    ({ lab, agent } = entered);
   });
-
-  after(() => {
-    room.close();
-  });
-
-  beforeEach(async () => {
-    await room.enter();
-    ({ agent } = room);
-  });
-
-  afterEach(() => room.leave());
 
   const inside = (...command: readonly string[]) => lab.web.run(['nft', ...command]);
   const outside = (...command: readonly string[]) => lab.node.run(['nft', ...command]);

@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import { flows, localOf, sites, type Lab } from './lab.ts';
 import { denied, idOf, patience, pieces, podOf, refusal, requestOf, wiringText } from './agent-pods.ts';
 import { eventually } from '../support/eventually.ts';
-import { AgentRoom } from './agent-room.ts';
+import { inAgentRoom, type AgentRoom } from './agent-room.ts';
 import type { LabAgent } from './lab-agent.ts';
 import { namePrefix } from './namespace.ts';
 import { hostTableName } from '../../controller/rules/host.ts';
@@ -13,21 +13,10 @@ describe('the node agent in network namespaces: calls of the plugin', function (
   let lab: Lab;
   let agent: LabAgent;
 
-  before(async () => {
-    room = await AgentRoom.open();
-    ({ lab } = room);
+  inAgentRoom((entered) => {
+    room = entered;
+    ({ lab, agent } = entered);
   });
-
-  after(() => {
-    room.close();
-  });
-
-  beforeEach(async () => {
-    await room.enter();
-    ({ agent } = room);
-  });
-
-  afterEach(() => room.leave());
 
   describe('ADD', () => {
     it('closes a namespace before there is a net1, and opens what the flows say after', async () => {

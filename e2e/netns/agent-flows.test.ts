@@ -5,7 +5,7 @@ import { rewire } from '../../controller/agent/rewire.ts';
 import type { Flow } from '../../controller/api/flow.ts';
 import { silentLogger } from '../../controller/observability/log.ts';
 import { idOf, patience, pieces, podOf, wiringText } from './agent-pods.ts';
-import { AgentRoom } from './agent-room.ts';
+import { inAgentRoom, type AgentRoom } from './agent-room.ts';
 import { flows, sites, type Lab } from './lab.ts';
 import type { LabAgent } from './lab-agent.ts';
 
@@ -15,21 +15,10 @@ describe('the node agent in network namespaces: flows that change', function () 
   let lab: Lab;
   let agent: LabAgent;
 
-  before(async () => {
-    room = await AgentRoom.open();
-    ({ lab } = room);
+  inAgentRoom((entered) => {
+    room = entered;
+    ({ lab, agent } = entered);
   });
-
-  after(() => {
-    room.close();
-  });
-
-  beforeEach(async () => {
-    await room.enter();
-    ({ agent } = room);
-  });
-
-  afterEach(() => room.leave());
 
   const added: Flow = { from: 'web', to: 'cache', port: 6305, protocol: 'tcp' };
   const addedUdp: Flow = { ...added, protocol: 'udp' };

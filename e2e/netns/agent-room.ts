@@ -98,3 +98,23 @@ export class AgentRoom {
     expect({ tables: this.tables(), files: this.files() }).to.deep.equal({ tables: [], files: [] });
   }
 }
+
+/** One room for a suite of mocha's; each test has an agent of its own there. */
+export function inAgentRoom(entered: (room: AgentRoom) => void): void {
+  let room: AgentRoom;
+
+  before(async () => {
+    room = await AgentRoom.open();
+  });
+
+  after(() => {
+    room.close();
+  });
+
+  beforeEach(async () => {
+    await room.enter();
+    entered(room);
+  });
+
+  afterEach(() => room.leave());
+}
