@@ -78,7 +78,7 @@ describe('the network of a workload', () => {
   let cache: Store<NetworkAttachmentDefinition>;
   let said: string[];
   let writes: string[];
-  const state = { workload, network, plans: [plan()], flows: [], labels: [] };
+  const state = { workload, network, plans: [plan()], labels: [] };
 
   beforeEach(() => {
     clock = new FakeClock();

@@ -1,4 +1,3 @@
-import type { Flow } from '../api/flow.ts';
 import { workloadKey, type WorkloadRef } from '../api/identity.ts';
 import { installModes, type InstallMode } from '../api/install.ts';
 import type { SplitNetwork } from '../api/resources.ts';
@@ -31,8 +30,6 @@ export interface WorkloadState {
   readonly workload: WorkloadRef;
   readonly network: SplitNetwork;
   readonly plans: readonly Plan[];
-  /** What may pass between pieces, of all of them together. */
-  readonly flows: readonly Flow[];
   /** Label sets of the primaries: one, or several during a rollout. */
   readonly labels: readonly Readonly<Record<string, string>>[];
 }

@@ -61,12 +61,11 @@ export class WorkloadObjects {
       workload,
       network,
       plans: [plan, ...others.map((other) => other.plan)],
-      flows: [...this.flowsOf({ pod, plan }), ...others.flatMap((other) => this.flowsOf(other))],
       labels: [pod.labels, ...others.map((other) => other.pod.labels)],
     };
     try {
       await this.nads.make(state);
-      await this.applyOthers(state);
+      await this.applyOthers(state, [{ pod, plan }, ...others]);
       return undefined;
     } catch (error) {
       if (!isApiError(error, 'NotFound', 'MethodNotAllowed')) throw error;
@@ -90,11 +89,10 @@ export class WorkloadObjects {
     if (workload === undefined || network === undefined) return done;
     const plans = pods.map((pod) => pod.plan);
     const labels = pods.map((pod) => pod.pod.labels);
-    const flows = pods.flatMap((pod) => this.flowsOf(pod));
-    const state: WorkloadState = { workload, network, plans, flows, labels };
+    const state: WorkloadState = { workload, network, plans, labels };
     const primaries = pods.map(({ pod }) => pod);
     const wait = await this.nads.keep(key, state, primaries);
-    await this.applyOthers(state);
+    await this.applyOthers(state, pods);
     const outcome = await this.collectOtherNads(key, workload, plans);
     return wait > 0 ? { kind: 'requeue', afterMs: wait } : outcome;
   }
@@ -116,9 +114,9 @@ export class WorkloadObjects {
     return found === undefined ? undefined : { ...found.spec.workload, namespace: pod.namespace };
   }
 
-  private async applyOthers(state: WorkloadState): Promise<void> {
+  private async applyOthers(state: WorkloadState, pods: readonly PlannedPod[]): Promise<void> {
     await this.applyPolicies(state);
-    if (await this.hasMultiNetworkPolicies()) await this.applyMultiPolicies(state);
+    if (await this.hasMultiNetworkPolicies()) await this.applyMultiPolicies(state, pods);
   }
 
   private async applyPolicies({ workload, plans, labels }: WorkloadState): Promise<void> {
@@ -135,13 +133,19 @@ export class WorkloadObjects {
     await this.replaceSet(resources.networkPolicies, namespace, wanted.map(stored), actual);
   }
 
-  private async applyMultiPolicies({ workload, plans, flows, network }: WorkloadState): Promise<void> {
+  private async applyMultiPolicies(
+    { workload, plans, network }: WorkloadState,
+    pods: readonly PlannedPod[],
+  ): Promise<void> {
     const { namespace } = workload;
     const labelSelector = `${ownLabels.workload}=${workloadKey(workload)},${ownLabels.managedBy}=podsplit`;
     const wanted = pieceMultiNetworkPolicies({
       workload,
       containers: unique(plans.flatMap((plan) => [plan.primary, ...plan.siblings].map((piece) => piece.name))),
-      flows: uniqueBy([...flows, ...plans.flatMap((plan) => carriedFlows(plan.via))]),
+      flows: uniqueBy([
+        ...pods.flatMap((pod) => this.flowsOf(pod)),
+        ...plans.flatMap((plan) => carriedFlows(plan.via)),
+      ]),
       facade: uniqueBy(plans.flatMap((plan) => plan.facade)),
       pool: poolRanges(network),
       observe: plans.some((plan) => plan.observe === true),
