@@ -264,21 +264,6 @@ def fetch_datagram(host, port, size):
         return sock.recv(65535) == payload(size)
 
 
-def echo(host, timeout=2.0):
-    """ICMP, with data that somebody outside may read."""
-    six = family(host) == socket.AF_INET6
-    with socket.socket(family(host), socket.SOCK_RAW, 58 if six else 1) as sock:
-        sock.settimeout(timeout)
-        sock.connect((host, 0))
-        body = struct.pack("!BBHHH", 128 if six else 8, 0, 0, os.getpid() & 0xFFFF, 1) + b"podsplit"
-        total = sum(struct.unpack("!8H", body))
-        checked = ~(total + (total >> 16)) & 0xFFFF
-        sock.send(body if six else body[:2] + struct.pack("!H", checked) + body[4:])
-        while True:
-            if b"podsplit" in sock.recv(2048):
-                return True
-
-
 def neighbour(host, timeout=2.0):
     """A neighbour advertisement with data of its own, to somebody beyond the link."""
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, 58) as sock:
@@ -347,8 +332,8 @@ def load(proto, host, port, seconds):
     return {"done": done, "failed": failed}
 
 
-def raw_ping(host, timeout=2.0):
-    """An echo, answered by the kernel at the other end; the checksum of ICMPv6 is made by ours."""
+def echo(host, timeout=2.0):
+    """By a raw socket, with data that somebody outside may read; the kernel at the other end answers. Ours sums up ICMPv6."""
     six = ":" in host
     kind = socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
     body = struct.pack("!HH", os.getpid() & 0xFFFF, int(time.monotonic() * 1000) & 0xFFFF) + b"podsplit"
@@ -395,7 +380,6 @@ OPS = {
     "heardOf": heard_of,
     "forget": forget,
     "load": load,
-    "rawPing": raw_ping,
 }
 
 
