@@ -11,7 +11,7 @@ const buckets = 256;
 const perPeer = 64;
 
 /** Before conntrack, so that nobody can fill its table: only a frame from a peer, as itself, to this piece. */
-export function rawChains(both: Both): readonly Chain[] {
+export function rawChains(both: Both, primary: boolean): readonly Chain[] {
   return [
     {
       name: 'raw_in',
@@ -36,12 +36,19 @@ export function rawChains(both: Both): readonly Chain[] {
       rules: [
         ...chatter,
         'meta pkttype != host goto spoof',
-        ...both(({ n, ip, primary }) => [
+        ...both(({ n, ip }) => [
           `${ip} daddr @self${n} ether saddr . ${ip} saddr @peer${n} accept`,
           primary
             ? `ether saddr . ${ip} saddr @facade_peer${n} ${ip} daddr != @never${n} accept comment "a sibling answers a client"`
             : `ether saddr @facade_from ${ip} daddr @self${n} ${ip} saddr != @never${n} accept comment "a client, forwarded"`,
         ]),
+        // The primary forwards answers as a router does, and speaks of a path that it knows as the address that was called.
+        ...(primary
+          ? []
+          : [
+              'ether saddr @facade_from ip6 saddr @primary_pod6 ip6 daddr @self6 icmpv6 type packet-too-big accept ' +
+                'comment "a narrower path to a client"',
+            ]),
         ...both(viaRaw),
         'goto spoof',
       ],

@@ -40,7 +40,7 @@ export function redirectTable(model: Model, marker: string): Table {
     chains: [
       ...verdictChains(both),
       ...viaChains(both),
-      ...rawChains(both),
+      ...rawChains(both, model.role === 'primary'),
       ...inChains(both, model.role === 'primary'),
       ...natChains(both),
       ...(model.role === 'sibling' ? [replyChain] : []),

@@ -174,6 +174,24 @@ describe("the node's side of a split Pod in network namespaces", function () {
         }
       });
 
+      it("a client is served whose path is narrower than the primary's link, which only the primary knows", async () => {
+        lab.node.run(['ip', 'link', 'set', 'up0', 'mtu', '1300']);
+        for (const [i, host] of web.podIPs.entries()) {
+          const client = [outside.ipv4, outside.ipv6][i]!;
+          for (const piece of lab.pieces())
+            lab[piece].run(['ip', host.includes(':') ? '-6' : '-4', 'route', 'flush', 'cache']);
+          await lab.web.must('sendBytes', { host: client, port: 80, size: 1_000_000 });
+          expect(lab.web.run(['ip', 'route', 'get', client])).to.include('mtu 1300');
+          const { theirs, ours } = (await lab.outside.must('fetchBytes', {
+            host,
+            port: 7000,
+            size: 1_000_000,
+          })) as Record<string, string>;
+          expect(theirs, host).to.equal(ours);
+        }
+        lab.node.run(['ip', 'link', 'set', 'up0', 'mtu', '1500']);
+      });
+
       it('a client of the facade is told that nobody listens', async () => {
         const more = [...facade, ...protocols.map((protocol) => ({ piece: 'cache', port: 7001, protocol }))];
         for (const piece of ['web', 'cache'] as const) lab.wire(piece, { facade: more });
