@@ -213,25 +213,22 @@ for (const mode of ['split', 'isolate'] as const) {
       expect(verdict(second, 'Enforced')).to.equal('False NotSplit');
     });
 
-    // In mode isolate nobody records it yet: docs/policies.md says so.
-    if (mode === 'split') {
-      it('tells what policies that audit would refuse, which passes', async () => {
-        const agent = arena.agents.get('plain/one')!;
-        const shopIP = arena.directory.pods.find(({ name }) => name === 'shop')!.podIPs[0]!;
-        await replace([{ action: 'Audit', containers: ['web'], ingress: [{ from: [store] }] }]);
-        const rows = await eventually('it is told', async () => {
-          const answer = await agent.call({ proto: 'tcp', host: shopIP, port: 8080 });
-          expect(answer).to.include({ server: 'web' });
-          const [split] = (await arena.namespace.list<PodSplit>('podsplits')).filter(
-            ({ spec }) => spec.pod.name === 'shop',
-          );
-          const audited = (split?.status?.denied ?? []).filter(({ audited: passed }) => passed === true);
-          if (audited.length === 0) throw new Error(JSON.stringify(split?.status?.denied));
-          return audited;
-        });
-        expect(rows.map(({ to, port, network }) => `${to} ${port} ${network}`)).to.include('web 8080 pod');
+    it('tells what policies that audit would refuse, which passes', async () => {
+      const agent = arena.agents.get('plain/one')!;
+      const shopIP = arena.directory.pods.find(({ name }) => name === 'shop')!.podIPs[0]!;
+      await replace([{ action: 'Audit', containers: ['web'], ingress: [{ from: [store] }] }]);
+      const rows = await eventually('it is told', async () => {
+        const answer = await agent.call({ proto: 'tcp', host: shopIP, port: 8080 });
+        expect(answer).to.include({ server: 'web' });
+        const [split] = (await arena.namespace.list<PodSplit>('podsplits')).filter(
+          ({ spec }) => spec.pod.name === 'shop',
+        );
+        const audited = (split?.status?.denied ?? []).filter(({ audited: passed }) => passed === true);
+        if (audited.length === 0) throw new Error(JSON.stringify(split?.status?.denied));
+        return audited;
       });
-    }
+      expect(rows.map(({ to, port, network }) => `${to} ${port} ${network}`)).to.include('web 8080 pod');
+    });
 
     it('change under load: nobody forbidden arrives, and no allowed connection is cut', async () => {
       const [allowed, forbidden, web] = ['plain/one', 'far/one', 'shop/web'].map((name) => arena.agents.get(name)!);

@@ -22,13 +22,21 @@ const sandbox: IsolatedSandbox = {
       { name: 'web', uid: 1001, ports: [], probes: [] },
       { name: 'cache', uid: 1002, ports: [{ port: 6379, protocol: 'tcp' }], probes: [] },
     ],
-    flows: [],
+    flows: [{ from: 'web', to: 'cache', port: 8126, protocol: 'udp' }],
   }),
   local: { podIPs: ['10.244.1.7'], nodeIPs: ['10.244.1.1'] },
 };
 
 function told(mark: number, from: string, to: string, port: number): string {
-  const attempt: Attempt = { interfaceName: String(mark), from, to, protocol: 'tcp', port, packets: 1, expiresIn: 1 };
+  const attempt: Attempt = {
+    interfaceName: String(mark),
+    from,
+    to,
+    protocol: port === 8126 ? 'udp' : 'tcp',
+    port,
+    packets: 1,
+    expiresIn: 1,
+  };
   const denial = isolateDenialOf(attempt, sandbox, '2026-01-01T00:00:00Z');
   return `${denial.from} ${denial.to} ${denial.network} by ${denial.seenBy}`;
 }
@@ -36,6 +44,14 @@ function told(mark: number, from: string, to: string, port: number): string {
 describe('what an isolated Pod was denied', () => {
   for (const [what, mark, from, to, port, expected] of [
     ['a call of a declared port', 1, '127.0.0.1', '127.0.0.1', 6379, 'web cache loopback by web'],
+    [
+      'a datagram that nobody answered yet, by its flow',
+      1,
+      '127.0.0.1',
+      '127.0.0.1',
+      8126,
+      'web cache loopback by web',
+    ],
     ['a call that another answered', 1 | (2 << 8), '10.244.1.7', '10.244.1.7', 99, 'web cache loopback by web'],
     ['a call of nobody knows whom', 2, '::1', '::1', 99, 'cache ::1 loopback by cache'],
     ['a call beyond the Pod', 2, '10.244.1.7', '192.0.2.1', 443, 'cache 192.0.2.1 pod by cache'],
@@ -47,4 +63,18 @@ describe('what an isolated Pod was denied', () => {
       expect(told(mark, from, to, port)).to.equal(expected);
     });
   }
+
+  it('and what passed, though policies that audit would refuse it', () => {
+    const attempt: Attempt = {
+      interfaceName: '1',
+      from: '10.244.1.7',
+      to: '192.0.2.1',
+      protocol: 'tcp',
+      port: 443,
+      packets: 1,
+      audited: true,
+      expiresIn: 1,
+    };
+    expect(isolateDenialOf(attempt, sandbox, '2026-01-01T00:00:00Z')).to.include({ from: 'web', audited: true });
+  });
 });

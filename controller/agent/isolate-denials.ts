@@ -6,8 +6,8 @@ import type { IsolatedSandbox } from './isolate-sandbox.ts';
 
 /** An attempt in the words of the Pod: the mark says who called and, where somebody answered, who. */
 export function isolateDenialOf(attempt: Attempt, sandbox: IsolatedSandbox, lastSeen: string): Denial {
-  const { containers } = parseIsolateWiring(sandbox.wiring);
-  const { from: source, to: address, port, protocol, packets } = attempt;
+  const { containers, flows } = parseIsolateWiring(sandbox.wiring);
+  const { from: source, to: address, port, protocol, packets, audited } = attempt;
   const mark = Number(attempt.interfaceName);
   const [caller, answerer] = [mark & 0xff, mark >> 8];
   const isInside = isLoopback(address) || sandbox.local.podIPs.includes(address);
@@ -18,7 +18,8 @@ export function isolateDenialOf(attempt: Attempt, sandbox: IsolatedSandbox, last
   const from =
     nameOf(caller) ??
     (caller === stranger ? 'unknown-user' : caller === outsider ? source : isInside ? 'nobody' : source);
-  const to = nameOf(answerer) ?? (isInside ? declaring : undefined) ?? address;
+  const named = flows.find((flow) => flow.from === from && flow.port === port && flow.protocol === protocol)?.to;
+  const to = nameOf(answerer) ?? (isInside ? (named ?? declaring) : undefined) ?? address;
   return {
     from,
     to,
@@ -28,6 +29,7 @@ export function isolateDenialOf(attempt: Attempt, sandbox: IsolatedSandbox, last
     network: isInside && caller !== outsider && caller !== 0 ? 'loopback' : 'pod',
     seenBy: nameOf(caller) ?? to,
     packets,
+    ...(audited === undefined ? {} : { audited }),
     lastSeen,
   };
 }

@@ -9,17 +9,19 @@ export interface IsolatePolicies {
   readonly flows: readonly Flow[];
   /** What they leave of the Pod's network, by container; whoever is not in it is not restricted. */
   readonly podNetwork: ReadonlyMap<string, PodNetwork>;
+  /** Of the flows those that policies that audit would refuse. */
+  readonly auditedFlows: readonly Flow[];
 }
 
 /** Where there are no policies. */
 export function withoutPolicies({ flows }: Pick<IsolatePlan, 'flows'>): IsolatePolicies {
-  return { flows, podNetwork: new Map() };
+  return { flows, podNetwork: new Map(), auditedFlows: [] };
 }
 
 export function buildIsolateWiring(
   { containers }: Pick<IsolatePlan, 'containers'>,
   split: string,
-  { flows, podNetwork }: IsolatePolicies,
+  { flows, podNetwork, auditedFlows }: IsolatePolicies,
 ): IsolateWiring {
   return {
     version: 1,
@@ -30,5 +32,6 @@ export function buildIsolateWiring(
       return own === undefined ? container : { ...container, podNetwork: own };
     }),
     flows,
+    ...(auditedFlows.length === 0 ? {} : { auditedFlows }),
   };
 }

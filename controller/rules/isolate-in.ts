@@ -1,11 +1,7 @@
+import { both } from './isolate-both.ts';
 import { outsider } from './isolate-model.ts';
 import { linkMessages } from './link-messages.ts';
 import { priority, type Chain } from './nft.ts';
-
-const both = <T>(make: (n: '4' | '6', ip: 'ip' | 'ip6', icmp: 'icmp' | 'icmpv6') => readonly T[]): readonly T[] => [
-  ...make('4', 'ip', 'icmp'),
-  ...make('6', 'ip6', 'icmpv6'),
-];
 
 /** ICMP errors, path MTU among them. */
 const errors = {
@@ -72,8 +68,8 @@ export const isolateInChains: readonly Chain[] = [
       'meta l4proto tcp tcp flags & (syn|ack) == syn jump no_data',
       'ct mark == 0 jump new_in',
       ...both((n, ip, icmp) => [
-        `ct mark . ${ip} saddr . meta l4proto . th dport @ingress${n} accept`,
-        `ct mark . ${ip} saddr @ingress_all${n} accept`,
+        `ct mark . ${ip} saddr . meta l4proto . th dport @ingress${n} goto audit_in`,
+        `ct mark . ${ip} saddr @ingress_all${n} goto audit_in`,
         `ct mark . th dport @probed meta l4proto tcp ${ip} saddr @node${n} accept`,
         `ct mark ${outsider} ${icmp} type echo-request ${ip} saddr @pinged${n} accept`,
       ]),

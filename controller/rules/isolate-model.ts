@@ -1,3 +1,4 @@
+import type { Flow } from '../api/flow.ts';
 import { familyOf, type Family } from './addresses.ts';
 import { everyAddress } from './pod-network-elements.ts';
 import type { IsolatedContainer, IsolateWiring } from './isolate-wiring.ts';
@@ -17,6 +18,11 @@ export interface NumberedContainer extends IsolatedContainer {
   readonly number: number;
 }
 
+export interface AllowedElements {
+  readonly some: readonly string[];
+  readonly all: readonly string[];
+}
+
 /** What the rules of an isolated Pod say, without how: elements of sets and maps. Marks are decimal, as nft lists them. */
 export interface IsolateModel {
   readonly containers: readonly NumberedContainer[];
@@ -32,28 +38,34 @@ export interface IsolateModel {
   readonly served: readonly string[];
   /** `mark . port`: what the kubelet probes. */
   readonly probed: readonly string[];
+  /** Of the flows those that policies with action Audit would refuse: TCP as `flows`, UDP as `calls`. */
+  readonly auditFlows: readonly string[];
+  readonly auditCalls: readonly string[];
   readonly ipv4: IsolateFamily;
   readonly ipv6: IsolateFamily;
 }
 
 export interface IsolateFamily {
   readonly nodes: readonly string[];
-  /** `mark . address . protocol . port`, and `mark . address` for whatever protocol. */
-  readonly egress: readonly string[];
-  readonly egressAll: readonly string[];
-  readonly ingress: readonly string[];
-  readonly ingressAll: readonly string[];
+  /** `some`: `mark . address . protocol . port`; `all`: `mark . address`, for whatever protocol. */
+  readonly egress: AllowedElements;
+  readonly ingress: AllowedElements;
+  /** The same, where policies with action Audit have the say. */
+  readonly auditEgress: AllowedElements;
+  readonly auditIngress: AllowedElements;
   /** Who may ping the Pod: no container answers, so it is enough that one would take everything. */
   readonly pinged: readonly string[];
 }
 
 export function isolateModel(wiring: IsolateWiring, local: Local): IsolateModel {
   const containers = wiring.containers.map((container, i) => ({ ...container, number: i + 1 }));
-  const flows = wiring.flows.map((flow) => ({
+  const numbered = (flow: Flow) => ({
     caller: numberOf(containers, flow.from),
     answerer: numberOf(containers, flow.to),
     ...flow,
-  }));
+  });
+  const flows = wiring.flows.map(numbered);
+  const audited = (wiring.auditedFlows ?? []).map(numbered);
   const reached = new Set(flows.map(({ caller, protocol, port }) => `${caller} ${protocol} ${port}`));
   const declared = (protocol: 'tcp' | 'udp') =>
     containers.flatMap(({ number, ports }) =>
@@ -63,13 +75,8 @@ export function isolateModel(wiring: IsolateWiring, local: Local): IsolateModel 
   return {
     containers,
     self: containers.map(({ number }) => String(markOf(number, number))),
-    flows: unique(
-      flows.map(({ caller, answerer, protocol, port }) => `${markOf(caller, answerer)} . ${protocol} . ${port}`),
-    ),
-    calls: unique([
-      ...flows.filter(({ protocol }) => protocol === 'udp').map(({ caller, port }) => `${caller} . ${port}`),
-      ...declared('udp').map(({ number, port }) => `${number} . ${port}`),
-    ]),
+    flows: unique(flows.map(flowElement)),
+    calls: unique([...callsOf(flows), ...declared('udp').map(({ number, port }) => `${number} . ${port}`)]),
     taken: unique(
       containers.flatMap(({ number }) =>
         declared('tcp')
@@ -81,37 +88,57 @@ export function isolateModel(wiring: IsolateWiring, local: Local): IsolateModel 
     probed: unique(
       containers.flatMap(({ number, probes }) => probes.map((port) => `${markOf(outsider, number)} . ${port}`)),
     ),
+    auditFlows: unique(audited.filter(({ protocol }) => protocol === 'tcp').map(flowElement)),
+    auditCalls: unique(callsOf(audited)),
     ipv4: familyModel('ipv4', containers, local),
     ipv6: familyModel('ipv6', containers, local),
   };
 }
 
+interface NumberedFlow extends Flow {
+  readonly caller: number;
+  readonly answerer: number;
+}
+
+function flowElement({ caller, answerer, protocol, port }: NumberedFlow): string {
+  return `${markOf(caller, answerer)} . ${protocol} . ${port}`;
+}
+
+function callsOf(flows: readonly NumberedFlow[]): readonly string[] {
+  return flows.filter(({ protocol }) => protocol === 'udp').map(({ caller, port }) => `${caller} . ${port}`);
+}
+
 function familyModel(family: Family, containers: readonly NumberedContainer[], local: Local): IsolateFamily {
-  const each = (mark: (number: number) => number, direction: 'ingress' | 'egress') =>
+  const each = (direction: 'ingress' | 'egress', action: keyof Allowances): readonly Marked[] =>
     containers.flatMap(({ number, podNetwork }) =>
-      allowed(podNetwork?.[direction], family).map((one) => ({ mark: mark(number), ...one })),
+      allowed(podNetwork?.[direction]?.[action], family).map((one) => ({
+        mark: direction === 'ingress' ? markOf(outsider, number) : markOf(number, 0),
+        ...one,
+      })),
     );
-  const ingress = each((number) => markOf(outsider, number), 'ingress');
-  const egress = each((number) => markOf(number, 0), 'egress');
+  const ingress = each('ingress', 'enforce');
   return {
     nodes: unique(local.nodeIPs.filter((address) => familyOf(address) === family)),
-    egress: egress.flatMap(withProtocol),
-    egressAll: egress.flatMap(withoutProtocol),
-    ingress: ingress.flatMap(withProtocol),
-    ingressAll: ingress.flatMap(withoutProtocol),
+    egress: elementsOf(each('egress', 'enforce')),
+    ingress: elementsOf(ingress),
+    auditEgress: elementsOf(each('egress', 'audit')),
+    auditIngress: elementsOf(each('ingress', 'audit')),
     pinged: unique(ingress.filter(({ protocol }) => protocol === undefined).map(({ addresses }) => addresses)),
   };
 }
 
 /** Not restricted is "every address", so that a policy that comes or goes is a change of elements. */
-function allowed(allowances: Allowances | undefined, family: Family): readonly Allowed[] {
-  const enforced = allowances?.enforce;
-  if (enforced === undefined) return [{ addresses: everyAddress[family] }];
-  return enforced.filter(({ addresses }) => familyOf(addresses) === family);
+function allowed(list: readonly Allowed[] | undefined, family: Family): readonly Allowed[] {
+  if (list === undefined) return [{ addresses: everyAddress[family] }];
+  return list.filter(({ addresses }) => familyOf(addresses) === family);
 }
 
 interface Marked extends Allowed {
   readonly mark: number;
+}
+
+function elementsOf(marked: readonly Marked[]): AllowedElements {
+  return { some: marked.flatMap(withProtocol), all: marked.flatMap(withoutProtocol) };
 }
 
 /** Each range in full: nft 1.0 adds a single value, and does not find it again to delete it. */

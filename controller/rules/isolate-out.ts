@@ -1,11 +1,7 @@
+import { both } from './isolate-both.ts';
 import { markOf, outsider, type NumberedContainer } from './isolate-model.ts';
 import { linkMessages } from './link-messages.ts';
 import { priority, type Chain } from './nft.ts';
-
-const both = <T>(make: (n: '4' | '6', ip: 'ip' | 'ip6', icmp: 'icmp' | 'icmpv6') => readonly T[]): readonly T[] => [
-  ...make('4', 'ip', 'icmp'),
-  ...make('6', 'ip6', 'icmpv6'),
-];
 
 /**
  * One chain for each UID: a packet that a process sends is the caller's or the answerer's, whoever had the same address and
@@ -19,10 +15,10 @@ export function callerChains(containers: readonly NumberedContainer[]): readonly
       comment: 'the first answer of a connection: may this caller call at this port who answers here?',
       rules: [
         'meta mark @self ct mark set meta mark',
-        'meta mark . meta l4proto . th sport @flows ct mark set meta mark',
+        'meta mark . meta l4proto . th sport @flows ct mark set meta mark goto audit_flow',
         ...both((n, ip) => [
-          `meta mark . ${ip} daddr . meta l4proto . th sport @ingress${n} ct mark set meta mark`,
-          `meta mark . ${ip} daddr @ingress_all${n} ct mark set meta mark`,
+          `meta mark . ${ip} daddr . meta l4proto . th sport @ingress${n} ct mark set meta mark goto audit_answer`,
+          `meta mark . ${ip} daddr @ingress_all${n} ct mark set meta mark goto audit_answer`,
           `meta mark . th sport @probed meta l4proto tcp ${ip} daddr @node${n} ct mark set meta mark`,
         ]),
       ],
@@ -87,6 +83,7 @@ export function isolateOutChains(containers: readonly NumberedContainer[]): read
       rules: [
         'ct direction original meta l4proto tcp ct mark . th dport @taken meta mark set ct mark goto deny_out',
         'ct direction original meta l4proto tcp tcp flags & (fin|syn|rst|ack) == syn accept',
+        'ct direction original meta l4proto udp ct status & confirmed == 0 ct mark . th dport @audit_calls jump audit_call',
         'ct direction original meta l4proto udp ct mark . th dport @calls accept',
         'meta l4proto tcp tcp flags & rst == rst accept comment "nobody listens there, or the caller gave up"',
         'icmp type { echo-request, echo-reply } accept',
@@ -101,8 +98,8 @@ export function isolateOutChains(containers: readonly NumberedContainer[]): read
         'ip6 daddr ::1 meta mark set ct mark goto deny_out',
         'fib saddr type != local counter name spoofed drop',
         ...both((n, ip, icmp) => [
-          `ct direction original ct mark . ${ip} daddr . meta l4proto . th dport @egress${n} accept`,
-          `ct direction original ct mark . ${ip} daddr @egress_all${n} accept`,
+          `ct direction original ct mark . ${ip} daddr . meta l4proto . th dport @egress${n} goto audit_out`,
+          `ct direction original ct mark . ${ip} daddr @egress_all${n} goto audit_out`,
           `ct direction reply ct mark . ${ip} daddr . meta l4proto . th sport @ingress${n} accept`,
           `ct direction reply ct mark . ${ip} daddr @ingress_all${n} accept`,
           `ct direction reply ct mark . th sport @probed meta l4proto tcp ${ip} daddr @node${n} accept`,

@@ -1,6 +1,6 @@
-import type { IsolateFamily, IsolateModel } from './isolate-model.ts';
+import type { AllowedElements, IsolateFamily, IsolateModel } from './isolate-model.ts';
 import type { NamedSet } from './nft.ts';
-import { recordSeconds, recordSize } from './redirect-sets.ts';
+import { recordProperties } from './redirect-sets.ts';
 
 export function isolateSets(model: IsolateModel): readonly NamedSet[] {
   return [
@@ -28,32 +28,40 @@ export function isolateSets(model: IsolateModel): readonly NamedSet[] {
       kind: 'map',
     },
     plain('probed', 'mark . inet_service', model.probed, 'ports that the kubelet probes'),
+    plain(
+      'audit_flows',
+      'mark . inet_proto . inet_service',
+      model.auditFlows,
+      'flows that policies that audit would refuse',
+    ),
+    plain('audit_calls', 'mark . inet_service', model.auditCalls, 'the same of UDP'),
     ...familySets(model.ipv4, '4', 'ipv4_addr'),
     ...familySets(model.ipv6, '6', 'ipv6_addr'),
   ];
 }
 
 function familySets(data: IsolateFamily, n: string, addr: string): readonly NamedSet[] {
-  const ranges = (name: string, type: string, elements: readonly string[], comment: string): NamedSet => ({
-    ...plain(`${name}${n}`, type, elements, comment),
-    kind: 'ranges',
+  const allowed = (name: string, { some, all }: AllowedElements, comment: string): readonly NamedSet[] => [
+    { ...plain(`${name}${n}`, `mark . ${addr} . inet_proto . inet_service`, some, comment), kind: 'ranges' },
+    { ...plain(`${name}_all${n}`, `mark . ${addr}`, all, 'the same, whatever the protocol'), kind: 'ranges' },
+  ];
+  const records = (name: string, comment: string): NamedSet => ({
+    name: `${name}${n}`,
+    type: `mark . ${addr} . ${addr} . inet_proto . inet_service`,
+    kind: 'dynamic',
+    properties: recordProperties,
+    elements: [],
+    comment,
   });
-  const endpoint = `mark . ${addr} . inet_proto . inet_service`;
   return [
     plain(`node${n}`, addr, data.nodes, "where the kubelet's probes come from"),
-    ranges('egress', endpoint, data.egress, 'what a container may call beyond the Pod'),
-    ranges('egress_all', `mark . ${addr}`, data.egressAll, 'the same, whatever the protocol'),
-    ranges('ingress', endpoint, data.ingress, 'who may call a container from beyond the Pod'),
-    ranges('ingress_all', `mark . ${addr}`, data.ingressAll, 'the same, whatever the protocol'),
+    ...allowed('egress', data.egress, 'what a container may call beyond the Pod'),
+    ...allowed('ingress', data.ingress, 'who may call a container from beyond the Pod'),
+    ...allowed('audit_egress', data.auditEgress, 'what else it calls is recorded'),
+    ...allowed('audit_ingress', data.auditIngress, 'who else calls it is recorded'),
     { ...plain(`pinged${n}`, addr, data.pinged, 'who may ping the Pod'), kind: 'interval' },
-    {
-      name: `tried${n}`,
-      type: `mark . ${addr} . ${addr} . inet_proto . inet_service`,
-      kind: 'dynamic',
-      properties: `size ${recordSize}; flags dynamic,timeout; timeout ${recordSeconds / 3600}h;`,
-      elements: [],
-      comment: 'who was denied what, how often: caller and answerer, the address and port that were called',
-    },
+    records('tried', 'who was denied what, how often: caller and answerer, the address and port that were called'),
+    records('audited', 'what passed and would not if the policies that audit enforced'),
   ];
 }
 

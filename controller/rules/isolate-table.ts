@@ -1,4 +1,6 @@
 import { isolateModel, stranger, type IsolateModel } from './isolate-model.ts';
+import { auditChains } from './isolate-audit.ts';
+import { note } from './isolate-note.ts';
 import { callerChains, isolateOutChains } from './isolate-out.ts';
 import { isolateInChains } from './isolate-in.ts';
 import { isolateSets } from './isolate-sets.ts';
@@ -28,6 +30,7 @@ function isolateTable(model: IsolateModel, marker: string): Table {
     sets: isolateSets(model),
     chains: [
       ...verdictChains,
+      ...auditChains,
       ...isolateInChains,
       ...callerChains(model.containers),
       ...isolateOutChains(model.containers),
@@ -41,26 +44,12 @@ function isolateTable(model: IsolateModel, marker: string): Table {
   };
 }
 
-/** The mark of the packet says who: the connection's, or what stands in for it. Records are of the call, not of its answer. */
-const note: readonly string[] = [
-  ['4', 'ip', 'ipv4'],
-  ['6', 'ip6', 'ipv6'],
-].flatMap(([n, ip, nfproto]) => {
-  const record = (from: string, to: string, port: string): string =>
-    `meta nfproto ${nfproto} meta l4proto { tcp, udp } update @tried${n} ` +
-    `{ meta mark . ${ip} ${from} . ${ip} ${to} . meta l4proto . th ${port} counter }`;
-  return [
-    `ct direction original ${record('saddr', 'daddr', 'dport')}`,
-    `ct direction reply ${record('daddr', 'saddr', 'sport')}`,
-  ];
-});
-
 function deny(counter: string): readonly string[] {
   return [`counter name ${counter}`, 'limit rate 50/second burst 50 packets jump note', 'drop'];
 }
 
 const verdictChains: readonly Chain[] = [
-  { name: 'note', comment: 'record it, at a bounded rate', rules: note },
+  { name: 'note', comment: 'record it, at a bounded rate', rules: note('tried') },
   { name: 'deny_out', comment: 'not for this container', rules: deny('denied_out') },
   {
     name: 'deny_answer',

@@ -25,6 +25,8 @@ export interface IsolateWiring {
   /** In the order of the Pod: the place in this list is a container's number in the rules. */
   readonly containers: readonly IsolatedContainer[];
   readonly flows: readonly Flow[];
+  /** Of them those that policies with action Audit would refuse: they pass, and are recorded. */
+  readonly auditedFlows?: readonly Flow[];
 }
 
 /** Init containers too, unless one shares the UID of a container: the two never run at once, and are judged as one. */
@@ -62,6 +64,7 @@ const wiring: Reader<IsolateWiring> = object({
   split: dnsLabel,
   containers: array(container, maxIsolated),
   flows: array(flowReader, 10_000),
+  auditedFlows: optional(array(flowReader, 10_000)),
 });
 
 /** Is this the wiring of an isolated Pod? Whether it reads is another question. */
@@ -93,10 +96,11 @@ export function formatIsolateWiring(value: IsolateWiring): string {
       podNetwork: orderedPodNetwork(podNetwork),
     })),
     flows: value.flows.map(orderedFlow),
+    auditedFlows: value.auditedFlows?.map(orderedFlow),
   });
 }
 
-function contradictions({ containers, flows }: IsolateWiring): readonly Problem[] {
+function contradictions({ containers, flows, auditedFlows = [] }: IsolateWiring): readonly Problem[] {
   const twice = (values: readonly (string | number)[], field: string): readonly Problem[] =>
     values.flatMap((value, i) => {
       const first = values.indexOf(value);
@@ -105,10 +109,12 @@ function contradictions({ containers, flows }: IsolateWiring): readonly Problem[
     });
   const names = containers.map(({ name }) => name);
   const known = new Set(names);
-  const unknown = flows.flatMap((flow, i) =>
-    (['from', 'to'] as const)
-      .filter((end) => !known.has(flow[end]))
-      .map((end) => ({ path: `$.flows[${i}].${end}`, message: `no container is named ${flow[end]}` })),
+  const unknown = Object.entries({ flows, auditedFlows }).flatMap(([field, list]) =>
+    list.flatMap((flow, i) =>
+      (['from', 'to'] as const)
+        .filter((end) => !known.has(flow[end]))
+        .map((end) => ({ path: `$.${field}[${i}].${end}`, message: `no container is named ${flow[end]}` })),
+    ),
   );
   const circular = flows.flatMap(({ from, to }, i) =>
     from === to ? [{ path: `$.flows[${i}]`, message: 'leads from a container to itself' }] : [],

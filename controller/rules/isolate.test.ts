@@ -42,6 +42,7 @@ const example: IsolateWiring = {
     { from: 'web', to: 'cache', port: 6379, protocol: 'tcp' },
     { from: 'web', to: 'cache', port: 8125, protocol: 'udp' },
   ],
+  auditedFlows: [{ from: 'web', to: 'cache', port: 8125, protocol: 'udp' }],
 };
 
 const list = ['sh', '-c', 'nft -f - && nft -j list table inet podsplit'];
@@ -64,16 +65,18 @@ describe('the wiring of an isolated Pod', () => {
         { from: 'web', to: 'nobody', port: 1, protocol: 'tcp' },
         { from: 'web', to: 'web', port: 1, protocol: 'tcp' },
       ],
+      auditedFlows: [{ from: 'somebody', to: 'web', port: 1, protocol: 'tcp' }],
     };
     expect(problemsOf({ ...wrong, more: 1 })).to.deep.equal(['$.more', '$.containers[2].uid']);
     expect(problemsOf({ ...wrong, containers: [web!, { ...cache!, uid: 1001 }, { ...web!, uid: 7 }] })).to.deep.equal([
       '$.containers[2].name',
       '$.containers[1].uid',
       '$.flows[0].to',
+      '$.auditedFlows[0].from',
       '$.flows[1]',
       '$.containers[2].ports[0]',
     ]);
-    expect(problemsOf({ ...example, containers: [], flows: [] })).to.deep.equal(['$.containers']);
+    expect(problemsOf({ ...example, containers: [], flows: [], auditedFlows: [] })).to.deep.equal(['$.containers']);
   });
 });
 
@@ -114,6 +117,7 @@ describe('the rules of an isolated Pod', () => {
               podNetwork: other.containers[i]?.podNetwork ?? {},
             })),
             flows: other.flows.filter(({ from, to }) => names.has(from) && names.has(to)),
+            auditedFlows: other.flows.filter(({ from, to }, i) => i % 2 === 0 && names.has(from) && names.has(to)),
           },
           local,
         );
@@ -202,7 +206,10 @@ const arbitrary: fc.Arbitrary<IsolateWiring> = fc
           return isNew;
         }),
         probes: each.probes,
-        podNetwork: { ...(i % 2 === 0 ? { ingress: { enforce: each.in } } : {}), egress: { enforce: each.out } },
+        podNetwork: {
+          ...(i % 2 === 0 ? { ingress: { enforce: each.in } } : { ingress: { audit: each.in } }),
+          egress: { enforce: each.out },
+        },
       })),
       flows: flows
         .map(([from, to, port, isTcp]) => ({

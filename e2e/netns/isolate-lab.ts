@@ -111,12 +111,26 @@ export class IsolateLab {
   }
 
   tried(family: 4 | 6): string {
-    return this.pod.run(['nft', 'list', 'set', 'inet', 'podsplit', `tried${family}`]);
+    return this.#set(`tried${family}`);
+  }
+
+  /** `mark from to protocol port, packets`, of both families; the mark in decimal. */
+  recorded(name: 'audited'): readonly string[] {
+    const listed = [4, 6].map((family) => this.#set(`${name}${family}`)).join();
+    const element = /0x([0-9a-f]{8}) \. (\S+) \. (\S+) \. (\S+) \. (\d+)[^,}]* counter packets (\d+)/g;
+    return [...listed.matchAll(element)].map(
+      ([, mark = '', from, to, protocol, port, packets]) =>
+        `${parseInt(mark, 16)} ${from} ${to} ${protocol} ${port}, ${packets}`,
+    );
   }
 
   end(): void {
     for (const each of [this.web, this.cache, this.attacker, this.stranger]) each.end();
     for (const each of [this.pod, this.other, this.node]) each.end();
+  }
+
+  #set(name: string): string {
+    return this.pod.run(['nft', 'list', 'set', 'inet', 'podsplit', name]);
   }
 
   #compile(changed: Partial<IsolateWiring>): Table {

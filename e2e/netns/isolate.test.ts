@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { markOf, outsider } from '../../controller/rules/isolate-model.ts';
 import type { Agent, Answer, Target } from '../attack/agent.ts';
 import { inside, IsolateLab, node, other, pod, wiring } from './isolate-lab.ts';
 
@@ -286,6 +287,58 @@ describe('an isolated Pod in a network namespace', function () {
         expect(servedBy(await lab.node.call(tcp(host, 8081)))).to.equal('web');
         expect(await lab.node.call(tcp(host, 8080))).to.deep.equal(denied);
       }
+    });
+  });
+
+  describe('whose policies audit', () => {
+    const [web, cache, attacker] = wiring.containers;
+    const only = (address: string) => ({ audit: [{ addresses: `${address}-${address}` }] });
+
+    before(() => {
+      lab.wire({
+        containers: [
+          { ...web!, podNetwork: { ingress: only(other.ipv4) } },
+          { ...cache!, podNetwork: { ingress: { audit: [] } } },
+          { ...attacker!, podNetwork: { egress: only(other.ipv4) } },
+        ],
+        auditedFlows: wiring.flows.filter(({ port }) => port !== 6380),
+      });
+    });
+
+    it('lets pass what they would refuse, and records each connection once', async () => {
+      for (const [who, target, server] of [
+        [lab.web, tcp('127.0.0.1', 6379), 'cache'],
+        [lab.web, tcp(pod.ipv6, 6379), 'cache'],
+        [lab.web, udp('::1', 8125), 'cache'],
+        [lab.web, tcp('127.0.0.1', 9901), 'web'],
+        [lab.attacker, tcp(other.ipv4, 80), 'other'],
+        [lab.attacker, tcp(other.ipv6, 80), 'other'],
+        [lab.attacker, udp(other.ipv6, 53), 'other'],
+        [lab.web, tcp(other.ipv6, 80), 'other'],
+        [lab.other, tcp(pod.ipv4, 8080), 'web'],
+        [lab.other, tcp(pod.ipv6, 8080), 'web'],
+        [lab.other, udp(pod.ipv4, 8125), 'cache'],
+        // The kubelet's probe is no policy's business.
+        [lab.node, tcp(pod.ipv6, 8081), 'web'],
+      ] as const) {
+        expect(servedBy(await who.call(target)), `${who.name} ${target.host}:${target.port}`).to.equal(server);
+      }
+      expect(lab.recorded('audited').toSorted()).to.deep.equal(
+        [
+          `${markOf(1, 2)} 127.0.0.1 127.0.0.1 tcp 6379, 1`,
+          `${markOf(1, 2)} ${pod.ipv6} ${pod.ipv6} tcp 6379, 1`,
+          `${markOf(1, 0)} ::1 ::1 udp 8125, 1`,
+          `${markOf(3, 0)} ${pod.ipv6} ${other.ipv6} tcp 80, 1`,
+          `${markOf(3, 0)} ${pod.ipv6} ${other.ipv6} udp 53, 1`,
+          `${markOf(outsider, 1)} ${other.ipv6} ${pod.ipv6} tcp 8080, 1`,
+          `${markOf(outsider, 2)} ${other.ipv4} ${pod.ipv4} udp 8125, 1`,
+        ].toSorted(),
+      );
+    });
+
+    it('closes what is closed', async () => {
+      expect(await lab.attacker.call(tcp('127.0.0.1', 6379))).to.deep.equal(denied);
+      expect(await lab.stranger.call(tcp(other.ipv4, 80))).to.deep.equal(denied);
     });
   });
 
