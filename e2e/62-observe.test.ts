@@ -12,10 +12,11 @@ import { trials, type Stage } from '../examples/web/trials.ts';
 import { webPods } from '../hack/demo/pods.ts';
 import { runTrial } from '../hack/demo/trial.ts';
 import { kubeconfig } from '../hack/kubectl.ts';
-import { barePod, pair, splitMode, succeeded } from './support/agents.ts';
+import { agentProgram, agents, barePod, call, pair, splitMode, succeeded, workload } from './support/agents.ts';
 import { eventually } from './support/eventually.ts';
+import { isolatedPod, isolateMode, server, targets, withUsers } from './support/isolated.ts';
 import { TestNamespace } from './support/namespace.ts';
-import { condition } from './support/objects.ts';
+import { condition, type Pod } from './support/objects.ts';
 import { eventOf, podSplitOf, readySplitPods, type SplitPod } from './support/pieces.ts';
 
 const run = promisify(execFile);
@@ -176,6 +177,172 @@ describe('a Deployment that is observed', () => {
     return /podsplit\.io\/flows='(?<value>[^']*)'/.exec(policy)?.groups?.['value'] ?? '';
   }
 });
+
+/** By name: whom it calls where; in one Pod all of it works. */
+const uses: Readonly<Record<'duty' | 'attack', readonly (readonly [string, 'tcp' | 'udp', number, string])[]>> = {
+  duty: [
+    ['app', 'tcp', 6379, 'cache'],
+    // Nobody declares these two.
+    ['exporter', 'tcp', 8081, 'app'],
+    ['app', 'udp', 8126, 'exporter'],
+    ['app', 'udp', 8125, 'cache'],
+  ],
+  attack: [
+    ['exporter', 'tcp', 6379, 'cache'],
+    ['exporter', 'tcp', 8082, 'app'],
+    ['cache', 'udp', 8126, 'exporter'],
+  ],
+};
+const isolated = withUsers(
+  agents({
+    app: [
+      { protocol: 'tcp', bind: '::', port: 8080, declared: true },
+      { protocol: 'tcp', bind: '127.0.0.1', port: 8081, declared: false },
+      { protocol: 'tcp', bind: '127.0.0.1', port: 8082, declared: false },
+    ],
+    cache: [
+      { protocol: 'tcp', bind: '127.0.0.1', port: 6379, declared: true },
+      { protocol: 'udp', bind: '127.0.0.1', port: 8125, declared: true },
+    ],
+    exporter: [{ protocol: 'udp', bind: '127.0.0.1', port: 8126, declared: false }],
+  }),
+  { app: 1001, cache: 1002, exporter: 1003 },
+);
+const client = agents({ client: [{ protocol: 'tcp', bind: '::', port: 7100, declared: true }] });
+const neededInside = ['app->cache:6379', 'app->cache:8125/udp', 'app->exporter:8126/udp', 'exporter->app:8081'];
+
+describe('an isolated Deployment that is observed', () => {
+  let namespace: TestNamespace;
+  let pod: Pod;
+  let policy: string;
+
+  before(async () => {
+    namespace = await TestNamespace.create('observe-isolate');
+    await namespace.apply(
+      agentProgram,
+      barePod('client', client),
+      workload('Deployment', 'shop', isolated, {
+        replicas: 1,
+        annotations: { ...isolateMode, 'podsplit.io/flows': 'observe' },
+      }),
+    );
+    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']);
+    pod = await isolatedPod(namespace, 'shop');
+  });
+
+  after(() => TestNamespace.deleteAll());
+
+  it('is said to be unguarded in its PodSplit, in an Event, and by the command', async () => {
+    const enforcing = await eventually('the condition is there', async () => {
+      const found = condition(await podSplitOf(namespace, pod), 'Enforcing');
+      if (found === undefined) throw new Error('there is none');
+      return found;
+    });
+    expect([enforcing.status, enforcing.reason]).to.deep.equal(['False', 'Observing']);
+    expect((await eventOf(namespace, 'NotEnforcing', 'Pod', pod.metadata.name)).message).to.contain(
+      'NOTHING IS ENFORCED',
+    );
+    expect(await flows()).to.contain('NOTHING IS ENFORCED');
+  });
+
+  it('works as one Pod does, and what it uses is recorded', async () => {
+    expect(await served('duty')).to.deep.equal(answered('duty'));
+    expect((await outside()).map(server)).to.deep.equal(['client', 'client']);
+    await eventually(
+      'all that it used is told',
+      async () => {
+        const observed = await observedUses();
+        const inside = observed.filter(({ network }) => network === 'loopback');
+        expect(inside.map(flowOf).sort()).to.deep.equal(neededInside);
+        expect(inside.filter(({ wouldDeny }) => wouldDeny).map(flowOf)).to.have.members([
+          'exporter->app:8081',
+          'app->exporter:8126/udp',
+        ]);
+        expect(
+          observed.filter(({ network }) => network === 'pod').map(({ from, port }) => `${from} ${port}`),
+        ).to.deep.equal(['app 7100', 'app 7100']);
+      },
+      60_000,
+    );
+    policy = await flows('-o', 'policy');
+    expect(suggestedFlows().split(',')).to.deep.equal(neededInside);
+  });
+
+  it('observed: attacks work, and are told', async () => {
+    expect(await served('attack')).to.deep.equal(answered('attack'));
+    await eventually(
+      'the attacks are told',
+      async () => {
+        const told = (await observedUses()).map(flowOf);
+        expect(told).to.include.members(['exporter->app:8082', 'cache->exporter:8126/udp']);
+      },
+      60_000,
+    );
+  });
+
+  it('is enforced by the policies that the command printed, whatever the annotation says', async () => {
+    await namespace.kubectl(['apply', '-f', '-'], policy);
+    await eventually('the attacks fail', async () => {
+      expect(await served('attack')).to.deep.equal(uses.attack.map(() => undefined));
+    });
+    expect(await served('duty')).to.deep.equal(answered('duty'));
+    expect((await outside()).map(server)).to.deep.equal(['client', 'client']);
+    await namespace.kubectl(['delete', 'containernetworkpolicies', '--all']);
+    await eventually('nothing is enforced again', async () => {
+      expect(await served('attack')).to.deep.equal(answered('attack'));
+    });
+  });
+
+  it('is enforced by the flows that the command printed, on the Pod that runs', async () => {
+    const annotation = `podsplit.io/flows=${suggestedFlows()}`;
+    await namespace.kubectl(['annotate', '--overwrite', `pod/${pod.metadata.name}`, annotation]);
+    await eventually('the attacks fail', async () => {
+      expect(await served('attack')).to.deep.equal(uses.attack.map(() => undefined));
+    });
+    expect(await served('duty')).to.deep.equal(answered('duty'));
+    await eventually('the PodSplit says so', async () => {
+      expect(condition(await podSplitOf(namespace, pod), 'Enforcing')?.status).to.equal('True');
+    });
+  });
+
+  async function served(kind: keyof typeof uses): Promise<readonly (string | undefined)[]> {
+    const calls = uses[kind].map(([from, protocol, port]) =>
+      call(namespace, pod.metadata.name, from, targets(['127.0.0.1'], protocol, port)),
+    );
+    return (await Promise.all(calls)).flat().map(server);
+  }
+
+  async function outside() {
+    const { status } = await namespace.get<Pod>('pod', 'client');
+    return call(
+      namespace,
+      pod.metadata.name,
+      'app',
+      targets(
+        (status.podIPs ?? []).map(({ ip }) => ip),
+        'tcp',
+        7100,
+      ),
+    );
+  }
+
+  async function flows(...more: readonly string[]): Promise<string> {
+    const args = ['flows', pod.metadata.name, '-n', namespace.name, '--kubeconfig', kubeconfig, ...more];
+    return (await run(plugin, args)).stdout;
+  }
+
+  async function observedUses(): Promise<readonly ObservedUse[]> {
+    return (await podSplitOf(namespace, pod)).status?.observed ?? [];
+  }
+
+  function suggestedFlows(): string {
+    return /podsplit\.io\/flows='(?<value>[^']*)'/.exec(policy)?.groups?.['value'] ?? '';
+  }
+});
+
+function answered(kind: keyof typeof uses): readonly string[] {
+  return uses[kind].map(([, , , by]) => by);
+}
 
 function flowOf({ from, to, port, protocol }: ObservedUse): string {
   return `${from}->${to}:${port}${protocol === 'tcp' ? '' : `/${protocol}`}`;

@@ -6,9 +6,10 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { FlowsReport } from '../controller/cli/flows-report.ts';
 import { kubeconfig } from '../hack/kubectl.ts';
-import { agentProgram, agents, barePod, call, workload, type Target } from './support/agents.ts';
+import { agentProgram, agents, barePod, call, workload } from './support/agents.ts';
 import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
+import { isolatedPod, isolateMode, server, targets } from './support/isolated.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { restartAgent } from './support/node-agent.ts';
 import { onNode } from './support/node.ts';
@@ -18,7 +19,6 @@ import { eventOf, isReady, podSplitOf, readySplitPods } from './support/pieces.t
 const run = promisify(execFile);
 const plugin = join(import.meta.dirname, '../bin/kubectl-podsplit');
 
-const isolateMode = { 'podsplit.io/mode': 'isolate' } as const;
 const flows = 'web->cache:6379,web->cache:6380,web->cache:8125/udp';
 const names = ['web', 'cache', 'attacker'] as const;
 const users: Readonly<Record<string, number>> = { web: 1001, cache: 1002, attacker: 1003 };
@@ -91,7 +91,7 @@ describe('an isolated Pod', () => {
         expect(isReady(await namespace.get<Pod>('pod', name))).to.equal(true);
       });
     }
-    pod = await isolatedPod();
+    pod = await isolatedPod(namespace, 'web');
   });
 
   after(() => TestNamespace.deleteAll());
@@ -153,6 +153,9 @@ describe('an isolated Pod', () => {
       expect((await cacheCalls()).map(server)).to.deep.equal(['web']);
     });
     await annotatePod(flows);
+    await eventually('it is closed again', async () => {
+      expect(await cacheCalls()).to.deep.equal([undefined]);
+    });
   });
 
   it('has its rules again when somebody takes them away', async () => {
@@ -293,7 +296,7 @@ describe('an isolated Pod', () => {
       const pods = await namespace.list<Pod>('pods', '-l', 'podsplit.io/role in (primary, sibling)');
       expect(pods).to.deep.equal([]);
     });
-    const again = await isolatedPod();
+    const again = await isolatedPod(namespace, 'web');
     expect(await outcome(again.metadata.name, attacks, ['127.0.0.1'])).to.deep.equal(attacks.map(() => undefined));
     await eventually('the network and policies of its split Pods are gone', async () => {
       expect((await nads()).filter((name) => name.startsWith('podsplit-web'))).to.have.length(1);
@@ -312,19 +315,6 @@ describe('an isolated Pod', () => {
 
   function insideOf(of: Pod): readonly string[] {
     return ['127.0.0.1', '::1', ...podIPs(of)];
-  }
-
-  async function isolatedPod(): Promise<Pod> {
-    return eventually('the isolated Pod is ready', async () => {
-      const pods = (await namespace.list<Pod>('pods', '-l', 'app=web,podsplit.io/role=isolated')).filter(
-        ({ metadata }) => metadata.deletionTimestamp === undefined,
-      );
-      const [found] = pods;
-      if (pods.length !== 1 || found === undefined || !isReady(found)) {
-        throw new Error(`${pods.length} Pods: ${pods.map((each) => JSON.stringify(each.status.conditions)).join()}`);
-      }
-      return found;
-    });
   }
 
   /** Who answered, in the order of `expected`. */
@@ -366,17 +356,8 @@ describe('an isolated Pod', () => {
   }
 });
 
-function targets(addresses: readonly string[], protocol: 'tcp' | 'udp', port: number): readonly Target[] {
-  return addresses.map((address) => [protocol, address, port]);
-}
-
 function expected(calls: typeof attacks, addresses: readonly string[]): readonly string[] {
   return calls.flatMap(([, , , answeredBy]) => addresses.map(() => answeredBy));
-}
-
-/** `NAME ADDRESS`, as the program answers. */
-function server(answer: string | undefined): string | undefined {
-  return answer?.split(' ')[0];
 }
 
 const rbac = 'rbac.authorization.k8s.io';

@@ -26,7 +26,8 @@ import { Enforcer } from './enforcer.ts';
 import { isolateDenialOf } from './isolate-denials.ts';
 import { IsolatedPods } from './isolated-pods.ts';
 import { IsolateEnforcer } from './isolate-enforcer.ts';
-import { parseIsolatedSandbox } from './isolate-sandbox.ts';
+import { isolateUsesOf } from './isolate-uses.ts';
+import { parseIsolatedSandbox, type IsolatedSandbox } from './isolate-sandbox.ts';
 import { parseSandbox } from './parse-sandbox.ts';
 import { installPlugin, removePlugin } from './install-plugin.ts';
 import { Observer, observeMs } from './observer.ts';
@@ -35,6 +36,7 @@ import { rewire } from './rewire.ts';
 import { Rounds } from './rounds.ts';
 import { sayUnread } from './say-unread.ts';
 import { SandboxFiles } from './sandbox-files.ts';
+import { usesOf } from './use-ledger.ts';
 import { UseReporter } from './use-reporter.ts';
 import { verifyIsolated } from './verify-isolated.ts';
 import { verifyPiece } from './verify-piece.ts';
@@ -162,11 +164,17 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
     denialOf: (attempt, sandbox, lastSeen) => denialOf(attempt, sandbox, attachments.peersOf(sandbox), lastSeen),
   });
   const isolateDenials = new DenialReporter({ ...reporting, registry: isolateRegistry, denialOf: isolateDenialOf });
-  const uses = new UseReporter({ client, clock: systemClock, host, registry, log });
+  const uses = new UseReporter({ ...reporting, registry, usesOf });
+  const isolateUses = new UseReporter({
+    ...reporting,
+    registry: isolateRegistry,
+    usesOf: (ledger, sandbox: IsolatedSandbox) => isolateUsesOf(ledger, sandbox, host),
+  });
   const tell = async (): Promise<void> => {
     await denials.report();
     await isolateDenials.report();
     await uses.report();
+    await isolateUses.report();
   };
   pods.onChange(({ kind, object }) => {
     if (kind === 'deleted') return;

@@ -66,20 +66,27 @@ export class UseLedger {
   }
 }
 
-/** In the words of the Pod, and whether its flows would have denied it. Both families together: a flow has none. */
+/** In the words of the Pod, and whether its flows would have denied it. */
 export function usesOf(ledger: UseLedger, sandbox: Pick<Sandbox, 'wiring'>): readonly ObservedUse[] {
   const wiring = parseWiring(sandbox.wiring);
+  return together(ledger, (use) => useOf(use, wiring));
+}
+
+export type UseOfPod = Omit<ObservedUse, 'connections' | 'lastSeen'>;
+
+/** What the ledger's rows have in common with others is added up: both families, as a flow has none. */
+export function together(ledger: UseLedger, useOf: (use: Attempt) => UseOfPod): readonly ObservedUse[] {
   const rows = new Map<string, ObservedUse>();
   for (const { use, connections, lastSeen } of ledger.list()) {
-    const one = useOf(use, wiring, connections, timestamp(lastSeen));
-    const key = JSON.stringify([one.to, one.network, one.protocol, one.port]);
+    const one = { ...useOf(use), connections, lastSeen: timestamp(lastSeen) };
+    const key = JSON.stringify([one.from, one.to, one.network, one.protocol, one.port]);
     const before = rows.get(key);
     rows.set(key, before === undefined ? one : joined(before, one));
   }
   return [...rows.values()];
 }
 
-function useOf(use: Attempt, wiring: Wiring, connections: number, lastSeen: string): ObservedUse {
+function useOf(use: Attempt, wiring: Wiring): UseOfPod {
   const network = use.interfaceName === peerInterface ? 'peer' : 'pod';
   const peer = wiring.peers.find(({ ipv4, ipv6 }) => ipv4 === use.to || ipv6 === use.to)?.name;
   const to = network === 'peer' ? (peer ?? use.to) : use.to;
@@ -93,8 +100,6 @@ function useOf(use: Attempt, wiring: Wiring, connections: number, lastSeen: stri
     port,
     protocol,
     network,
-    connections,
-    lastSeen,
     wouldDeny: network === 'peer' && !allowed,
   };
 }

@@ -8,16 +8,17 @@ import { tableName } from '../rules/nft.ts';
 import { emptyRecords } from './denials.ts';
 import { inNetns } from './netns.ts';
 import { isObserved } from './observer.ts';
-import type { Registry } from './registry.ts';
 import type { Sandbox } from './sandbox.ts';
-import { StatusRows } from './status-rows.ts';
-import { parseUsed, UseLedger, usesOf } from './use-ledger.ts';
+import { StatusRows, type Reported } from './status-rows.ts';
+import { parseUsed, UseLedger } from './use-ledger.ts';
 
-export interface UseReporterOptions {
+export interface UseReporterOptions<S extends Reported> {
   readonly client: Pick<KubeClient, 'patch'>;
   readonly clock: Pick<Clock, 'now'>;
   readonly host: Host;
-  readonly registry: Registry<Sandbox>;
+  readonly registry: { list(): readonly S[]; ofSplit(split: string): readonly S[] };
+  /** In the words of the Pod. */
+  readonly usesOf: (ledger: UseLedger, sandbox: S) => Promise<readonly ObservedUse[]> | readonly ObservedUse[];
   readonly log: Logger;
 }
 
@@ -25,14 +26,14 @@ export interface UseReporterOptions {
 const maxRows = 128;
 
 /** Carries what observed pieces used to their PodSplits: once a round at most, and only what changed. */
-export class UseReporter {
-  private readonly options: UseReporterOptions;
+export class UseReporter<S extends Reported & Pick<Sandbox, 'wiring'> = Sandbox> {
+  private readonly options: UseReporterOptions<S>;
   private readonly ledgers = new Map<string, UseLedger>();
-  private readonly rows: StatusRows<Sandbox, ObservedUse>;
+  private readonly rows: StatusRows<S, ObservedUse>;
 
-  constructor(options: UseReporterOptions) {
+  constructor(options: UseReporterOptions<S>) {
     this.options = options;
-    const read = (sandbox: Sandbox): Promise<readonly ObservedUse[]> => this.read(sandbox);
+    const read = (sandbox: S): Promise<readonly ObservedUse[]> => this.read(sandbox);
     this.rows = new StatusRows({ ...options, field: 'observed', maxRows, newestFirst, read });
   }
 
@@ -42,8 +43,8 @@ export class UseReporter {
     await this.rows.report(sandboxes);
   }
 
-  private async read(sandbox: Sandbox): Promise<readonly ObservedUse[]> {
-    const { host, clock } = this.options;
+  private async read(sandbox: S): Promise<readonly ObservedUse[]> {
+    const { host, clock, usesOf } = this.options;
     const listed = await inNetns(sandbox.netns, host).run(['nft', '-j', 'list', 'table', 'inet', tableName]);
     if (listed.status !== 0) throw new NetnsError('NftFailed', `nft list: ${listed.stderr.trim()}`);
     const { uses, full } = parseUsed(JSON.parse(listed.stdout));

@@ -134,11 +134,12 @@ export interface PodSplitStatus {
 /** Connections of one kind that a piece opened while it was observed (`podsplit.io/flows: observe`). */
 export interface ObservedUse {
   readonly from: string;
-  /** A container of the Pod; on the Pod's own network the address that was called. */
+  /** A container of the Pod; on the Pod's own network, and where nobody knows who was called, the address. */
   readonly to: string;
   readonly port: number;
   readonly protocol: 'tcp' | 'udp';
-  readonly network: 'peer' | 'pod';
+  /** `loopback`: what the containers of an isolated Pod share. */
+  readonly network: 'peer' | 'pod' | 'loopback';
   readonly connections: number;
   /** RFC 3339. */
   readonly lastSeen: string;

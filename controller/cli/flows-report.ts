@@ -91,7 +91,8 @@ export function formatFlowsReport(report: FlowsReport, style: FlowsStyle): strin
   return sections.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n');
 }
 
-const observingNow = 'NOTHING IS ENFORCED between the pieces: podsplit.io/flows is observe, what they use is recorded.';
+const observingNow =
+  'NOTHING IS ENFORCED between the containers: podsplit.io/flows is observe, what they use is recorded.';
 
 function observedLines(observed: readonly ObservedUse[], { now }: FlowsStyle): readonly string[] {
   if (observed.length === 0) return ['nothing yet'];

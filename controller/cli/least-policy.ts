@@ -58,10 +58,14 @@ export function flowsOf(observed: readonly ObservedUse[]): readonly Flow[] {
   return (
     observed
       // What is printed is pasted into a shell: names of containers are labels.
-      .filter(({ network, from, to }) => network === 'peer' && isDnsLabel(from) && isDnsLabel(to))
+      .filter((use) => isInside(use) && isDnsLabel(use.from) && isDnsLabel(use.to))
       .map(({ from, to, port, protocol }) => ({ from, to, port, protocol }))
       .sort((one, other) => (formatFlow(one) < formatFlow(other) ? -1 : 1))
   );
+}
+
+function isInside({ network }: ObservedUse): boolean {
+  return network !== 'pod';
 }
 
 /** One for each container, those that called nobody too: a container that no policy selects is not closed. */
@@ -86,9 +90,11 @@ export function leastPolicies(input: LeastPolicyInput): readonly ContainerNetwor
 }
 
 function ruleOf(use: ObservedUse, own: PolicyPeer['podSelector'], input: LeastPolicyInput): readonly EgressRule[] {
-  const { to, port, protocol, network } = use;
+  const { to, port, protocol } = use;
   const at = (wanted: number | string): PolicyPort => ({ protocol: protocol === 'tcp' ? 'TCP' : 'UDP', port: wanted });
-  if (network === 'peer') return [{ to: [{ podSelector: own ?? {}, containers: [to] }], ports: [at(port)] }];
+  // Of a datagram to nobody there is no container to name.
+  if (isInside(use) && !isDnsLabel(to)) return [];
+  if (isInside(use)) return [{ to: [{ podSelector: own ?? {}, containers: [to] }], ports: [at(port)] }];
   const behind = serviceAt(use, input);
   if (behind !== undefined) return [{ to: [behind.peer], ports: [at(behind.port)] }];
   const pod = input.pods.find(({ spec, status }) => spec?.hostNetwork !== true && has(status?.podIPs, to));

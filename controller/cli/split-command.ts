@@ -8,6 +8,7 @@ import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import { isolate } from '../isolate/isolate.ts';
 import { wantsIsolation } from '../isolate/judge.ts';
+import { buildIsolateWiring, withoutPolicies } from '../isolate/wire.ts';
 import type { IsolatePlan } from '../isolate/plan.ts';
 import { inexactFor, inexactnesses } from '../policies/inexact.ts';
 import { findsAsPeer, peerMirror } from '../policies/peer-mirror.ts';
@@ -181,8 +182,8 @@ function leftAlone(manifest: Manifest, { message, code }: LeftAlone): Result {
 }
 
 /** Without what only a cluster knows: policies, and where its kubelets probe from. */
-function rulesOf({ containers, flows }: IsolatePlan): string {
-  const wiring = { version: 1, mode: 'isolate', split: 'offline', containers, flows } as const;
+function rulesOf(plan: IsolatePlan): string {
+  const wiring = buildIsolateWiring(plan, 'offline', withoutPolicies(plan));
   return printTable(compileIsolateTable(wiring, { podIPs: [], nodeIPs: [] }));
 }
 

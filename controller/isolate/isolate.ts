@@ -56,15 +56,13 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
           serving.flatMap(({ ports }) => ports),
         )
       : [];
-  const notHere = [
-    ...(intent.flows.kind === 'observe' ? [observeNeedsSplit] : []),
-    ...(intent.via.length > 0 ? [egressViaNeedsSplit] : []),
-  ];
+  const notHere = [...(intent.via.length > 0 ? [egressViaNeedsSplit] : [])];
   if (refusals.length + listed.length + notHere.length > 0) return refused([...refusals, ...listed, ...notHere]);
   return {
     kind: 'isolate',
     containers: distinct.map(identityOf),
     flows,
+    ...(intent.flows.kind === 'observe' ? { observe: true } : {}),
     assigned,
     reasons: reasonsFor(intent, flows.length, assigned.length),
   };
@@ -76,14 +74,6 @@ const egressViaNeedsSplit: Refusal = {
   path: `metadata.annotations[${userAnnotations.egressVia}]`,
   message: 'The containers of an isolated Pod leave by the same interface.',
   action: `Set ${userAnnotations.mode} to "split", or take the way out by a ContainerNetworkPolicy.`,
-};
-
-/** To enforce what was asked to be observed would break the Pod that was to be looked at. */
-const observeNeedsSplit: Refusal = {
-  code: 'ObserveNeedsSplit',
-  path: `metadata.annotations[${userAnnotations.flows}]`,
-  message: 'What the containers of an isolated Pod use of each other is not recorded.',
-  action: `Observe it with ${userAnnotations.mode} "split", or list the flows.`,
 };
 
 function containersFirst(one: Member, other: Member): number {

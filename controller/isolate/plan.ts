@@ -12,6 +12,8 @@ export interface IsolatePlan {
   readonly containers: readonly Omit<IsolatedContainer, 'podNetwork'>[];
   /** Sorted by from, to, protocol, port; no duplicates. */
   readonly flows: readonly Flow[];
+  /** Nothing is enforced between the containers: the flows are what would be. */
+  readonly observe?: true;
   /** UIDs that the webhook sets because the user asked for it. */
   readonly assigned: readonly AssignedUser[];
   readonly reasons: readonly Reason[];

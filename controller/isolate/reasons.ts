@@ -14,13 +14,19 @@ export function reasonsFor(intent: Intent, flows: number, assigned: number): rea
           flowsPath,
           flows === 0 ? 'No container may call another.' : 'Only the listed flows are open.',
         )
-      : reason(
-          'FlowsDeclared',
-          flowsPath,
-          flows === 0
-            ? 'No container declares a port: no container may call another.'
-            : 'Every declared port is open to the other containers, and nothing else is.',
-        ),
+      : intent.flows.kind === 'observe'
+        ? reason(
+            'FlowsObserved',
+            flowsPath,
+            'Nothing is enforced between the containers: they reach what listens, and what they use is recorded.',
+          )
+        : reason(
+            'FlowsDeclared',
+            flowsPath,
+            flows === 0
+              ? 'No container declares a port: no container may call another.'
+              : 'Every declared port is open to the other containers, and nothing else is.',
+          ),
     ...(assigned === 0
       ? []
       : [
@@ -40,7 +46,7 @@ export function reasonsFor(intent: Intent, flows: number, assigned: number): rea
 
 /** Those that a user should hear of without asking. */
 export function noteworthyOf({ reasons, flows }: Pick<IsolatePlan, 'reasons' | 'flows'>): readonly Reason[] {
-  const codes = ['UsersAssigned', 'NetworkOnly'];
+  const codes = ['FlowsObserved', 'UsersAssigned', 'NetworkOnly'];
   if (flows.length === 0) codes.push('FlowsDeclared');
   return reasons.filter(({ code }) => codes.includes(code));
 }

@@ -1,6 +1,6 @@
 import type { Flow } from '../api/flow.ts';
 import type { IsolateWiring } from '../rules/isolate-wiring.ts';
-import type { PodNetwork } from '../rules/wiring.ts';
+import type { Observed, PodNetwork } from '../rules/wiring.ts';
 import type { IsolatePlan } from './plan.ts';
 
 /** What policies make of an isolated Pod, on top of its annotations. */
@@ -11,6 +11,8 @@ export interface IsolatePolicies {
   readonly podNetwork: ReadonlyMap<string, PodNetwork>;
   /** Of the flows those that policies that audit would refuse. */
   readonly auditedFlows: readonly Flow[];
+  /** Whose calls, and calls to whom, no policy has a say in. Absent where no policy selects the Pod. */
+  readonly unselected?: Observed;
 }
 
 /** Where there are no policies. */
@@ -19,10 +21,11 @@ export function withoutPolicies({ flows }: Pick<IsolatePlan, 'flows'>): IsolateP
 }
 
 export function buildIsolateWiring(
-  { containers }: Pick<IsolatePlan, 'containers'>,
+  { containers, observe }: Pick<IsolatePlan, 'containers' | 'observe'>,
   split: string,
-  { flows, podNetwork, auditedFlows }: IsolatePolicies,
+  { flows, podNetwork, auditedFlows, unselected }: IsolatePolicies,
 ): IsolateWiring {
+  const names = containers.map(({ name }) => name).sort();
   return {
     version: 1,
     mode: 'isolate',
@@ -33,5 +36,6 @@ export function buildIsolateWiring(
     }),
     flows,
     ...(auditedFlows.length === 0 ? {} : { auditedFlows }),
+    ...(observe === undefined ? {} : { observe: unselected ?? { from: names, to: names } }),
   };
 }

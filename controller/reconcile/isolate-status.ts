@@ -3,6 +3,7 @@ import { isolateNadName, podSplitName, workloadKey, type WorkloadRef } from '../
 import { apiVersion, ownLabels } from '../api/names.ts';
 import type { Condition, PieceStatus, PodSplit, PodSplitStatus } from '../api/resources.ts';
 import type { IsolatePlan } from '../isolate/plan.ts';
+import { enforcing } from './podsplit-status.ts';
 import { isDeleting, isEnded, isGated, nodeOf, podIPs, stateOf, type LivePod } from './piece-pod.ts';
 
 /** The PodSplit of an isolated Pod: what people look at, and where the agent writes what was denied. */
@@ -33,8 +34,16 @@ export function isolatePodSplit(pod: LivePod, plan: IsolatePlan, workload: Workl
   };
 }
 
-/** @param now RFC 3339 */
-export function isolateStatus(pod: LivePod, previous: PodSplitStatus | undefined, now: string): PodSplitStatus {
+export interface IsolateStatusInput {
+  readonly pod: LivePod;
+  /** Does nothing hold between the containers? */
+  readonly observe: boolean;
+  readonly previous: PodSplitStatus | undefined;
+  /** RFC 3339. */
+  readonly now: string;
+}
+
+export function isolateStatus({ pod, observe, previous, now }: IsolateStatusInput): PodSplitStatus {
   const node = nodeOf(pod);
   const pieces = (pod.raw.spec?.containers ?? []).map(({ name }) => pieceStatus(pod, name));
   const ready = pieces.filter((piece) => piece.ready).length;
@@ -43,7 +52,7 @@ export function isolateStatus(pod: LivePod, previous: PodSplitStatus | undefined
     ...(node === undefined ? {} : { node }),
     readyPieces: `${ready}/${pieces.length}`,
     pieces,
-    conditions: [readyCondition(pod, ready === pieces.length, previous, now)],
+    conditions: [readyCondition(pod, ready === pieces.length, previous, now), enforcing({ observe, previous, now })],
   };
 }
 

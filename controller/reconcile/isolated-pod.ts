@@ -19,6 +19,7 @@ import type { SplitOptions } from '../split/plan.ts';
 import { createOrFind } from './create-or-find.ts';
 import type { IsolateNads } from './isolate-nads.ts';
 import { isolatePodSplit, isolateStatus } from './isolate-status.ts';
+import { notEnforcing } from './podsplit-status.ts';
 import { isDeleting, isEnded, isGated, wiringText, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
 import { workloadOf } from './workload-of.ts';
@@ -54,8 +55,10 @@ export class IsolatedPodReconciler {
       return done;
     }
     if (isGated(pod) && !isDeleting(pod)) return this.wire(key, pod);
-    if (!isDeleting(pod) && !isEnded(pod)) await this.rewire(pod);
-    await this.status(pod);
+    const plan = isolate(asAdmitted(pod.raw), this.deps.options);
+    // What no longer plans is left as it is.
+    if (plan.kind === 'isolate' && !isDeleting(pod) && !isEnded(pod)) await this.rewire(pod, plan);
+    await this.status(pod, plan.kind === 'isolate' && plan.observe === true);
     return done;
   }
 
@@ -115,11 +118,8 @@ export class IsolatedPodReconciler {
     return retryMs === undefined ? done : { kind: 'requeue', afterMs: retryMs };
   }
 
-  private async rewire(pod: LivePod): Promise<void> {
-    const { client, options } = this.deps;
-    const plan = isolate(asAdmitted(pod.raw), options);
-    // What no longer plans is left as it is.
-    if (plan.kind !== 'isolate') return;
+  private async rewire(pod: LivePod, plan: IsolatePlan): Promise<void> {
+    const { client } = this.deps;
     const policies = this.policiesOf(pod, plan);
     if (policies === undefined) return;
     const wanted = wiringOf(pod, plan, policies);
@@ -137,15 +137,17 @@ export class IsolatedPodReconciler {
     );
   }
 
-  private async status(pod: LivePod): Promise<void> {
-    const { client, clock } = this.deps;
+  private async status(pod: LivePod, observe: boolean): Promise<void> {
+    const { client, clock, reporter } = this.deps;
     const current = this.podSplitOf(pod);
     if (current === undefined) return;
     const now = timestamp(clock.now());
-    const status = isolateStatus(pod, current.status, now);
-    // The node's agent writes what was denied; a merge leaves it there.
-    const { denied: _denied, ...own } = current.status ?? {};
+    const status = isolateStatus({ pod, observe, previous: current.status, now });
+    // The node's agent writes what was denied and what was used; a merge leaves it there.
+    const { denied: _denied, observed: _observed, ...own } = current.status ?? {};
     if (sameJson(status, own)) return;
+    const said = current.status?.conditions?.find(({ type }) => type === 'Enforcing')?.status === 'False';
+    if (observe && !said) reporter.event(pod, 'Warning', 'NotEnforcing', notEnforcing);
     const { uid, name } = current.metadata;
     const body = { metadata: { uid }, status };
     await this.quietly(() =>

@@ -138,7 +138,7 @@ function policiesMirrored({ inexact, previous, now }: StatusInput): Condition {
   return since(previous, now, { type, status: 'False', reason: 'NegativeSelector', message });
 }
 
-function enforcing({ observe, previous, now }: StatusInput): Condition {
+export function enforcing({ observe, previous, now }: Pick<StatusInput, 'observe' | 'previous' | 'now'>): Condition {
   return since(
     previous,
     now,
@@ -148,14 +148,14 @@ function enforcing({ observe, previous, now }: StatusInput): Condition {
           type: 'Enforcing',
           status: 'True',
           reason: 'FlowsEnforced',
-          message: 'Between the pieces nothing passes but their flows.',
+          message: 'Between the containers nothing passes but their flows.',
         },
   );
 }
 
 /** For condition and Event: nobody shall take an observed Pod for a guarded one. */
 export const notEnforcing =
-  'podsplit.io/flows is observe: NOTHING IS ENFORCED between the pieces of this Pod, but what ' +
+  'podsplit.io/flows is observe: NOTHING IS ENFORCED between the containers of this Pod, but what ' +
   'ContainerNetworkPolicies say of them. What they use is recorded; ' +
   'kubectl podsplit flows POD -o policy prints the policy that fits it.';
 

@@ -1,4 +1,5 @@
 import { both } from './isolate-both.ts';
+import { usedRules } from './isolate-observe.ts';
 import { note } from './isolate-note.ts';
 import type { Chain } from './nft.ts';
 
@@ -11,7 +12,7 @@ const once = 'ct status & confirmed != 0 accept';
  * Policies with action Audit: what passes and would not if they enforced, once for each connection. Of TCP that is told by
  * the first answer, when it is known who was called; of UDP by the first datagram.
  */
-export const auditChains: readonly Chain[] = [
+export const auditChains = (isObserved: boolean): readonly Chain[] => [
   { name: 'note_audited', comment: 'record it', rules: note('audited') },
   {
     name: 'audit_call',
@@ -21,7 +22,7 @@ export const auditChains: readonly Chain[] = [
   {
     name: 'audit_flow',
     comment: 'the answer to another container',
-    rules: [`meta mark . meta l4proto . th sport @audit_flows ${record}`],
+    rules: [...(isObserved ? [usedRules.answered] : []), `meta mark . meta l4proto . th sport @audit_flows ${record}`],
   },
   {
     name: 'audit_answer',
@@ -53,6 +54,7 @@ export const auditChains: readonly Chain[] = [
     comment: 'passes, to beyond the Pod',
     rules: [
       once,
+      ...(isObserved ? [usedRules.beyond] : []),
       ...both((n, ip) => [
         `ct mark . ${ip} daddr @audit_egress_all${n} accept`,
         `ct mark . ${ip} daddr . meta l4proto . th dport @audit_egress${n} accept`,

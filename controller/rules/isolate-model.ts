@@ -1,6 +1,7 @@
 import type { Flow } from '../api/flow.ts';
 import { familyOf, type Family } from './addresses.ts';
 import { everyAddress } from './pod-network-elements.ts';
+import { openCalls, openPairs, type OpenCall } from './isolate-observe.ts';
 import type { IsolatedContainer, IsolateWiring } from './isolate-wiring.ts';
 import type { Allowances, Allowed, Local } from './wiring.ts';
 
@@ -26,11 +27,15 @@ export interface AllowedElements {
 /** What the rules of an isolated Pod say, without how: elements of sets and maps. Marks are decimal, as nft lists them. */
 export interface IsolateModel {
   readonly containers: readonly NumberedContainer[];
+  /** Is what they use recorded? Part of the skeleton. */
+  readonly isObserved: boolean;
+  /** `mark`: caller and answerer between whom nothing is enforced. */
+  readonly open: readonly string[];
   /** `mark`: a container that calls itself. */
   readonly self: readonly string[];
   /** `mark . protocol . port`: caller and answerer of a flow. */
   readonly flows: readonly string[];
-  /** `mark . port`: UDP ports that a container may send to, before anybody answers. */
+  /** `mark . ports`: UDP ports that a container may send to, before anybody answers. */
   readonly calls: readonly string[];
   /** `mark . port`: TCP ports that are other containers', and in no flow of the caller. */
   readonly taken: readonly string[];
@@ -72,15 +77,25 @@ export function isolateModel(wiring: IsolateWiring, local: Local): IsolateModel 
       ports.filter((port) => port.protocol === protocol).map(({ port }) => ({ number, port })),
     );
   const own = new Set(declared('tcp').map(({ number, port }) => `${number} ${port}`));
+  const open = openPairs(containers, wiring.observe);
+  const isOpen = (caller: number, answerer: number): boolean =>
+    open.some(({ from, to }) => from.number === caller && to.number === answerer);
   return {
     containers,
+    isObserved: wiring.observe !== undefined,
+    open: open.map(({ from, to }) => String(markOf(from.number, to.number))),
     self: containers.map(({ number }) => String(markOf(number, number))),
     flows: unique(flows.map(flowElement)),
-    calls: unique([...callsOf(flows), ...declared('udp').map(({ number, port }) => `${number} . ${port}`)]),
+    calls: callElements([
+      ...callsOf(flows),
+      ...declared('udp').map(({ number, port }) => ({ caller: number, ports: { first: port, last: port } })),
+      ...openCalls(containers, open),
+    ]),
     taken: unique(
       containers.flatMap(({ number }) =>
         declared('tcp')
           .filter(({ port }) => !own.has(`${number} ${port}`) && !reached.has(`${number} tcp ${port}`))
+          .filter((taken) => !isOpen(number, taken.number))
           .map(({ port }) => `${number} . ${port}`),
       ),
     ),
@@ -89,7 +104,7 @@ export function isolateModel(wiring: IsolateWiring, local: Local): IsolateModel 
       containers.flatMap(({ number, probes }) => probes.map((port) => `${markOf(outsider, number)} . ${port}`)),
     ),
     auditFlows: unique(audited.filter(({ protocol }) => protocol === 'tcp').map(flowElement)),
-    auditCalls: unique(callsOf(audited)),
+    auditCalls: callElements(callsOf(audited)),
     ipv4: familyModel('ipv4', containers, local),
     ipv6: familyModel('ipv6', containers, local),
   };
@@ -104,8 +119,20 @@ function flowElement({ caller, answerer, protocol, port }: NumberedFlow): string
   return `${markOf(caller, answerer)} . ${protocol} . ${port}`;
 }
 
-function callsOf(flows: readonly NumberedFlow[]): readonly string[] {
-  return flows.filter(({ protocol }) => protocol === 'udp').map(({ caller, port }) => `${caller} . ${port}`);
+function callsOf(flows: readonly NumberedFlow[]): readonly OpenCall[] {
+  return flows
+    .filter(({ protocol }) => protocol === 'udp')
+    .map(({ caller, port }) => ({ caller, ports: { first: port, last: port } }));
+}
+
+/** Disjoint: who calls every port needs no other. */
+function callElements(calls: readonly OpenCall[]): readonly string[] {
+  const everywhere = new Set(calls.filter(({ ports }) => ports.first !== ports.last).map(({ caller }) => caller));
+  return unique(
+    calls
+      .filter(({ caller, ports }) => ports.first !== ports.last || !everywhere.has(caller))
+      .map(({ caller, ports }) => `${caller} . ${ports.first}-${ports.last}`),
+  );
 }
 
 function familyModel(family: Family, containers: readonly NumberedContainer[], local: Local): IsolateFamily {

@@ -1,14 +1,17 @@
 import { both } from './isolate-both.ts';
-import { markOf, outsider, type NumberedContainer } from './isolate-model.ts';
+import { markOf, outsider, type IsolateModel } from './isolate-model.ts';
+import { usedRules } from './isolate-observe.ts';
 import { linkMessages } from './link-messages.ts';
 import { priority, type Chain } from './nft.ts';
+
+type Skeleton = Pick<IsolateModel, 'containers' | 'isObserved'>;
 
 /**
  * One chain for each UID: a packet that a process sends is the caller's or the answerer's, whoever had the same address and
  * port before. Who answers is written to the connection once it is known and allowed, so that an attacker who answered
  * first keeps nobody out.
  */
-export function callerChains(containers: readonly NumberedContainer[]): readonly Chain[] {
+export function callerChains({ containers, isObserved }: Skeleton): readonly Chain[] {
   return [
     {
       name: 'answered',
@@ -16,6 +19,7 @@ export function callerChains(containers: readonly NumberedContainer[]): readonly
       rules: [
         'meta mark @self ct mark set meta mark',
         'meta mark . meta l4proto . th sport @flows ct mark set meta mark goto audit_flow',
+        ...(isObserved ? [usedRules.answer] : []),
         ...both((n, ip) => [
           `meta mark . ${ip} daddr . meta l4proto . th sport @ingress${n} ct mark set meta mark goto audit_answer`,
           `meta mark . ${ip} daddr @ingress_all${n} ct mark set meta mark goto audit_answer`,
@@ -37,7 +41,7 @@ export function callerChains(containers: readonly NumberedContainer[]): readonly
   ];
 }
 
-export function isolateOutChains(containers: readonly NumberedContainer[]): readonly Chain[] {
+export function isolateOutChains({ containers, isObserved }: Skeleton): readonly Chain[] {
   const uids = containers.map(({ uid }) => uid);
   return [
     {
@@ -71,6 +75,7 @@ export function isolateOutChains(containers: readonly NumberedContainer[]): read
       rules: [
         'meta l4proto tcp tcp flags & (syn|ack) == syn jump no_data',
         'ct mark @self accept',
+        ...(isObserved ? [usedRules.loopback] : []),
         'ct direction original ct mark . meta l4proto . th dport @flows accept',
         'ct direction reply ct mark . meta l4proto . th sport @flows accept',
         'ct mark and 0xff00 == 0 ct mark != 0 jump unanswered',
@@ -83,6 +88,7 @@ export function isolateOutChains(containers: readonly NumberedContainer[]): read
       rules: [
         'ct direction original meta l4proto tcp ct mark . th dport @taken meta mark set ct mark goto deny_out',
         'ct direction original meta l4proto tcp tcp flags & (fin|syn|rst|ack) == syn accept',
+        ...(isObserved ? [usedRules.datagram] : []),
         'ct direction original meta l4proto udp ct status & confirmed == 0 ct mark . th dport @audit_calls jump audit_call',
         'ct direction original meta l4proto udp ct mark . th dport @calls accept',
         'meta l4proto tcp tcp flags & rst == rst accept comment "nobody listens there, or the caller gave up"',

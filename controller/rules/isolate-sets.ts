@@ -1,4 +1,5 @@
 import type { AllowedElements, IsolateFamily, IsolateModel } from './isolate-model.ts';
+import { usedSet } from './isolate-observe.ts';
 import type { NamedSet } from './nft.ts';
 import { recordProperties } from './redirect-sets.ts';
 
@@ -11,12 +12,8 @@ export function isolateSets(model: IsolateModel): readonly NamedSet[] {
       model.flows,
       'caller and answerer: who may call whom at which port',
     ),
-    plain(
-      'calls',
-      'mark . inet_service',
-      model.calls,
-      'UDP is delivered before anybody answers: ports of flows, and own declared ones',
-    ),
+    ...(model.isObserved ? [plain('open', 'mark', model.open, 'who calls whom as in one Pod: they are observed')] : []),
+    calls('calls', model.calls, 'UDP is delivered before anybody answers: ports of flows, and own declared ones'),
     plain(
       'taken',
       'mark . inet_service',
@@ -34,9 +31,10 @@ export function isolateSets(model: IsolateModel): readonly NamedSet[] {
       model.auditFlows,
       'flows that policies that audit would refuse',
     ),
-    plain('audit_calls', 'mark . inet_service', model.auditCalls, 'the same of UDP'),
+    calls('audit_calls', model.auditCalls, 'the same of UDP'),
     ...familySets(model.ipv4, '4', 'ipv4_addr'),
     ...familySets(model.ipv6, '6', 'ipv6_addr'),
+    ...(model.isObserved ? [usedSet('4', 'ipv4_addr'), usedSet('6', 'ipv6_addr')] : []),
   ];
 }
 
@@ -63,6 +61,10 @@ function familySets(data: IsolateFamily, n: string, addr: string): readonly Name
     records('tried', 'who was denied what, how often: caller and answerer, the address and port that were called'),
     records('audited', 'what passed and would not if the policies that audit enforced'),
   ];
+}
+
+function calls(name: string, elements: readonly string[], comment: string): NamedSet {
+  return { ...plain(name, 'mark . inet_service', elements, comment), kind: 'ranges' };
 }
 
 function plain(name: string, type: string, elements: readonly string[], comment: string): NamedSet {

@@ -3,6 +3,7 @@ import { auditChains } from './isolate-audit.ts';
 import { note } from './isolate-note.ts';
 import { callerChains, isolateOutChains } from './isolate-out.ts';
 import { isolateInChains } from './isolate-in.ts';
+import { usedChains } from './isolate-observe.ts';
 import { isolateSets } from './isolate-sets.ts';
 import { formatIsolateWiring, type IsolateWiring } from './isolate-wiring.ts';
 import { tableName, type Chain, type Table } from './nft.ts';
@@ -30,10 +31,11 @@ function isolateTable(model: IsolateModel, marker: string): Table {
     sets: isolateSets(model),
     chains: [
       ...verdictChains,
-      ...auditChains,
+      ...auditChains(model.isObserved),
+      ...(model.isObserved ? usedChains : []),
       ...isolateInChains,
-      ...callerChains(model.containers),
-      ...isolateOutChains(model.containers),
+      ...callerChains(model),
+      ...isolateOutChains(model),
       {
         name: 'forward',
         base: { type: 'filter', hook: 'forward', priority: 0, policy: 'drop' },

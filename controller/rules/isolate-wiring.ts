@@ -10,8 +10,15 @@ import {
   type Problem,
   type Reader,
 } from './json-reader.ts';
-import { flowReader, orderedFlow, orderedPodNetwork, parseWith, podNetworkReader } from './wiring-json.ts';
-import type { PodNetwork } from './wiring.ts';
+import {
+  flowReader,
+  observedReader,
+  orderedFlow,
+  orderedPodNetwork,
+  parseWith,
+  podNetworkReader,
+} from './wiring-json.ts';
+import type { Observed, PodNetwork } from './wiring.ts';
 
 /**
  * All that the network namespace of an isolated Pod has to know: who its containers are (kernel UIDs), and who may reach
@@ -27,6 +34,8 @@ export interface IsolateWiring {
   readonly flows: readonly Flow[];
   /** Of them those that policies with action Audit would refuse: they pass, and are recorded. */
   readonly auditedFlows?: readonly Flow[];
+  /** Between these ends nothing is enforced, and what is used is recorded (rules/isolate-observe.ts). */
+  readonly observe?: Observed;
 }
 
 /** Init containers too, unless one shares the UID of a container: the two never run at once, and are judged as one. */
@@ -65,6 +74,7 @@ const wiring: Reader<IsolateWiring> = object({
   containers: array(container, maxIsolated),
   flows: array(flowReader, 10_000),
   auditedFlows: optional(array(flowReader, 10_000)),
+  observe: optional(observedReader),
 });
 
 /** Is this the wiring of an isolated Pod? Whether it reads is another question. */
@@ -97,6 +107,7 @@ export function formatIsolateWiring(value: IsolateWiring): string {
     })),
     flows: value.flows.map(orderedFlow),
     auditedFlows: value.auditedFlows?.map(orderedFlow),
+    observe: value.observe && { from: value.observe.from, to: value.observe.to },
   });
 }
 

@@ -6,7 +6,7 @@ import { changes } from './changes.ts';
 import { compileIsolateTable } from './isolate-table.ts';
 import { formatIsolateWiring, isIsolateWiring, parseIsolateWiring, type IsolateWiring } from './isolate-wiring.ts';
 import { differences } from './loaded.ts';
-import { printTable } from './nft.ts';
+import { printTable, type Table } from './nft.ts';
 import { WiringError } from './wiring-json.ts';
 import type { Allowed, Local } from './wiring.ts';
 
@@ -43,6 +43,13 @@ const example: IsolateWiring = {
     { from: 'web', to: 'cache', port: 8125, protocol: 'udp' },
   ],
   auditedFlows: [{ from: 'web', to: 'cache', port: 8125, protocol: 'udp' }],
+};
+
+const sidecar: IsolateWiring['containers'][number] = {
+  name: 'sidecar',
+  uid: 1003,
+  ports: [{ port: 8127, protocol: 'udp' }],
+  probes: [],
 };
 
 const list = ['sh', '-c', 'nft -f - && nft -j list table inet podsplit'];
@@ -88,6 +95,28 @@ describe('the rules of an isolated Pod', () => {
     expect(text).to.equal(readFileSync(file, 'utf8'));
   });
 
+  it('open to containers that are observed what no policy closes', () => {
+    const observed = (from: readonly string[], to: readonly string[]) =>
+      compileIsolateTable(
+        { ...example, containers: [...example.containers, sidecar], flows: [], observe: { from, to } },
+        local,
+      );
+    const all = ['cache', 'sidecar', 'web'];
+    expect(elementsOf(observed(all, all), 'open')).to.have.members(['513', '769', '258', '770', '259', '515']);
+    expect(elementsOf(observed(all, all), 'calls')).to.have.members(['1 . 0-65535', '2 . 0-65535', '3 . 0-65535']);
+    expect(elementsOf(observed(all, all), 'taken')).to.deep.equal([]);
+    // A policy selects web for ingress and sidecar for egress: of an undeclared UDP port nobody knows that it is not web's.
+    const some = observed(['cache', 'web'], ['cache', 'sidecar']);
+    expect(elementsOf(some, 'open')).to.have.members(['513', '769', '770']);
+    expect(elementsOf(some, 'calls')).to.have.members([
+      '1 . 0-65535',
+      '2 . 8125-8125',
+      '2 . 8127-8127',
+      '3 . 8127-8127',
+    ]);
+    expect(elementsOf(some, 'taken')).to.have.members(['2 . 8080', '3 . 8080', '3 . 6379']);
+  });
+
   it('are taken by nft, and the listing proves them', function () {
     this.timeout(60_000);
     fc.assert(
@@ -130,6 +159,10 @@ describe('the rules of an isolated Pod', () => {
     );
   });
 });
+
+function elementsOf(table: Table, name: string): readonly string[] {
+  return table.sets.find((set) => set.name === name)?.elements ?? [];
+}
 
 function problemsOf(wiring: object): readonly string[] {
   try {
@@ -187,12 +220,14 @@ const arbitrary: fc.Arbitrary<IsolateWiring> = fc
       }),
       { minLength: 1, maxLength: 6 },
     ),
+    observed: fc.option(fc.nat(5), { nil: undefined }),
     flows: fc.array(fc.tuple(fc.nat(5), fc.nat(5), fc.integer({ min: 1, max: 65535 }), fc.boolean()), {
       maxLength: 20,
     }),
   })
-  .map(({ containers, flows }) => {
+  .map(({ containers, observed, flows }) => {
     const taken = new Set<string>();
+    const names = containers.map((_container, i) => `c-${i}`);
     return {
       version: 1,
       mode: 'isolate',
@@ -219,5 +254,6 @@ const arbitrary: fc.Arbitrary<IsolateWiring> = fc
           protocol: isTcp ? ('tcp' as const) : ('udp' as const),
         }))
         .filter(({ from, to }) => from !== to),
+      ...(observed === undefined ? {} : { observe: { from: names.slice(0, observed), to: names.slice(observed) } }),
     };
   });

@@ -19,7 +19,7 @@ import {
   unread,
 } from './json-reader.ts';
 import { contains } from './addresses.ts';
-import type { Allowances, Allowed, Endpoint, FacadePort, Peer, PodNetwork, Via, Wiring } from './wiring.ts';
+import type { Allowances, Allowed, Endpoint, FacadePort, Observed, Peer, PodNetwork, Via, Wiring } from './wiring.ts';
 
 /** The annotation `podsplit.io/wiring` does not read as podsplit writes it; nothing of it is used then. */
 export class WiringError extends Error {
@@ -66,7 +66,8 @@ export const podNetworkReader: Reader<PodNetwork> = object({
   ingress: optional(allowances),
   egress: optional(allowances),
 });
-const via: Reader<Via> = object({
+export const observedReader: Reader<Observed> = object({ from: array(dnsLabel, 256), to: array(dnsLabel, 256) });
+export const viaReader: Reader<Via> = object({
   from: dnsLabel,
   to: dnsLabel,
   port: optional(port),
@@ -86,9 +87,9 @@ const wiring: Reader<Wiring> = object({
   flows: array(flowReader, maxFlows),
   facade: array(facadePort, maxFacade),
   podNetwork: optional(podNetworkReader),
-  via: optional(array(via, 255)),
+  via: optional(array(viaReader, 255)),
   auditedFlows: optional(array(flowReader, maxFlows)),
-  observe: optional(object({ from: array(dnsLabel, 256), to: array(dnsLabel, 256) })),
+  observe: optional(observedReader),
 });
 
 /**

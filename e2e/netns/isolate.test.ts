@@ -342,6 +342,66 @@ describe('an isolated Pod in a network namespace', function () {
     });
   });
 
+  describe('that is observed', () => {
+    const all = ['attacker', 'cache', 'web'];
+
+    it('lets pass what its containers open, and records it once', async () => {
+      lab.wire({ observe: { from: all, to: all } });
+      for (const [who, target, server] of [
+        [lab.attacker, tcp('127.0.0.1', 6379), 'cache'],
+        [lab.attacker, tcp('::1', 9901), 'web'],
+        [lab.attacker, tcp(pod.ipv4, 8080), 'web'],
+        [lab.attacker, udp('127.0.0.1', 9902), 'web'],
+        [lab.cache, udp('::1', 7001), 'attacker'],
+        [lab.web, tcp('127.0.0.1', 6379), 'cache'],
+        [lab.web, tcp('127.0.0.1', 9901), 'web'],
+        [lab.attacker, tcp(other.ipv4, 80), 'other'],
+        [lab.web, udp(other.ipv6, 53), 'other'],
+      ] as const) {
+        expect(servedBy(await who.call(target)), `${who.name} ${target.host}:${target.port}`).to.equal(server);
+      }
+      expect(lab.recorded('used').toSorted()).to.deep.equal(
+        [
+          `${markOf(3, 2)} 127.0.0.1 127.0.0.1 tcp 6379, 1`,
+          `${markOf(3, 1)} ::1 ::1 tcp 9901, 1`,
+          `${markOf(3, 1)} ${pod.ipv4} ${pod.ipv4} tcp 8080, 1`,
+          `${markOf(3, 0)} 127.0.0.1 127.0.0.1 udp 9902, 1`,
+          `${markOf(2, 0)} ::1 ::1 udp 7001, 1`,
+          `${markOf(1, 2)} 127.0.0.1 127.0.0.1 tcp 6379, 1`,
+          `${markOf(3, 0)} ${pod.ipv4} ${other.ipv4} tcp 80, 1`,
+          `${markOf(1, 0)} ${pod.ipv6} ${other.ipv6} udp 53, 1`,
+        ].toSorted(),
+      );
+    });
+
+    it('keeps who is who', async () => {
+      expect(await lab.stranger.call(tcp('127.0.0.1', 6379))).to.deep.equal(denied);
+      expect(await lab.stranger.call(udp('127.0.0.1', 8125))).to.deep.equal(forbidden);
+      expect(await lab.stranger.call(tcp(other.ipv4, 80))).to.deep.equal(denied);
+      expect(await lab.attacker.call(tcp(pod.ipv6, 6379, { source: '2001:db8::9', freebind: true }))).to.deep.equal(
+        denied,
+      );
+    });
+
+    it('keeps closed what a policy closes', async () => {
+      lab.change({ observe: { from: ['cache', 'web'], to: ['attacker', 'cache'] } });
+      expect(await lab.attacker.call(tcp('127.0.0.1', 6379))).to.deep.equal(denied);
+      expect(await lab.cache.call(tcp('127.0.0.1', 8080))).to.deep.equal(denied);
+      expect(await lab.cache.call(tcp('127.0.0.1', 9901))).to.deep.equal(denied);
+      expect(await lab.cache.call(udp('127.0.0.1', 9902))).to.deep.equal(forbidden);
+      expect(servedBy(await lab.cache.call(tcp('127.0.0.1', 7000)))).to.equal('attacker');
+    });
+
+    it('enforces at once when its flows are listed, and cuts what is none of them', async () => {
+      lab.wire({ observe: { from: all, to: all } });
+      expect(servedBy(await lab.attacker.open('seen', tcp('127.0.0.1', 6379)))).to.equal('cache');
+      expect(servedBy(await lab.web.open('flow', tcp('127.0.0.1', 6379)))).to.equal('cache');
+      lab.wire();
+      expect(await lab.attacker.again('seen', patience)).to.deep.equal(denied);
+      expect(servedBy(await lab.web.again('flow', patience))).to.equal('cache');
+    });
+  });
+
   describe('whose flows change while it runs', () => {
     it('opens and cuts, and leaves alone what stays', async () => {
       lab.wire();
