@@ -22,7 +22,6 @@ export const refusalCodes = {
   InvalidEgressDns: 'podsplit.io/egress-dns has a value that podsplit does not know, or nobody to apply to.',
   EgressViaByInit:
     'In install mode init a container that holds NET_RAW would send around the rules that keep it behind its proxy.',
-  EgressViaNeedsSplit: 'podsplit.io/egress-via is set, and mode isolate carries nobody to a proxy.',
   ObserveNeedsAgent:
     'podsplit.io/flows is observe, and the rules are loaded by an init container, which observes nothing.',
   InvalidNetwork: 'podsplit.io/network is not a valid name of a SplitNetwork.',

@@ -29,7 +29,7 @@ export function policedPod(pod: IPod): PolicedPod {
   if (wantsIsolation(admitted)) {
     const plan = isolate(admitted, options);
     if (plan.kind !== 'isolate') throw notPlanned(name);
-    return { subject: isolatedSubject(pod, plan), mode: 'isolate', via: [] };
+    return { subject: isolatedSubject(pod, plan), mode: 'isolate', via: plan.via };
   }
   const plan = split(admitted, options);
   if (plan.kind !== 'split') throw notPlanned(name);

@@ -103,7 +103,7 @@ function resultOf(manifest: Manifest, context: Context): Result {
   const options = optionsOf(context);
   const shape = shapeOf(candidate);
   if (shape.kind === 'invalid') return refused(shape.refusals);
-  if (wantsIsolation(shape.pod)) return isolatedResult(manifest, isolate(shape.pod, options), refused);
+  if (wantsIsolation(shape.pod)) return isolatedResult(manifest, isolate(shape.pod, options), { refused, command });
   const restored = restore(shape.pod);
   if (restored.kind === 'refused') return refused(restored.refusals);
   const pod = named(restored.pod, replica, context);
@@ -165,11 +165,16 @@ function inNamespaceOf(policy: INetworkPolicy, namespace = ''): INetworkPolicy {
 function isolatedResult(
   manifest: Manifest,
   decision: ReturnType<typeof isolate>,
-  refused: (refusals: readonly Refusal[]) => Result,
+  { refused, command }: { readonly refused: (refusals: readonly Refusal[]) => Result; readonly command: SplitCommand },
 ): Result {
   switch (decision.kind) {
     case 'isolate':
-      return { manifest, kind: 'isolate', plan: decision, rules: rulesOf(decision) };
+      return {
+        manifest,
+        kind: 'isolate',
+        plan: decision,
+        rules: rulesOf(decision, resolversFor(decision, manifest, command)),
+      };
     case 'refused':
       return refused(decision.refusals);
     case 'left-alone':
@@ -182,13 +187,13 @@ function leftAlone(manifest: Manifest, { message, code }: LeftAlone): Result {
 }
 
 /** Without what only a cluster knows: policies, and where its kubelets probe from. */
-function rulesOf(plan: IsolatePlan): string {
-  const wiring = buildIsolateWiring(plan, 'offline', withoutPolicies(plan));
+function rulesOf(plan: IsolatePlan, resolvers: readonly string[]): string {
+  const wiring = buildIsolateWiring({ plan, split: 'offline', policies: withoutPolicies(plan), resolvers });
   return printTable(compileIsolateTable(wiring, { podIPs: [], nodeIPs: [] }));
 }
 
 /** @throws CliError where a container may ask the cluster's DNS, and nobody says where that is. */
-function resolversFor({ via }: Plan, manifest: Manifest, { clusterDns }: SplitCommand): readonly string[] {
+function resolversFor({ via }: Pick<Plan, 'via'>, manifest: Manifest, { clusterDns }: SplitCommand): readonly string[] {
   const addresses = clusterDns.flatMap((address) => canonicalAddress(address) ?? []);
   const wanted = via.some(({ dns }) => dns === 'cluster');
   if (addresses.length === clusterDns.length && !(wanted && addresses.length === 0)) return addresses;

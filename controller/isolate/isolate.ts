@@ -1,7 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { parseIntent } from '../api/annotations.ts';
-import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import type { IsolatedContainer } from '../rules/isolate-wiring.ts';
 import { calls } from '../split/checks/probes.ts';
@@ -11,6 +10,7 @@ import { annotationsOf, declaredPortsOf } from '../split/pod.ts';
 import { shapeOf } from '../split/shape.ts';
 import { checkIsolation } from './checks.ts';
 import { checkFlows } from './flows.ts';
+import { checkVia } from './via.ts';
 import type { IsolatePlan } from './plan.ts';
 import { reasonsFor } from './reasons.ts';
 import { membersOf, withoutOwnMarks, type Member } from './subject.ts';
@@ -56,25 +56,22 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
           serving.flatMap(({ ports }) => ports),
         )
       : [];
-  const notHere = [...(intent.via.length > 0 ? [egressViaNeedsSplit] : [])];
-  if (refusals.length + listed.length + notHere.length > 0) return refused([...refusals, ...listed, ...notHere]);
+  const via = checkVia(
+    intent.via,
+    members.filter(({ runsBeside }) => runsBeside).map(({ container }) => container.name),
+    serving.flatMap(({ ports }) => ports),
+  );
+  if (refusals.length + listed.length + via.length > 0) return refused([...refusals, ...listed, ...via]);
   return {
     kind: 'isolate',
     containers: distinct.map(identityOf),
     flows,
+    via: intent.via.toSorted((a, b) => (a.from < b.from ? -1 : 1)),
     ...(intent.flows.kind === 'observe' ? { observe: true } : {}),
     assigned,
     reasons: reasonsFor(intent, flows.length, assigned.length),
   };
 }
-
-/** The way out that it promises to close would stay open. */
-const egressViaNeedsSplit: Refusal = {
-  code: 'EgressViaNeedsSplit',
-  path: `metadata.annotations[${userAnnotations.egressVia}]`,
-  message: 'The containers of an isolated Pod leave by the same interface.',
-  action: `Set ${userAnnotations.mode} to "split", or take the way out by a ContainerNetworkPolicy.`,
-};
 
 function containersFirst(one: Member, other: Member): number {
   return one.list === other.list ? one.index - other.index : one.list === 'containers' ? -1 : 1;

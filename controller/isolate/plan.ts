@@ -1,5 +1,6 @@
 import type { Decision, Reason } from '../split/plan.ts';
 import type { IsolatedContainer } from '../rules/isolate-wiring.ts';
+import type { IntendedVia } from '../api/egress-via.ts';
 import type { Flow } from '../api/flow.ts';
 
 /** What `judge` says of a Pod, whatever its mode. */
@@ -12,6 +13,8 @@ export interface IsolatePlan {
   readonly containers: readonly Omit<IsolatedContainer, 'podNetwork'>[];
   /** Sorted by from, to, protocol, port; no duplicates. */
   readonly flows: readonly Flow[];
+  /** Containers whose only way out is another, sorted by name. */
+  readonly via: readonly IntendedVia[];
   /** Nothing is enforced between the containers: the flows are what would be. */
   readonly observe?: true;
   /** UIDs that the webhook sets because the user asked for it. */

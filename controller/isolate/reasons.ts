@@ -1,5 +1,6 @@
 import type { Intent } from '../api/annotations.ts';
 import { userAnnotations } from '../api/names.ts';
+import { egressReasons } from '../split/egress-reasons.ts';
 import type { Reason } from '../split/plan.ts';
 import type { IsolatePlan } from './plan.ts';
 
@@ -27,6 +28,7 @@ export function reasonsFor(intent: Intent, flows: number, assigned: number): rea
               ? 'No container declares a port: no container may call another.'
               : 'Every declared port is open to the other containers, and nothing else is.',
           ),
+    ...egressReasons({ via: intent.via, primary: { name: '', initContainers: [] } }),
     ...(assigned === 0
       ? []
       : [
@@ -46,7 +48,7 @@ export function reasonsFor(intent: Intent, flows: number, assigned: number): rea
 
 /** Those that a user should hear of without asking. */
 export function noteworthyOf({ reasons, flows }: Pick<IsolatePlan, 'reasons' | 'flows'>): readonly Reason[] {
-  const codes = ['FlowsObserved', 'UsersAssigned', 'NetworkOnly'];
+  const codes = ['EgressWithoutDns', 'FlowsObserved', 'UsersAssigned', 'NetworkOnly'];
   if (flows.length === 0) codes.push('FlowsDeclared');
   return reasons.filter(({ code }) => codes.includes(code));
 }

@@ -1,6 +1,7 @@
 import type { Flow } from '../api/flow.ts';
 import type { IsolateWiring } from '../rules/isolate-wiring.ts';
 import type { Observed, PodNetwork } from '../rules/wiring.ts';
+import { viaOf } from '../split/wire.ts';
 import type { IsolatePlan } from './plan.ts';
 
 /** What policies make of an isolated Pod, on top of its annotations. */
@@ -20,11 +21,17 @@ export function withoutPolicies({ flows }: Pick<IsolatePlan, 'flows'>): IsolateP
   return { flows, podNetwork: new Map(), auditedFlows: [] };
 }
 
-export function buildIsolateWiring(
-  { containers, observe }: Pick<IsolatePlan, 'containers' | 'observe'>,
-  split: string,
-  { flows, podNetwork, auditedFlows, unselected }: IsolatePolicies,
-): IsolateWiring {
+export interface IsolateWiringInput {
+  readonly plan: Pick<IsolatePlan, 'containers' | 'via' | 'observe'>;
+  readonly split: string;
+  readonly policies: IsolatePolicies;
+  /** Addresses of the cluster's DNS, for containers that may ask it and nobody else. */
+  readonly resolvers: readonly string[];
+}
+
+export function buildIsolateWiring({ plan, split, policies, resolvers }: IsolateWiringInput): IsolateWiring {
+  const { containers, observe } = plan;
+  const { flows, podNetwork, auditedFlows, unselected } = policies;
   const names = containers.map(({ name }) => name).sort();
   return {
     version: 1,
@@ -36,6 +43,7 @@ export function buildIsolateWiring(
     }),
     flows,
     ...(auditedFlows.length === 0 ? {} : { auditedFlows }),
+    ...viaOf({ plan, resolvers }),
     ...(observe === undefined ? {} : { observe: unselected ?? { from: names, to: names } }),
   };
 }

@@ -16,6 +16,15 @@ export interface ClusterDnsOptions {
 const selector = { namespace: 'kube-system', labelSelector: 'k8s-app=kube-dns' };
 const freshMs = 30_000;
 
+/** Closed rather than open: a container that may ask one address only cannot be told which. */
+export const dnsUnknown = {
+  reason: 'ClusterDnsUnknown',
+  message:
+    'podsplit.io/egress-dns is "cluster", and no Service in kube-system with the label k8s-app=kube-dns says where that is: ' +
+    'set PODSPLIT_CLUSTER_DNS of the controller.',
+  retryMs: 10_000,
+} as const;
+
 /**
  * Where the cluster's DNS is: the only addresses that a piece with `podsplit.io/egress-dns: cluster` reaches by itself. Asked
  * for where a Pod needs it, and not watched: it moves about as often as the cluster is made anew.

@@ -78,6 +78,7 @@ export class Controller {
     const objects = new WorkloadObjects({ client, world, events, clock, log, options: split });
     const reporter = new Reporter({ client, world, events, clock });
     const addresses = new AddressBook(client, world);
+    const clusterDns = new ClusterDns({ client, clock, addresses: this.options.clusterDns });
     const splitPods = new SplitPodReconciler({
       client,
       world,
@@ -85,7 +86,7 @@ export class Controller {
       objects,
       mirrors,
       options: split,
-      clusterDns: new ClusterDns({ client, clock, addresses: this.options.clusterDns }),
+      clusterDns,
       reporter,
       clock,
       log,
@@ -98,6 +99,7 @@ export class Controller {
       client,
       world,
       nads: isolateNads,
+      clusterDns,
       reporter,
       clock,
       options: split,

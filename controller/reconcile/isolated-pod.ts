@@ -6,7 +6,7 @@ import { formatRefusal } from '../api/refusal.ts';
 import { sameJson } from '../api/same-json.ts';
 import { isolate } from '../isolate/isolate.ts';
 import type { IsolatePlan } from '../isolate/plan.ts';
-import { buildIsolateWiring, withoutPolicies, type IsolatePolicies } from '../isolate/wire.ts';
+import { buildIsolateWiring, withoutPolicies, type IsolatePolicies, type IsolateWiringInput } from '../isolate/wire.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
@@ -16,6 +16,7 @@ import { isolateNetworks } from '../policies/isolate-nad.ts';
 import { formatIsolateWiring } from '../rules/isolate-wiring.ts';
 import { asAdmitted } from '../split/admitted.ts';
 import type { SplitOptions } from '../split/plan.ts';
+import { dnsUnknown, type ClusterDns } from './cluster-dns.ts';
 import { createOrFind } from './create-or-find.ts';
 import type { IsolateNads } from './isolate-nads.ts';
 import { isolatePodSplit, isolateStatus } from './isolate-status.ts';
@@ -31,6 +32,7 @@ export interface IsolatedPodDependencies {
   readonly client: KubeClient;
   readonly world: World;
   readonly nads: IsolateNads;
+  readonly clusterDns: Pick<ClusterDns, 'resolversOf'>;
   readonly reporter: Pick<Reporter, 'event'>;
   readonly clock: Clock;
   readonly options: SplitOptions;
@@ -78,6 +80,10 @@ export class IsolatedPodReconciler {
     }
     const policies = this.policiesOf(pod, plan);
     if (policies === undefined) return { kind: 'requeue', afterMs: 500 };
+    const resolvers = await this.deps.clusterDns.resolversOf(plan);
+    if (resolvers === undefined) {
+      return this.obstacle(key, pod, dnsUnknown.reason, dnsUnknown.message, dnsUnknown.retryMs);
+    }
     const workload = await workloadOf(client, pod);
     const missing = await nads.ensure(workload);
     if (missing !== undefined) return this.obstacle(key, pod, missing.reason, missing.message, missing.retryMs);
@@ -92,7 +98,7 @@ export class IsolatedPodReconciler {
         labels: { [ownLabels.split]: pod.split, [ownLabels.workload]: workloadKey(workload) },
         annotations: {
           [networksAnnotation]: isolateNetworks(workload),
-          [ownAnnotations.wiring]: wiringOf(pod, plan, policies),
+          [ownAnnotations.wiring]: wiringOf({ plan, split: pod.split, policies, resolvers }),
         },
       },
       spec: { schedulingGates: gates.length === 0 ? null : gates },
@@ -121,8 +127,9 @@ export class IsolatedPodReconciler {
   private async rewire(pod: LivePod, plan: IsolatePlan): Promise<void> {
     const { client } = this.deps;
     const policies = this.policiesOf(pod, plan);
-    if (policies === undefined) return;
-    const wanted = wiringOf(pod, plan, policies);
+    const resolvers = await this.deps.clusterDns.resolversOf(plan);
+    if (policies === undefined || resolvers === undefined) return;
+    const wanted = wiringOf({ plan, split: pod.split, policies, resolvers });
     if (wiringText(pod) !== wanted) {
       const body = { metadata: { uid: pod.uid, annotations: { [ownAnnotations.wiring]: wanted } } };
       await client.patch(resources.pods, pod, { type: 'merge', body });
@@ -182,6 +189,6 @@ export class IsolatedPodReconciler {
   }
 }
 
-function wiringOf(pod: LivePod, plan: IsolatePlan, policies: IsolatePolicies): string {
-  return formatIsolateWiring(buildIsolateWiring(plan, pod.split, policies));
+function wiringOf(input: IsolateWiringInput): string {
+  return formatIsolateWiring(buildIsolateWiring(input));
 }

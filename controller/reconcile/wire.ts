@@ -15,7 +15,7 @@ import { siblingPod } from '../split/sibling.ts';
 import { split } from '../split/split.ts';
 import { buildWirings, networksAnnotation, withPrefixOf, type PieceAddresses } from '../split/wire.ts';
 import type { AddressBook } from './address-book.ts';
-import type { ClusterDns } from './cluster-dns.ts';
+import { dnsUnknown, type ClusterDns } from './cluster-dns.ts';
 import { carriedEndpoint, carriedInstall, type LivePod } from './piece-pod.ts';
 import { splitSubject } from '../policies/subject.ts';
 import { policed, policedWiring, type Policed } from './policy-book.ts';
@@ -58,7 +58,7 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   if (decided.kind === 'obstacle') return decided;
   const { plan } = decided;
   const resolvers = await deps.clusterDns.resolversOf(plan);
-  if (resolvers === undefined) return dnsUnknown;
+  if (resolvers === undefined) return { kind: 'obstacle', ...dnsUnknown };
 
   const policies = policed(splitSubject(primary.raw, plan), world);
   const unpoliced = policyObstacle(plan, policies);
@@ -98,16 +98,6 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   await liftPrimary(context, client);
   return { kind: 'wired' };
 }
-
-/** Closed rather than open: a container that may ask one address only cannot be told which. */
-const dnsUnknown: Wired = {
-  kind: 'obstacle',
-  reason: 'ClusterDnsUnknown',
-  message:
-    'podsplit.io/egress-dns is "cluster", and no Service in kube-system with the label k8s-app=kube-dns says where that is: ' +
-    'set PODSPLIT_CLUSTER_DNS of the controller.',
-  retryMs: 10_000,
-};
 
 function pieceNames(plan: Plan): readonly string[] {
   return [plan.primary, ...plan.siblings].map((piece) => piece.name);

@@ -3,7 +3,7 @@ import { usedRules } from './isolate-observe.ts';
 import { note } from './isolate-note.ts';
 import type { Chain } from './nft.ts';
 
-const record = 'limit rate 50/second burst 50 packets jump note_audited';
+export const recordAudited = 'limit rate 50/second burst 50 packets jump note_audited';
 
 /** One-way UDP stays "new" as long as it sends: what is known to conntrack has been judged. */
 const once = 'ct status & confirmed != 0 accept';
@@ -17,12 +17,15 @@ export const auditChains = (isObserved: boolean): readonly Chain[] => [
   {
     name: 'audit_call',
     comment: 'the same of a call, whose packet has no mark',
-    rules: ['meta mark set ct mark', record, 'meta mark set 0'],
+    rules: ['meta mark set ct mark', recordAudited, 'meta mark set 0'],
   },
   {
     name: 'audit_flow',
     comment: 'the answer to another container',
-    rules: [...(isObserved ? [usedRules.answered] : []), `meta mark . meta l4proto . th sport @audit_flows ${record}`],
+    rules: [
+      ...(isObserved ? [usedRules.answered] : []),
+      `meta mark . meta l4proto . th sport @audit_flows ${recordAudited}`,
+    ],
   },
   {
     name: 'audit_answer',
@@ -33,7 +36,7 @@ export const auditChains = (isObserved: boolean): readonly Chain[] => [
         `meta mark . ${ip} daddr @audit_ingress_all${n} return`,
         `meta mark . ${ip} daddr . meta l4proto . th sport @audit_ingress${n} return`,
       ]),
-      `meta l4proto tcp ${record}`,
+      `meta l4proto tcp ${recordAudited}`,
     ],
   },
   {

@@ -2,6 +2,7 @@ import type { Flow } from '../api/flow.ts';
 import { familyOf, type Family } from './addresses.ts';
 import { everyAddress } from './pod-network-elements.ts';
 import { openCalls, openPairs, type OpenCall } from './isolate-observe.ts';
+import { byProxy, resolversOf, type NumberedVia } from './isolate-via.ts';
 import type { IsolatedContainer, IsolateWiring } from './isolate-wiring.ts';
 import type { Allowances, Allowed, Local } from './wiring.ts';
 
@@ -46,6 +47,7 @@ export interface IsolateModel {
   /** Of the flows those that policies with action Audit would refuse: TCP as `flows`, UDP as `calls`. */
   readonly auditFlows: readonly string[];
   readonly auditCalls: readonly string[];
+  readonly via: readonly NumberedVia[];
   readonly ipv4: IsolateFamily;
   readonly ipv6: IsolateFamily;
 }
@@ -77,6 +79,12 @@ export function isolateModel(wiring: IsolateWiring, local: Local): IsolateModel 
       ports.filter((port) => port.protocol === protocol).map(({ port }) => ({ number, port })),
     );
   const own = new Set(declared('tcp').map(({ number, port }) => `${number} ${port}`));
+  const via = (wiring.via ?? []).map((each) => ({
+    ...each,
+    caller: numberOf(containers, each.from),
+    uid: containers.find(({ name }) => name === each.from)?.uid ?? 0,
+    answerer: numberOf(containers, each.to),
+  }));
   const open = openPairs(containers, wiring.observe);
   const isOpen = (caller: number, answerer: number): boolean =>
     open.some(({ from, to }) => from.number === caller && to.number === answerer);
@@ -105,8 +113,9 @@ export function isolateModel(wiring: IsolateWiring, local: Local): IsolateModel 
     ),
     auditFlows: unique(audited.filter(({ protocol }) => protocol === 'tcp').map(flowElement)),
     auditCalls: callElements(callsOf(audited)),
-    ipv4: familyModel('ipv4', containers, local),
-    ipv6: familyModel('ipv6', containers, local),
+    via,
+    ipv4: familyModel('ipv4', containers, via, local),
+    ipv6: familyModel('ipv6', containers, via, local),
   };
 }
 
@@ -135,21 +144,31 @@ function callElements(calls: readonly OpenCall[]): readonly string[] {
   );
 }
 
-function familyModel(family: Family, containers: readonly NumberedContainer[], local: Local): IsolateFamily {
-  const each = (direction: 'ingress' | 'egress', action: keyof Allowances): readonly Marked[] =>
-    containers.flatMap(({ number, podNetwork }) =>
-      allowed(podNetwork?.[direction]?.[action], family).map((one) => ({
-        mark: direction === 'ingress' ? markOf(outsider, number) : markOf(number, 0),
-        ...one,
-      })),
-    );
-  const ingress = each('ingress', 'enforce');
+function familyModel(
+  family: Family,
+  containers: readonly NumberedContainer[],
+  vias: readonly NumberedVia[],
+  local: Local,
+): IsolateFamily {
+  const marked = (mark: number, list: readonly Allowed[] | undefined): readonly Marked[] =>
+    allowed(list, family).map((one) => ({ mark, ...one }));
+  const ingressOf = (action: keyof Allowances) =>
+    containers.flatMap(({ number, podNetwork }) => marked(markOf(outsider, number), podNetwork?.ingress?.[action]));
+  const egressOf = (action: keyof Allowances) =>
+    containers.flatMap(({ number, podNetwork }) => {
+      const list = podNetwork?.egress?.[action];
+      const via = vias.find(({ caller }) => caller === number);
+      if (via === undefined) return marked(markOf(number, 0), list);
+      const itself = action === 'enforce' ? resolversOf(via, list, family) : list;
+      return [...marked(markOf(number, 0), itself), ...marked(markOf(number, byProxy), list)];
+    });
+  const ingress = ingressOf('enforce');
   return {
     nodes: unique(local.nodeIPs.filter((address) => familyOf(address) === family)),
-    egress: elementsOf(each('egress', 'enforce')),
+    egress: elementsOf(egressOf('enforce')),
     ingress: elementsOf(ingress),
-    auditEgress: elementsOf(each('egress', 'audit')),
-    auditIngress: elementsOf(each('ingress', 'audit')),
+    auditEgress: elementsOf(egressOf('audit')),
+    auditIngress: elementsOf(ingressOf('audit')),
     pinged: unique(ingress.filter(({ protocol }) => protocol === undefined).map(({ addresses }) => addresses)),
   };
 }

@@ -17,6 +17,7 @@ export function callerChains({ containers, isObserved }: Skeleton): readonly Cha
       name: 'answered',
       comment: 'the first answer of a connection: may this caller call at this port who answers here?',
       rules: [
+        'ct status dnat goto via_answered',
         'meta mark @self ct mark set meta mark',
         'meta mark . meta l4proto . th sport @flows ct mark set meta mark goto audit_flow',
         ...(isObserved ? [usedRules.answer] : []),
@@ -56,6 +57,7 @@ export function isolateOutChains({ containers, isObserved }: Skeleton): readonly
         `meta skuid vmap { ${containers.map(({ uid, number }) => `${uid} : jump from_${number}`).join(', ')} }`,
         // From here on packets without a UID too: resets, and what the kernel sends for sockets that are closed already.
         'ct state related goto related_out',
+        'ct status dnat goto via_out',
         'oifname "lo" goto lo_out',
         'goto eth0_out',
       ],

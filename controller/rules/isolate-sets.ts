@@ -1,5 +1,6 @@
-import type { AllowedElements, IsolateFamily, IsolateModel } from './isolate-model.ts';
+import { markOf, type AllowedElements, type IsolateFamily, type IsolateModel } from './isolate-model.ts';
 import { usedSet } from './isolate-observe.ts';
+import { viaSets } from './isolate-via.ts';
 import type { NamedSet } from './nft.ts';
 import { recordProperties } from './redirect-sets.ts';
 
@@ -32,6 +33,7 @@ export function isolateSets(model: IsolateModel): readonly NamedSet[] {
       'flows that policies that audit would refuse',
     ),
     calls('audit_calls', model.auditCalls, 'the same of UDP'),
+    ...viaSets(model.via, markOf),
     ...familySets(model.ipv4, '4', 'ipv4_addr'),
     ...familySets(model.ipv6, '6', 'ipv6_addr'),
     ...(model.isObserved ? [usedSet('4', 'ipv4_addr'), usedSet('6', 'ipv6_addr')] : []),

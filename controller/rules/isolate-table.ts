@@ -5,6 +5,7 @@ import { callerChains, isolateOutChains } from './isolate-out.ts';
 import { isolateInChains } from './isolate-in.ts';
 import { usedChains } from './isolate-observe.ts';
 import { isolateSets } from './isolate-sets.ts';
+import { viaChains } from './isolate-via.ts';
 import { formatIsolateWiring, type IsolateWiring } from './isolate-wiring.ts';
 import { tableName, type Chain, type Table } from './nft.ts';
 import { wiringHash } from './wiring-json.ts';
@@ -36,6 +37,7 @@ function isolateTable(model: IsolateModel, marker: string): Table {
       ...isolateInChains,
       ...callerChains(model),
       ...isolateOutChains(model),
+      ...viaChains(model.isObserved),
       {
         name: 'forward',
         base: { type: 'filter', hook: 'forward', priority: 0, policy: 'drop' },

@@ -15,10 +15,13 @@ import {
   observedReader,
   orderedFlow,
   orderedPodNetwork,
+  orderedVia,
   parseWith,
   podNetworkReader,
+  viaProblems,
+  viaReader,
 } from './wiring-json.ts';
-import type { Observed, PodNetwork } from './wiring.ts';
+import type { Observed, PodNetwork, Via } from './wiring.ts';
 
 /**
  * All that the network namespace of an isolated Pod has to know: who its containers are (kernel UIDs), and who may reach
@@ -34,6 +37,8 @@ export interface IsolateWiring {
   readonly flows: readonly Flow[];
   /** Of them those that policies with action Audit would refuse: they pass, and are recorded. */
   readonly auditedFlows?: readonly Flow[];
+  /** Containers whose only way out is another. */
+  readonly via?: readonly Via[];
   /** Between these ends nothing is enforced, and what is used is recorded (rules/isolate-observe.ts). */
   readonly observe?: Observed;
 }
@@ -74,6 +79,7 @@ const wiring: Reader<IsolateWiring> = object({
   containers: array(container, maxIsolated),
   flows: array(flowReader, 10_000),
   auditedFlows: optional(array(flowReader, 10_000)),
+  via: optional(array(viaReader, maxIsolated)),
   observe: optional(observedReader),
 });
 
@@ -107,11 +113,12 @@ export function formatIsolateWiring(value: IsolateWiring): string {
     })),
     flows: value.flows.map(orderedFlow),
     auditedFlows: value.auditedFlows?.map(orderedFlow),
+    via: value.via?.map(orderedVia),
     observe: value.observe && { from: value.observe.from, to: value.observe.to },
   });
 }
 
-function contradictions({ containers, flows, auditedFlows = [] }: IsolateWiring): readonly Problem[] {
+function contradictions({ containers, flows, auditedFlows = [], via = [] }: IsolateWiring): readonly Problem[] {
   const twice = (values: readonly (string | number)[], field: string): readonly Problem[] =>
     values.flatMap((value, i) => {
       const first = values.indexOf(value);
@@ -140,6 +147,7 @@ function contradictions({ containers, flows, auditedFlows = [] }: IsolateWiring)
     ...unknown,
     ...circular,
     ...servedTwice(containers),
+    ...viaProblems(known, via),
   ];
 }
 

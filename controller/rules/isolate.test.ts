@@ -3,8 +3,10 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import { inFreshNamespace } from '../../e2e/netns/fresh.ts';
 import { changes } from './changes.ts';
+import { markOf } from './isolate-model.ts';
 import { compileIsolateTable } from './isolate-table.ts';
 import { formatIsolateWiring, isIsolateWiring, parseIsolateWiring, type IsolateWiring } from './isolate-wiring.ts';
+import { byProxy } from './isolate-via.ts';
 import { differences } from './loaded.ts';
 import { printTable, type Table } from './nft.ts';
 import { WiringError } from './wiring-json.ts';
@@ -42,6 +44,7 @@ const example: IsolateWiring = {
     { from: 'web', to: 'cache', port: 6379, protocol: 'tcp' },
     { from: 'web', to: 'cache', port: 8125, protocol: 'udp' },
   ],
+  via: [{ from: 'cache', to: 'web', port: 15001, dns: 'cluster', resolvers: ['10.0.0.10', 'fd00::a', 'fd01::a'] }],
   auditedFlows: [{ from: 'web', to: 'cache', port: 8125, protocol: 'udp' }],
 };
 
@@ -72,6 +75,7 @@ describe('the wiring of an isolated Pod', () => {
         { from: 'web', to: 'nobody', port: 1, protocol: 'tcp' },
         { from: 'web', to: 'web', port: 1, protocol: 'tcp' },
       ],
+      via: [{ from: 'web', to: 'nobody', dns: 'none', resolvers: [] }],
       auditedFlows: [{ from: 'somebody', to: 'web', port: 1, protocol: 'tcp' }],
     };
     expect(problemsOf({ ...wrong, more: 1 })).to.deep.equal(['$.more', '$.containers[2].uid']);
@@ -82,8 +86,11 @@ describe('the wiring of an isolated Pod', () => {
       '$.auditedFlows[0].from',
       '$.flows[1]',
       '$.containers[2].ports[0]',
+      '$.via[0].to',
     ]);
-    expect(problemsOf({ ...example, containers: [], flows: [], auditedFlows: [] })).to.deep.equal(['$.containers']);
+    expect(problemsOf({ ...example, containers: [], flows: [], via: [], auditedFlows: [] })).to.deep.equal([
+      '$.containers',
+    ]);
   });
 });
 
@@ -93,6 +100,22 @@ describe('the rules of an isolated Pod', () => {
     const text = printTable(compileIsolateTable(example, local));
     if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, text);
     expect(text).to.equal(readFileSync(file, 'utf8'));
+  });
+
+  it('leave a kept container its resolvers, as far as policies do, and judge what is carried by them', () => {
+    const table = compileIsolateTable(example, local);
+    expect(elementsOf(table, 'egress4').filter((each) => each.startsWith('2 '))).to.deep.equal([
+      '2 . 10.0.0.10-10.0.0.10 . udp . 53-53',
+    ]);
+    expect(elementsOf(table, 'egress6')).to.deep.equal([
+      '2 . fd00::a-fd00::a . tcp . 53-53',
+      '2 . fd00::a-fd00::a . udp . 53-53',
+    ]);
+    expect(elementsOf(table, 'egress_all6')).to.deep.equal([
+      '1 . ::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff',
+      `${markOf(2, byProxy)} . fd00::-fd00::ff`,
+    ]);
+    expect(elementsOf(table, 'carried')).to.deep.equal(['1002 : 15001']);
   });
 
   it('open to containers that are observed what no policy closes', () => {
@@ -146,6 +169,7 @@ describe('the rules of an isolated Pod', () => {
               podNetwork: other.containers[i]?.podNetwork ?? {},
             })),
             flows: other.flows.filter(({ from, to }) => names.has(from) && names.has(to)),
+            via: one.containers.length < 2 ? [] : (other.via ?? []),
             auditedFlows: other.flows.filter(({ from, to }, i) => i % 2 === 0 && names.has(from) && names.has(to)),
           },
           local,
@@ -221,11 +245,18 @@ const arbitrary: fc.Arbitrary<IsolateWiring> = fc
       { minLength: 1, maxLength: 6 },
     ),
     observed: fc.option(fc.nat(5), { nil: undefined }),
+    via: fc.option(
+      fc.record({
+        port: fc.option(fc.integer({ min: 1, max: 65535 }), { nil: undefined }),
+        dns: fc.constantFrom('none', 'cluster', 'proxy'),
+      }),
+      { nil: undefined },
+    ),
     flows: fc.array(fc.tuple(fc.nat(5), fc.nat(5), fc.integer({ min: 1, max: 65535 }), fc.boolean()), {
       maxLength: 20,
     }),
   })
-  .map(({ containers, observed, flows }) => {
+  .map(({ containers, observed, via, flows }) => {
     const taken = new Set<string>();
     const names = containers.map((_container, i) => `c-${i}`);
     return {
@@ -254,6 +285,20 @@ const arbitrary: fc.Arbitrary<IsolateWiring> = fc
           protocol: isTcp ? ('tcp' as const) : ('udp' as const),
         }))
         .filter(({ from, to }) => from !== to),
+      // Of the first, by the second.
+      ...(via === undefined || names.length < 2
+        ? {}
+        : {
+            via: [
+              {
+                from: 'c-0',
+                to: 'c-1',
+                ...(via.port === undefined ? {} : { port: via.port }),
+                dns: via.dns,
+                resolvers: via.dns === 'cluster' ? ['10.0.0.0', 'fd00:1::'] : [],
+              },
+            ],
+          }),
       ...(observed === undefined ? {} : { observe: { from: names.slice(0, observed), to: names.slice(observed) } }),
     };
   });

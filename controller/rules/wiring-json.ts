@@ -133,7 +133,7 @@ export function formatWiring(value: Wiring): string {
     flows: value.flows.map(orderedFlow),
     facade: value.facade.map((f) => ({ piece: f.piece, port: f.port, protocol: f.protocol })),
     podNetwork: orderedPodNetwork(value.podNetwork),
-    via: value.via?.map((v) => ({ from: v.from, to: v.to, port: v.port, dns: v.dns, resolvers: v.resolvers })),
+    via: value.via?.map(orderedVia),
     auditedFlows: value.auditedFlows?.map(orderedFlow),
     observe: value.observe && { from: value.observe.from, to: value.observe.to },
   });
@@ -157,6 +157,10 @@ export function orderedFlow({ from, to, port: number, protocol: kind }: Flow): o
   return { from, to, port: number, protocol: kind };
 }
 
+export function orderedVia({ from, to, port: number, dns, resolvers }: Via): object {
+  return { from, to, port: number, dns, resolvers };
+}
+
 function orderedAllowances(value: Allowances | undefined): object | undefined {
   const ordered = (list: readonly Allowed[] | undefined) =>
     list?.map(({ addresses, protocol: kind, ports }) => ({
@@ -175,7 +179,7 @@ function contradictions(w: Wiring): Problem[] {
     ...flowProblems(w),
     ...facadeProblems(w),
     ...allowedProblems(w),
-    ...viaProblems(w),
+    ...viaProblems(new Set([w.piece, ...w.peers.map((p) => p.name)]), w.via ?? []),
   ];
 }
 
@@ -192,10 +196,9 @@ function allowedProblems({ podNetwork: policies }: Wiring): Problem[] {
   );
 }
 
-function viaProblems(w: Wiring): Problem[] {
-  const names = new Set([w.piece, ...w.peers.map((p) => p.name)]);
+export function viaProblems(names: ReadonlySet<string>, vias: readonly Via[]): Problem[] {
   const from = new Set<string>();
-  return (w.via ?? [])
+  return vias
     .flatMap((v, i) => {
       const path = `$.via[${i}]`;
       const problems: Problem[] = [];
@@ -208,7 +211,7 @@ function viaProblems(w: Wiring): Problem[] {
     })
     .concat(
       // A proxy that is kept in itself would carry its client's traffic to nowhere, or in a circle.
-      (w.via ?? []).flatMap((v, i) =>
+      vias.flatMap((v, i) =>
         from.has(v.to) ? [{ path: `$.via[${i}].to`, message: `${v.to} has no way out of its own` }] : [],
       ),
     );

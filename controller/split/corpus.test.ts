@@ -33,6 +33,7 @@ function outcome(pod: IPod, decision: Judgement): unknown {
         decision: 'isolate',
         containers: decision.containers,
         flows: decision.flows.map(formatFlow),
+        ...(decision.via.length === 0 ? {} : { via: decision.via }),
         reasons: decision.reasons.map((reason) => `${reason.code}: ${reason.path}: ${reason.message}`),
         patch: markPatch(pod, decision),
       };

@@ -2,8 +2,12 @@ import { userAnnotations } from '../api/names.ts';
 import type { Division } from './divide.ts';
 import type { Reason } from './plan.ts';
 
-/** Of pieces that have one way out. */
-export function egressReasons({ primary, via }: Division): readonly Reason[] {
+interface Kept extends Pick<Division, 'via'> {
+  readonly primary: Pick<Division['primary'], 'name' | 'initContainers'>;
+}
+
+/** Of containers that have one way out. */
+export function egressReasons({ primary, via }: Kept): readonly Reason[] {
   return via.flatMap(({ from, to, port, dns }) => {
     const reason = (code: string, annotation: string, message: string): Reason => ({
       code,
@@ -13,8 +17,8 @@ export function egressReasons({ primary, via }: Division): readonly Reason[] {
     });
     const how =
       port === undefined
-        ? `It calls ${to} by the flows, and nothing else leaves it.`
-        : `All its TCP is carried to port ${port} of ${to}, and nothing else leaves it.`;
+        ? `Container ${from} calls ${to} by the flows, and nothing else leaves it.`
+        : `All TCP of container ${from} is carried to port ${port} of ${to}, and nothing else leaves it.`;
     return [
       reason('EgressVia', userAnnotations.egressVia, how),
       ...(dns === 'none'

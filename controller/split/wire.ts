@@ -75,10 +75,12 @@ function podNetworkOf(podNetwork: PodNetwork | undefined): Pick<Wiring, 'podNetw
   return podNetwork === undefined ? {} : { podNetwork };
 }
 
+type ViaInput = Pick<WiringInput, 'resolvers'> & { readonly plan: Pick<Plan, 'via'> };
+
 /** Every piece is told of all of them: a proxy has to know whom it serves. */
-function viaOf({ plan, resolvers = [] }: WiringInput): Pick<Wiring, 'via'> {
-  if (plan.via.length === 0) return {};
-  return { via: plan.via.map((via) => ({ ...via, resolvers: via.dns === 'cluster' ? resolvers : [] })) };
+export function viaOf({ plan: { via: intended }, resolvers = [] }: ViaInput): Pick<Wiring, 'via'> {
+  if (intended.length === 0) return {};
+  return { via: intended.map((via) => ({ ...via, resolvers: via.dns === 'cluster' ? resolvers : [] })) };
 }
 
 function everyEnd(plan: Plan): Observed {

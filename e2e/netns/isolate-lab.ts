@@ -115,7 +115,7 @@ export class IsolateLab {
   }
 
   /** `mark from to protocol port, packets`, of both families; the mark in decimal. */
-  recorded(name: 'audited' | 'used'): readonly string[] {
+  recorded(name: 'tried' | 'audited' | 'used'): readonly string[] {
     const listed = [4, 6].map((family) => this.#set(`${name}${family}`)).join();
     const element = /0x([0-9a-f]{8}) \. (\S+) \. (\S+) \. (\S+) \. (\d+)[^,}]* counter packets (\d+)/g;
     return [...listed.matchAll(element)].map(

@@ -33,6 +33,8 @@ export interface Task {
   /** Seen in the output if, and only if, it succeeded. */
   readonly proof: RegExp;
   readonly succeeds: Readonly<Record<Stage, boolean>>;
+  /** Takes a socket that needs NET_RAW, which no container of an isolated Pod can have. */
+  readonly raw?: true;
 }
 
 const never = { whole: false, kept: false, carried: false } as const;
@@ -126,6 +128,7 @@ with socket.socket(socket.AF_INET, socket.SOCK_RAW, 1) as ping:
     print("came back", len(ping.recv(2048)))' {outside4}`,
     proof: /came back/,
     succeeds: endedByVia,
+    raw: true,
   },
   {
     what: "reaches the proxy's administration, by whatever address",
@@ -154,6 +157,7 @@ for n in $(seq 20); do grep -aq example-key /tmp/heard && break; sleep 0.1; done
 kill %1; grep -ao 'example-key-....' /tmp/heard`,
     proof: /example-key-4711/,
     succeeds: endedByVia,
+    raw: true,
   },
 ];
 
