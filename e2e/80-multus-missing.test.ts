@@ -6,9 +6,10 @@ import { expect } from 'chai';
 import { agentProgram, barePod, call, pair, splitMode, workload } from './support/agents.ts';
 import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
+import { isolatedPod, isolateMode, withUsers } from './support/isolated.ts';
 import { kubectl, TestNamespace } from './support/namespace.ts';
 import { condition, type Pod } from './support/objects.ts';
-import { eventOf, readySplitPods, type SplitPod } from './support/pieces.ts';
+import { eventOf, podSplitOf, readySplitPods, type SplitPod } from './support/pieces.ts';
 
 const crd = 'network-attachment-definitions.k8s.cni.cncf.io';
 const manifest = join(import.meta.dirname, '../hack/cluster/manifests/nad-crd.yaml');
@@ -22,7 +23,10 @@ describe("without Multus' CRD", () => {
     await namespace.apply(agentProgram, workload('Deployment', 'web', pair, { replicas: 1, annotations: splitMode }));
     [split] = (await readySplitPods(namespace, 'web', 1, ['app', 'helper'])) as [SplitPod];
     await kubectl(['delete', 'crd', crd, '--timeout=60s']);
-    await namespace.apply(barePod('late', pair, splitMode));
+    await namespace.apply(
+      barePod('late', pair, splitMode),
+      barePod('late-isolated', withUsers(pair, { app: 1001, helper: 1002 }), isolateMode),
+    );
   });
 
   after(async () => {
@@ -38,6 +42,12 @@ describe("without Multus' CRD", () => {
     });
     expect(gate?.message).to.contain('Install Multus CNI with its CRD');
     await eventOf(namespace, 'MultusMissing', 'Pod', 'late');
+    const isolated = await namespace.get<Pod>('pod', 'late-isolated');
+    await eventually('the PodSplit of the isolated one says so', async () => {
+      const podSplit = await podSplitOf(namespace, isolated);
+      expect(podSplit.status?.phase).to.equal('Refused');
+      expect(condition(podSplit, 'Ready')?.reason).to.equal('MultusMissing');
+    });
   });
 
   it('what runs runs on', async () => {
@@ -48,6 +58,7 @@ describe("without Multus' CRD", () => {
   it('goes on when it is there, and generated networks are there again', async () => {
     await restore();
     await readySplitPods(namespace, 'late', 1, ['app', 'helper']);
+    await isolatedPod(namespace, 'late-isolated');
     await namespace.kubectl(['scale', 'deployment/web', '--replicas=2']);
     await readySplitPods(namespace, 'web', 2, ['app', 'helper']);
     await invariantsHold();

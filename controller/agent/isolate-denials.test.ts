@@ -1,5 +1,6 @@
 import { expect } from 'chai';
 import { outsider, stranger } from '../rules/isolate-model.ts';
+import { byProxy } from '../rules/isolate-via.ts';
 import { formatIsolateWiring } from '../rules/isolate-wiring.ts';
 import type { Attempt } from './denials.ts';
 import { isolateDenialOf } from './isolate-denials.ts';
@@ -55,6 +56,7 @@ describe('what an isolated Pod was denied', () => {
     ['a call that another answered', 1 | (2 << 8), '10.244.1.7', '10.244.1.7', 99, 'web cache loopback by web'],
     ['a call of nobody knows whom', 2, '::1', '::1', 99, 'cache ::1 loopback by cache'],
     ['a call beyond the Pod', 2, '10.244.1.7', '192.0.2.1', 443, 'cache 192.0.2.1 pod by cache'],
+    ['one that was to be carried', 2 | (byProxy << 8), '10.244.1.7', '192.0.2.1', 443, 'cache 192.0.2.1 pod by cache'],
     ['a call from beyond', outsider | (2 << 8), '192.0.2.1', '10.244.1.7', 6379, '192.0.2.1 cache pod by cache'],
     ['one that nobody answered', outsider, '192.0.2.1', '10.244.1.7', 6379, '192.0.2.1 cache pod by cache'],
     ['a user that is no container', stranger, '127.0.0.1', '127.0.0.1', 6379, 'unknown-user cache loopback by cache'],

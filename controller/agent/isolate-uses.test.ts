@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { IsolateWiring } from '../rules/isolate-wiring.ts';
 import { markOf } from '../rules/isolate-model.ts';
+import { byProxy } from '../rules/isolate-via.ts';
 import type { Attempt } from './denials.ts';
 import { isolateUse, parseReceivers } from './isolate-uses.ts';
 
@@ -35,6 +36,7 @@ describe('what the containers of an isolated Pod used', () => {
     ['one to a declared port', markOf(3, 0), '::1', 'udp', 8125, 'log cache loopback would be denied'],
     ['one to whoever has a socket there', markOf(1, 0), '::1', 'udp', 9000, 'web log loopback would be denied'],
     ['one to nobody', markOf(1, 0), '::1', 'udp', 9001, 'web ::1 loopback would be denied'],
+    ['a call that is carried', markOf(1, byProxy), '192.0.2.1', 'tcp', 443, 'web 192.0.2.1 pod'],
     ['a call beyond the Pod', markOf(1, 0), '192.0.2.1', 'tcp', 443, 'web 192.0.2.1 pod'],
   ] as const) {
     it(`names ${what}`, () => {

@@ -1,13 +1,12 @@
-import { formatFlow } from '../api/flow.ts';
+import { formatFlow, type Flow } from '../api/flow.ts';
 import { isolateNadName, podSplitName, workloadKey, type WorkloadRef } from '../api/identity.ts';
 import { apiVersion, ownLabels } from '../api/names.ts';
 import type { Condition, PieceStatus, PodSplit, PodSplitStatus } from '../api/resources.ts';
-import type { IsolatePlan } from '../isolate/plan.ts';
-import { enforcing } from './podsplit-status.ts';
+import { enforcing, since } from './podsplit-status.ts';
 import { isDeleting, isEnded, isGated, nodeOf, podIPs, stateOf, type LivePod } from './piece-pod.ts';
 
 /** The PodSplit of an isolated Pod: what people look at, and where the agent writes what was denied. */
-export function isolatePodSplit(pod: LivePod, plan: IsolatePlan, workload: WorkloadRef): PodSplit {
+export function isolatePodSplit(pod: LivePod, flows: readonly Flow[], workload: WorkloadRef): PodSplit {
   const { apiVersion: ownerVersion, kind, name, uid } = workload;
   const owner = { apiVersion: 'v1', kind: 'Pod', name: pod.name, uid: pod.uid };
   return {
@@ -29,7 +28,7 @@ export function isolatePodSplit(pod: LivePod, plan: IsolatePlan, workload: Workl
       // It takes no addresses.
       network: '',
       networkAttachmentDefinition: isolateNadName(workload),
-      flows: plan.flows.map(formatFlow),
+      flows: flows.map(formatFlow),
     },
   };
 }
@@ -38,21 +37,24 @@ export interface IsolateStatusInput {
   readonly pod: LivePod;
   /** Does nothing hold between the containers? */
   readonly observe: boolean;
+  /** Why it stays gated, if it does. */
+  readonly obstacle?: { readonly reason: string; readonly message: string };
   readonly previous: PodSplitStatus | undefined;
   /** RFC 3339. */
   readonly now: string;
 }
 
-export function isolateStatus({ pod, observe, previous, now }: IsolateStatusInput): PodSplitStatus {
+export function isolateStatus(input: IsolateStatusInput): PodSplitStatus {
+  const { pod, observe, previous, now } = input;
   const node = nodeOf(pod);
   const pieces = (pod.raw.spec?.containers ?? []).map(({ name }) => pieceStatus(pod, name));
   const ready = pieces.filter((piece) => piece.ready).length;
   return {
-    phase: phaseOf(pod, ready === pieces.length),
+    phase: phaseOf(input, ready === pieces.length),
     ...(node === undefined ? {} : { node }),
     readyPieces: `${ready}/${pieces.length}`,
     pieces,
-    conditions: [readyCondition(pod, ready === pieces.length, previous, now), enforcing({ observe, previous, now })],
+    conditions: [readyCondition(input, ready === pieces.length), enforcing({ observe, previous, now })],
   };
 }
 
@@ -72,21 +74,25 @@ function pieceStatus(pod: LivePod, name: string): PieceStatus {
   };
 }
 
-function phaseOf(pod: LivePod, ready: boolean): PodSplitStatus['phase'] {
+function phaseOf({ pod, obstacle }: IsolateStatusInput, ready: boolean): PodSplitStatus['phase'] {
   if (isDeleting(pod) || isEnded(pod)) return 'Ending';
+  if (obstacle !== undefined) return 'Refused';
   if (isGated(pod)) return 'Wiring';
   if (nodeOf(pod) === undefined) return 'Pending';
   return ready ? 'Running' : 'Starting';
 }
 
-function readyCondition(pod: LivePod, ready: boolean, previous: PodSplitStatus | undefined, now: string): Condition {
-  const status = ready ? 'True' : 'False';
-  const before = previous?.conditions?.find((condition) => condition.type === 'Ready');
-  return {
-    type: 'Ready',
-    status,
-    reason: ready ? 'ContainersReady' : 'ContainersNotReady',
-    message: ready ? 'All containers are ready.' : `The Pod is ${stateOf(pod)}.`,
-    lastTransitionTime: before?.status === status ? before.lastTransitionTime : now,
-  };
+function readyCondition({ pod, obstacle, previous, now }: IsolateStatusInput, ready: boolean): Condition {
+  const type = 'Ready';
+  if (obstacle !== undefined) return since(previous, now, { type, status: 'False', ...obstacle });
+  if (ready) {
+    return since(previous, now, {
+      type,
+      status: 'True',
+      reason: 'ContainersReady',
+      message: 'All containers are ready.',
+    });
+  }
+  const message = `The Pod is ${stateOf(pod)}.`;
+  return since(previous, now, { type, status: 'False', reason: 'ContainersNotReady', message });
 }

@@ -19,10 +19,11 @@ import type { SplitOptions } from '../split/plan.ts';
 import { dnsUnknown, type ClusterDns } from './cluster-dns.ts';
 import { createOrFind } from './create-or-find.ts';
 import type { IsolateNads } from './isolate-nads.ts';
-import { isolatePodSplit, isolateStatus } from './isolate-status.ts';
+import { isolatePodSplit, isolateStatus, type IsolateStatusInput } from './isolate-status.ts';
 import { notEnforcing } from './podsplit-status.ts';
 import { isDeleting, isEnded, isGated, wiringText, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
+import type { Obstacle } from './wire.ts';
 import { workloadOf } from './workload-of.ts';
 import { isolatedSubject } from '../policies/subject.ts';
 import { policed } from './policy-book.ts';
@@ -60,7 +61,7 @@ export class IsolatedPodReconciler {
     const plan = isolate(asAdmitted(pod.raw), this.deps.options);
     // What no longer plans is left as it is.
     if (plan.kind === 'isolate' && !isDeleting(pod) && !isEnded(pod)) await this.rewire(pod, plan);
-    await this.status(pod, plan.kind === 'isolate' && plan.observe === true);
+    await this.status(pod, { observe: isObserved(plan) });
     return done;
   }
 
@@ -72,22 +73,20 @@ export class IsolatedPodReconciler {
     if (plan.kind !== 'isolate') {
       const message = plan.kind === 'refused' ? plan.refusals.map(formatRefusal).join('\n') : plan.message;
       const reason = plan.kind === 'refused' ? (plan.refusals[0]?.code ?? 'Refused') : plan.code;
-      return this.obstacle(key, pod, reason, message);
+      return this.obstacle(key, pod, { reason, message });
     }
     if (plan.assigned.length > 0) {
       const message = 'The Pod is not as admission leaves one of mode isolate: delete it, and create it again.';
-      return this.obstacle(key, pod, 'NotAsAdmitted', message);
+      return this.obstacle(key, pod, { reason: 'NotAsAdmitted', message });
     }
     const policies = this.policiesOf(pod, plan);
     if (policies === undefined) return { kind: 'requeue', afterMs: 500 };
     const resolvers = await this.deps.clusterDns.resolversOf(plan);
-    if (resolvers === undefined) {
-      return this.obstacle(key, pod, dnsUnknown.reason, dnsUnknown.message, dnsUnknown.retryMs);
-    }
+    if (resolvers === undefined) return this.obstacle(key, pod, dnsUnknown);
     const workload = await workloadOf(client, pod);
     const missing = await nads.ensure(workload);
-    if (missing !== undefined) return this.obstacle(key, pod, missing.reason, missing.message, missing.retryMs);
-    await createOrFind(client, resources.podSplits, isolatePodSplit(pod, plan, workload));
+    if (missing !== undefined) return this.obstacle(key, pod, missing);
+    await createOrFind(client, resources.podSplits, isolatePodSplit(pod, plan.flows, workload));
 
     const gates = (pod.raw.spec?.schedulingGates ?? []).filter((gate) => gate.name !== schedulingGate);
     const body = {
@@ -116,11 +115,18 @@ export class IsolatedPodReconciler {
     return done;
   }
 
-  /** Shown on the PodSplit where there is one, and in an Event. */
-  private obstacle(key: SplitKey, pod: LivePod, reason: string, message: string, retryMs?: number): Outcome {
+  /** Shown on the PodSplit, and in an Event. */
+  private async obstacle(key: SplitKey, pod: LivePod, { reason, message, retryMs }: Obstacle): Promise<Outcome> {
     const text = `${reason}: ${message}`;
     if (this.said.get(key) !== text) this.deps.reporter.event(pod, 'Warning', reason, message);
     this.said.set(key, text);
+    if (this.podSplitOf(pod) === undefined) {
+      const { client } = this.deps;
+      // Once it is seen, the Pod is looked at again, and its status is written.
+      await createOrFind(client, resources.podSplits, isolatePodSplit(pod, [], await workloadOf(client, pod)));
+    }
+    const plan = isolate(asAdmitted(pod.raw), this.deps.options);
+    await this.status(pod, { observe: isObserved(plan), obstacle: { reason, message } });
     return retryMs === undefined ? done : { kind: 'requeue', afterMs: retryMs };
   }
 
@@ -144,17 +150,17 @@ export class IsolatedPodReconciler {
     );
   }
 
-  private async status(pod: LivePod, observe: boolean): Promise<void> {
+  private async status(pod: LivePod, state: Pick<IsolateStatusInput, 'observe' | 'obstacle'>): Promise<void> {
     const { client, clock, reporter } = this.deps;
     const current = this.podSplitOf(pod);
     if (current === undefined) return;
     const now = timestamp(clock.now());
-    const status = isolateStatus({ pod, observe, previous: current.status, now });
+    const status = isolateStatus({ pod, ...state, previous: current.status, now });
     // The node's agent writes what was denied and what was used; a merge leaves it there.
     const { denied: _denied, observed: _observed, ...own } = current.status ?? {};
     if (sameJson(status, own)) return;
     const said = current.status?.conditions?.find(({ type }) => type === 'Enforcing')?.status === 'False';
-    if (observe && !said) reporter.event(pod, 'Warning', 'NotEnforcing', notEnforcing);
+    if (state.observe && !said) reporter.event(pod, 'Warning', 'NotEnforcing', notEnforcing);
     const { uid, name } = current.metadata;
     const body = { metadata: { uid }, status };
     await this.quietly(() =>
@@ -187,6 +193,10 @@ export class IsolatedPodReconciler {
       if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
     }
   }
+}
+
+function isObserved(plan: ReturnType<typeof isolate>): boolean {
+  return plan.kind === 'isolate' && plan.observe === true;
 }
 
 function wiringOf(input: IsolateWiringInput): string {

@@ -159,7 +159,7 @@ export const notEnforcing =
   'ContainerNetworkPolicies say of them. What they use is recorded; ' +
   'kubectl podsplit flows POD -o policy prints the policy that fits it.';
 
-function since(
+export function since(
   previous: PodSplitStatus | undefined,
   now: string,
   condition: Omit<Condition, 'lastTransitionTime'>,
