@@ -244,6 +244,9 @@ describe('attacks by a piece, in real Pods', () => {
       it('what is recorded of it stays bounded', async () => {
         const mac = { from: split.world.statsd.mac, to: split.world.web.mac };
         const asSelf = { from: split.world.statsd.ipv4, to: split.world.web.ipv4 };
+        // A set for each family, of 256 entries; what an attacker adds later than others is not kept. The agent empties a
+        // full set once it has read it, at any moment, so that one look alone may find nothing.
+        const recorded: number[] = [];
         for (let round = 0; round < 12; round++) {
           const ports = range(10_000 + 500 * round, 500);
           await send(
@@ -251,10 +254,9 @@ describe('attacks by a piece, in real Pods', () => {
             ports.map((port) => udp4(mac, asSelf, port)),
           );
           await pause(500);
+          recorded.push((await denials(split.pods.web)).filter(({ to }) => to.includes('.')).length);
         }
-        // A set for each family, of 256 entries; what an attacker adds later than others is not kept.
-        const recorded = (await denials(split.pods.web)).filter(({ to }) => to.includes('.'));
-        expect(recorded.length).to.be.within(200, 256);
+        expect(Math.max(...recorded), recorded.join(', ')).to.be.within(200, 256);
       });
 
       it('flows work as before', async () => {
