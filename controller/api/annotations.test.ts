@@ -123,6 +123,35 @@ describe('parseIntent', () => {
     });
   }
 
+  it('reads the way in', () => {
+    expect(intent({ 'podsplit.io/ingress-via': ' cache:15006\n' }).ingressVia).to.deep.equal({
+      to: 'cache',
+      port: 15006,
+    });
+    expect(intent({})).not.to.have.property('ingressVia');
+  });
+
+  for (const [text, ...wanted] of [
+    ['', 'InvalidIngressVia'],
+    ['cache', 'InvalidIngressVia'],
+    ['cache:', 'InvalidIngressVia'],
+    ['cache:0', 'InvalidIngressVia'],
+    ['cache:65536', 'InvalidIngressVia'],
+    ['cache:0x50', 'InvalidIngressVia'],
+    ['cache:15006/tcp', 'InvalidIngressVia'],
+    ['cache:15006,statsd:1', 'InvalidIngressVia'],
+    ['web->cache:15006', 'InvalidIngressVia'],
+    ['proxy:15006', 'UnknownContainer'],
+    ['proxy:0', 'UnknownContainer', 'InvalidIngressVia'],
+    [`${'a'.repeat(200_000)}:`, 'UnknownContainer', 'InvalidIngressVia'],
+  ] as const) {
+    it(`does not read ${JSON.stringify(text).slice(0, 40)} as a way in`, () => {
+      expect(codes({ 'podsplit.io/ingress-via': text })).to.deep.equal(
+        wanted.map((code) => `${base}[podsplit.io/ingress-via] ${code}`),
+      );
+    });
+  }
+
   it("takes no name resolution that it does not know, or that is nobody's", () => {
     const path = `${base}[podsplit.io/egress-dns] InvalidEgressDns`;
     expect(codes({ 'podsplit.io/egress-via': 'web->cache', 'podsplit.io/egress-dns': 'None' })).to.deep.equal([path]);

@@ -3,6 +3,7 @@ import { isDnsSubdomain } from './dns-names.ts';
 import { parseEgressVia, type IntendedVia } from './egress-via.ts';
 import type { Flow, Protocol } from './flow.ts';
 import { installModes, isInstallMode, type InstallMode } from './install.ts';
+import { parseIngressVia, type IntendedIngressVia } from './ingress-via.ts';
 import { isReservedKey } from './keys.ts';
 import { defaultContainerAnnotation, defaultSplitNetwork, ownAnnotations, userAnnotations } from './names.ts';
 import { didYouMean } from './nearest.ts';
@@ -35,6 +36,8 @@ export interface Intent {
   readonly install?: InstallMode;
   /** Containers whose only way out is another; most Pods have none. */
   readonly via: readonly IntendedVia[];
+  /** The container by which clients of the Pod come in; most Pods have none. */
+  readonly ingressVia?: IntendedIngressVia;
 }
 
 /**
@@ -66,15 +69,16 @@ export function parseIntent(
   const network = parseNetwork(at);
   const install = parseInstall(at);
   const via = parseEgressVia(at);
+  const ingressVia = parseIngressVia(at);
   const refusals = [
     ...checkMode(at, mode),
     ...checkKeys(at),
-    ...[primary, flows, network, install, via].flatMap((part) => ('refusals' in part ? part.refusals : [])),
+    ...[primary, flows, network, install, via, ingressVia].flatMap((part) => ('refusals' in part ? part.refusals : [])),
   ];
   if ('refusals' in primary || 'refusals' in flows || 'refusals' in network || 'refusals' in install) {
     return { kind: 'invalid', refusals };
   }
-  if ('refusals' in via || refusals.length > 0) return { kind: 'invalid', refusals };
+  if ('refusals' in via || 'refusals' in ingressVia || refusals.length > 0) return { kind: 'invalid', refusals };
   return {
     kind: 'intent',
     mode: mode === 'isolate' ? 'isolate' : 'split',
@@ -83,6 +87,7 @@ export function parseIntent(
     network: network.value,
     ...(install.value === undefined ? {} : { install: install.value }),
     via: via.value,
+    ...(ingressVia.value === undefined ? {} : { ingressVia: ingressVia.value }),
   };
 }
 

@@ -14,6 +14,7 @@ export const userAnnotations = {
   install: 'podsplit.io/install',
   egressVia: 'podsplit.io/egress-via',
   egressDns: 'podsplit.io/egress-dns',
+  ingressVia: 'podsplit.io/ingress-via',
   token: 'podsplit.io/token',
   /** In mode isolate: `true` gives a UID to each container that has none. */
   assignUsers: 'podsplit.io/assign-users',

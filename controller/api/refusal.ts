@@ -20,8 +20,10 @@ export const refusalCodes = {
   InvalidFlow: 'podsplit.io/flows has an entry that does not parse, or a port or protocol outside what is allowed.',
   InvalidEgressVia: 'podsplit.io/egress-via has an entry that does not parse, or leads nowhere.',
   InvalidEgressDns: 'podsplit.io/egress-dns has a value that podsplit does not know, or nobody to apply to.',
+  InvalidIngressVia: 'podsplit.io/ingress-via does not parse.',
   EgressViaByInit:
     'In install mode init a container that holds NET_RAW would send around the rules that keep it behind its proxy.',
+  IngressViaNeedsSplit: 'podsplit.io/ingress-via is set, and mode isolate carries nobody to a proxy.',
   ObserveNeedsAgent:
     'podsplit.io/flows is observe, and the rules are loaded by an init container, which observes nothing.',
   InvalidNetwork: 'podsplit.io/network is not a valid name of a SplitNetwork.',

@@ -20,6 +20,7 @@ import type { Wiring } from '../rules/wiring.ts';
 import { cutPod } from '../split/cut.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
 import { annotationsOf, labelsOf, pickEntries, specOf, without } from '../split/pod.ts';
+import { servedBySiblings } from '../split/ingress-via.ts';
 import { siblingPod, splitIdOf } from '../split/sibling.ts';
 import { buildWirings, networksAnnotation, withPrefixOf } from '../split/wire.ts';
 import type { Network } from './network.ts';
@@ -103,7 +104,7 @@ export function render(input: RenderInput): Rendered {
             workload,
             containers,
             flows: [...plan.flows, ...carriedFlows(plan.via)],
-            facade: plan.facade,
+            facade: servedBySiblings(plan),
             observe: plan.observe === true,
             pool: poolRanges(network.pool),
           })

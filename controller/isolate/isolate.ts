@@ -1,9 +1,9 @@
-import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { parseIntent } from '../api/annotations.ts';
+import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import type { IsolatedContainer } from '../rules/isolate-wiring.ts';
-import { calls } from '../split/checks/probes.ts';
+import { probedPorts } from '../split/checks/probes.ts';
 import { flowsBetween } from '../split/divide.ts';
 import type { LeftAlone, Refused, SplitOptions } from '../split/plan.ts';
 import { annotationsOf, declaredPortsOf } from '../split/pod.ts';
@@ -61,7 +61,9 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
     members.filter(({ runsBeside }) => runsBeside).map(({ container }) => container.name),
     serving.flatMap(({ ports }) => ports),
   );
-  if (refusals.length + listed.length + via.length > 0) return refused([...refusals, ...listed, ...via]);
+  const notHere = intent.ingressVia === undefined ? [] : [ingressViaNeedsSplit];
+  const all = [...refusals, ...listed, ...via, ...notHere];
+  if (all.length > 0) return refused(all);
   return {
     kind: 'isolate',
     containers: distinct.map(identityOf),
@@ -72,6 +74,14 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
     reasons: reasonsFor(intent, flows.length, assigned.length),
   };
 }
+
+/** Clients would reach the app at its port as before. */
+const ingressViaNeedsSplit: Refusal = {
+  code: 'IngressViaNeedsSplit',
+  path: `metadata.annotations[${userAnnotations.ingressVia}]`,
+  message: 'The containers of an isolated Pod are called at the same interface.',
+  action: `Set ${userAnnotations.mode} to "split", or close the app's ports by a ContainerNetworkPolicy.`,
+};
 
 function containersFirst(one: Member, other: Member): number {
   return one.list === other.list ? one.index - other.index : one.list === 'containers' ? -1 : 1;
@@ -96,18 +106,8 @@ function identityOf({ container, uid, runsBeside }: Member): Omit<IsolatedContai
       const [port = '', protocol] = key.split('/');
       return { port: Number(port), protocol: protocol === 'udp' ? 'udp' : 'tcp' };
     }),
-    probes: probesOf(container),
+    probes: probedPorts(container),
   };
-}
-
-/** All are TCP. A name that no port has is the kubelet's to complain about. */
-function probesOf(container: IContainer): readonly number[] {
-  const named = new Map(declaredPortsOf(container).map(({ name, port }) => [name, port]));
-  const ports = calls(container, '').flatMap(({ port }) => {
-    const found = typeof port === 'number' ? port : named.get(port);
-    return found === undefined ? [] : [found];
-  });
-  return [...new Set(ports)].sort((a, b) => a - b);
 }
 
 function refused(refusals: readonly Refusal[]): Refused {

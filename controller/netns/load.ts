@@ -59,10 +59,13 @@ export async function listTable({ family, name }: Table, host: Host): Promise<un
 
 /** Neighbours, routes and rules. May be run again at any time. */
 export async function setLinks(wiring: Wiring, local: Local, host: Host): Promise<void> {
-  const { ipv4, ipv6 } = links(wiring, local);
+  const { ipv4, ipv6, once } = links(wiring, local);
   // One after the other: what comes first in the first makes the kernel forget all neighbours, those of IPv6 too.
   await ip(['-4', '-batch', '-'], host, ipv4);
-  if (await hasIPv6(wiring, host)) await ip(['-6', '-batch', '-'], host, ipv6);
+  if (once.length > 0) await host.run(['ip', '-4', ...once]);
+  if (!(await hasIPv6(wiring, host))) return;
+  await ip(['-6', '-batch', '-'], host, ipv6);
+  if (once.length > 0) await host.run(['ip', '-6', ...once]);
 }
 
 /** How what the kernel lists differs from what `setLinks` sets. */

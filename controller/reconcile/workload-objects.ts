@@ -17,6 +17,7 @@ import { done, type Outcome } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
 import { carriedFlows, pieceMultiNetworkPolicies } from '../policies/multi-network-policy.ts';
 import { pieceNetworkPolicies } from '../policies/network-policy.ts';
+import { servedBySiblings } from '../split/ingress-via.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
 import { createOrFind } from './create-or-find.ts';
@@ -146,7 +147,7 @@ export class WorkloadObjects {
         ...pods.flatMap((pod) => this.flowsOf(pod)),
         ...plans.flatMap((plan) => carriedFlows(plan.via)),
       ]),
-      facade: uniqueBy(plans.flatMap((plan) => plan.facade)),
+      facade: uniqueBy(plans.flatMap(servedBySiblings)),
       pool: poolRanges(network),
       observe: plans.some((plan) => plan.observe === true),
       owner: ownerReference(workload),

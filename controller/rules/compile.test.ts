@@ -53,6 +53,7 @@ describe('compile', () => {
     expect(skeleton('no-flows.web.nft')).to.equal(skeleton('dual-stack.web.nft'));
     for (const piece of ['web', 'cache']) {
       expect(skeleton(`policies.${piece}.nft`)).to.equal(skeleton(`dual-stack.${piece}.nft`));
+      expect(skeleton(`ingress-via.${piece}.nft`)).to.equal(skeleton(`via.${piece}.nft`));
     }
   });
 });

@@ -1,5 +1,6 @@
 import type { HostSide } from './host.ts';
 import { deviceName, priority, type Chain, type NamedSet, type Table } from './nft.ts';
+import { proxyBeside, takesClients } from './ingress-model.ts';
 import { viaFrames, viaSets } from './host-via.ts';
 import type { Both, Names } from './redirect-names.ts';
 
@@ -70,6 +71,15 @@ function identitySets({ wiring }: HostSide, { data, n, addr, primary }: Names): 
     : self === undefined || data.facadePorts.length === 0
       ? []
       : primaries.map((peer) => `${mac} . ${peer.mac} . ${self}`);
+  const proxy = proxyBeside(wiring);
+  // Clients that enter by the proxy have the Pod's own address on net1 too.
+  const entering = primary
+    ? data.own.flatMap((address) =>
+        proxy === undefined || self === undefined ? [] : [`${mac} . ${proxy.mac} . ${address}`],
+      )
+    : takesClients(wiring)
+      ? primaries.flatMap((peer) => data.ingress.served.map((address) => `${mac} . ${peer.mac} . ${address}`))
+      : [];
   return [
     {
       name: `pair${n}`,
@@ -82,10 +92,10 @@ function identitySets({ wiring }: HostSide, { data, n, addr, primary }: Names): 
       name: `facade${n}`,
       type: `ether_addr . ether_addr . ${addr}`,
       kind: 'set',
-      elements: facade,
+      elements: [...facade, ...entering],
       comment: primary
-        ? "this piece's MAC, MAC and address of a sibling that serves ports of the Pod's address"
-        : "this piece's MAC, the primary's MAC, this piece's address, where it serves ports of the Pod's address",
+        ? "this piece's MAC, MAC and address of a sibling that serves ports of the Pod's address, or of the Pod where it is the proxy"
+        : "this piece's MAC, the primary's MAC, this piece's address, where it serves ports of the Pod's address, or the Pod's where it is the proxy",
     },
     {
       name: `never${n}`,

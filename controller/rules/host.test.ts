@@ -40,6 +40,8 @@ const cases: Readonly<Record<string, HostSide>> = {
   'via.web': side('via.web'),
   'via.cache': side('via.cache'),
   'via-explicit.statsd': side('via-explicit.statsd'),
+  'ingress-via.web': side('ingress-via.web'),
+  'ingress-via.cache': side('ingress-via.cache'),
 };
 
 describe('compileHost', () => {

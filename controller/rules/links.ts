@@ -1,5 +1,19 @@
 import { familyOf, type Family } from './addresses.ts';
-import { facadeMark, facadeRoutes, loopbackRoutes, rulePreference, ruleProtocol, viaMark, viaRoutes } from './marks.ts';
+import { proxyBeside, takesClients } from './ingress-model.ts';
+import {
+  facadeMark,
+  facadeRoutes,
+  ingressMark,
+  ingressPreference,
+  ingressRoutes,
+  localPreferences,
+  localRuleProtocol,
+  loopbackRoutes,
+  rulePreference,
+  ruleProtocol,
+  viaMark,
+  viaRoutes,
+} from './marks.ts';
 import { carries, keptBy } from './via-model.ts';
 import type { Local, Peer, Wiring } from './wiring.ts';
 
@@ -10,6 +24,11 @@ import type { Local, Peer, Wiring } from './wiring.ts';
 export interface LinkBatches {
   readonly ipv4: readonly string[];
   readonly ipv6: readonly string[];
+  /**
+   * To be run after each of the two, and to fail where it was run before: `ip` flushes no rule of preference 0, and deletes
+   * none that is not there. Marked packets are dropped as long as the kernel's own rule comes first.
+   */
+  readonly once: readonly string[];
 }
 
 export function links(wiring: Wiring, local: Local): LinkBatches {
@@ -21,6 +40,7 @@ export function links(wiring: Wiring, local: Local): LinkBatches {
       ...neighbours(wiring, 'ipv4'),
       ...facadeRouting(wiring, local, 'ipv4'),
       ...viaRouting(wiring, 'ipv4'),
+      ...ingressRouting(wiring, 'ipv4'),
     ],
     ipv6: [
       // No link-local address: whoever has none cannot be reached by one. Addresses and routes (on-link prefixes too, which
@@ -35,7 +55,9 @@ export function links(wiring: Wiring, local: Local): LinkBatches {
       ...neighbours(wiring, 'ipv6'),
       ...facadeRouting(wiring, local, 'ipv6'),
       ...viaRouting(wiring, 'ipv6'),
+      ...ingressRouting(wiring, 'ipv6'),
     ],
+    once: proxyBeside(wiring) === undefined ? [] : ['rule', 'del', 'pref', '0', 'lookup', 'local'],
   };
 }
 
@@ -61,7 +83,7 @@ function neighbours(wiring: Wiring, family: Family): readonly string[] {
 
 /** In a sibling that serves the facade: answers to clients go back by the primary, which knows the connection. */
 function facadeRouting(wiring: Wiring, local: Local, family: Family): readonly string[] {
-  const serves = wiring.facade.some(({ piece }) => piece === wiring.piece);
+  const serves = wiring.facade.some(({ piece }) => piece === wiring.piece) || takesClients(wiring);
   const onEth0 = local.podIPs.some((address) => familyOf(address) === family);
   const gateway = wiring.peers.find((peer: Peer) => peer.role === 'primary')?.[family];
   if (!serves || !onEth0 || gateway === undefined || wiring.self[family] === undefined) return [];
@@ -81,5 +103,27 @@ function viaRouting(wiring: Wiring, family: Family): readonly string[] {
   return [
     `route replace default via ${proxy} dev net1 table ${viaRoutes}`,
     `rule add pref ${rulePreference} fwmark 0x${viaMark.toString(16)} lookup ${viaRoutes} protocol ${ruleProtocol}`,
+  ];
+}
+
+/**
+ * In a primary that is not the proxy: clients go there with the Pod's address as their destination. For the kernel it is
+ * local whatever the routes say, as long as the table `local` is looked up first. At no moment is it looked up nowhere.
+ */
+function ingressRouting(wiring: Wiring, family: Family): readonly string[] {
+  const proxy = proxyBeside(wiring);
+  if (proxy === undefined) return [];
+  const [first, second] = localPreferences;
+  const gateway = wiring.self[family] === undefined ? undefined : proxy[family];
+  return [
+    `rule add pref ${second} lookup local protocol ${ruleProtocol}`,
+    `rule flush protocol ${localRuleProtocol}`,
+    `rule add pref ${first} lookup local protocol ${localRuleProtocol}`,
+    ...(gateway === undefined
+      ? []
+      : [
+          `route replace default via ${gateway} dev net1 table ${ingressRoutes}`,
+          `rule add pref ${ingressPreference} fwmark 0x${ingressMark.toString(16)} lookup ${ingressRoutes} protocol ${ruleProtocol}`,
+        ]),
   ];
 }

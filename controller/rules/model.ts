@@ -1,5 +1,6 @@
 import type { Protocol } from '../api/flow.ts';
 import { families, familyOf, type Family } from './addresses.ts';
+import { ingressElements, proxyBeside, takesClients, type IngressElements } from './ingress-model.ts';
 import { podNetworkElements, type PodNetworkElements } from './pod-network-elements.ts';
 import { carries, keptBy, viaElements, type ViaElements } from './via-model.ts';
 import type { Endpoint, Local, Peer, Role, Via, Wiring } from './wiring.ts';
@@ -18,6 +19,8 @@ export interface Model {
   readonly keptBy: Via | undefined;
   /** MAC of the proxy that it is carried to. */
   readonly viaBy: readonly string[];
+  /** In a primary that is not the proxy by which clients enter: the MAC of that. */
+  readonly ingressProxy: readonly string[];
   /** Record what the piece opens. */
   readonly observe: boolean;
 }
@@ -67,6 +70,7 @@ export interface FamilyModel {
   /** In the primary: `MAC . address` of the siblings that serve facade ports. */
   readonly facadePeers: readonly string[];
   readonly via: ViaElements;
+  readonly ingress: IngressElements;
   /** Whatever the peer network has: eth0 may have both families where net1 has one. */
   readonly podNetwork: PodNetworkElements;
 }
@@ -83,7 +87,8 @@ const loopbackRange: Readonly<Record<Family, string>> = { ipv4: '127.0.0.0/8', i
 export function model(wiring: Wiring, local: Local): Model {
   const [ipv4, ipv6] = [familyModel('ipv4', wiring, local), familyModel('ipv6', wiring, local)];
   const kept = keptBy(wiring);
-  const served = ipv4.facadePorts.length + ipv6.facadePorts.length > 0;
+  const served = ipv4.facadePorts.length + ipv6.facadePorts.length > 0 || takesClients(wiring);
+  const proxy = proxyBeside(wiring);
   return {
     role: wiring.role,
     ipv4,
@@ -91,6 +96,7 @@ export function model(wiring: Wiring, local: Local): Model {
     observe: wiring.observe !== undefined,
     facadeFrom: wiring.role === 'sibling' && served ? primaryOf(wiring).map(({ mac }) => mac) : [],
     keptBy: kept,
+    ingressProxy: proxy === undefined ? [] : [proxy.mac],
     viaBy: wiring.peers.filter(({ name }) => carries(kept) && kept?.to === name).map(({ mac }) => mac),
   };
 }
@@ -119,6 +125,7 @@ function familyModel(family: Family, wiring: Wiring, local: Local): FamilyModel 
     never: unique([...neverClients[family], ...(pool === undefined ? [] : [pool]), ...pods, ...own]),
     ...facadeElements(wiring, peers, self !== undefined && own.length > 0),
     via: viaElements(family, wiring, peers),
+    ingress: ingressElements(family, wiring, own, primaryPod),
     podNetwork: podNetworkElements(wiring.podNetwork, family),
   };
 }

@@ -1,6 +1,7 @@
 import { linkMessages } from './link-messages.ts';
 import { priority, type Chain } from './nft.ts';
 import { chatter, mark, type Both } from './redirect-names.ts';
+import { ingressClients, ingressEntry, ingressJumps, ingressNew, ingressRaw } from './redirect-ingress.ts';
 import { inboundRules, viaAnswers, viaNew, viaRaw, viaUnreachable } from './redirect-via.ts';
 
 /**
@@ -50,6 +51,7 @@ export function rawChains(both: Both, primary: boolean): readonly Chain[] {
                 'comment "a narrower path to a client"',
             ]),
         ...both(viaRaw),
+        ...both(ingressRaw),
         'goto spoof',
       ],
     },
@@ -70,6 +72,7 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
       rules: [
         'ct state invalid goto deny_in',
         `ct mark ${mark} goto facade_in`,
+        ...(primary ? [ingressJumps.net1In] : []),
         'ct state related goto related_in',
         // A one-way UDP flow stays "new" as long as it sends: only its first packet is not yet confirmed.
         'ct state new ct status & confirmed == 0 jump new_in',
@@ -93,6 +96,7 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
           ...(primary ? [] : facadeOpen(n, ip)),
         ]),
         ...both((names) => viaNew(names, perPeerLimit)),
+        ...(primary ? [] : both(ingressNew)),
         'meta mark set 0',
         ...both(({ n, ip }) => [
           `${ip} saddr . meta l4proto . th dport @audit_in${n} limit rate 50/second burst 50 packets jump note_audited_in`,
@@ -115,6 +119,7 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
       name: 'facade_in',
       comment: 'connections of the facade, on net1',
       rules: [
+        ...(primary ? [] : both(ingressClients)),
         ...both(({ n, ip, portUnreachable, unreachable }) =>
           primary
             ? [
@@ -137,6 +142,7 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
       rules: [
         ...inboundRules,
         `icmpv6 type { ${linkMessages.in.join(', ')} } accept`,
+        ...(primary ? ingressEntry(both) : []),
         ...both(({ n, ip }) => (primary ? facadeEntry(n, ip) : [])),
         // The sibling that serves it judges it.
         ...(primary ? [`ct mark ${mark} accept`] : []),

@@ -1,5 +1,6 @@
 import { priority, type Chain } from './nft.ts';
 import { mark, type Both } from './redirect-names.ts';
+import { ingressDnat } from './redirect-ingress.ts';
 import { viaDnat } from './redirect-via.ts';
 
 export function natChains(both: Both): readonly Chain[] {
@@ -26,6 +27,7 @@ export function natChains(both: Both): readonly Chain[] {
       rules: both((names) => {
         const { n, ip, lo, primary, data } = names;
         return [
+          ...ingressDnat(names),
           ...(primary ? [`ct mark ${mark} dnat ${ip} to meta l4proto . th dport map @facade_to${n}`] : []),
           ...(!primary && data.podIP !== undefined
             ? [`iifname "net1" ct mark ${mark} meta nfproto ${nfproto(ip)} dnat ${ip} to ${data.podIP}`]

@@ -1,10 +1,11 @@
 import { linkMessages } from './link-messages.ts';
 import { priority, type Chain } from './nft.ts';
 import { chatter, mark, type Both } from './redirect-names.ts';
+import { ingressAnswers, ingressJumps, ingressReplies } from './redirect-ingress.ts';
 import { keptLinkRule, keptRule, viaOut } from './redirect-via.ts';
 
 /** POSTROUTING, because OUTPUT still says "lo" for redirected packets; after SNAT, to judge what goes on the wire. */
-export function outChains(both: Both): readonly Chain[] {
+export function outChains(both: Both, primary: boolean): readonly Chain[] {
   return [
     {
       name: 'filter_out',
@@ -18,6 +19,7 @@ export function outChains(both: Both): readonly Chain[] {
       rules: [
         ...chatter,
         `ct mark ${mark} goto facade_net1_out`,
+        ...(primary ? [ingressJumps.net1Out] : []),
         ...both(({ n, ip }) => [`${ip} saddr != @self${n} goto via_answer`]),
         'ct state related goto related_out',
         ...both(({ n, ip }) => [
@@ -37,7 +39,8 @@ export function outChains(both: Both): readonly Chain[] {
       name: 'facade_net1_out',
       comment: 'connections of the facade, on net1',
       rules: [
-        ...both(({ n, ip, primary, portUnreachable, unreachable }) =>
+        ...(primary ? [] : both(ingressReplies)),
+        ...both(({ n, ip, portUnreachable, unreachable }) =>
           primary
             ? [
                 `ct direction original ${ip} saddr != @never${n} ` +
@@ -67,6 +70,7 @@ export function outChains(both: Both): readonly Chain[] {
         'ip saddr 127.0.0.0/8 goto deny_out',
         'ip6 saddr ::1 goto deny_out',
         `ct mark ${mark} goto facade_eth0_out`,
+        ...(primary ? ingressAnswers(both) : []),
         'fib saddr type != local goto deny_out',
         keptRule,
         'ct state related jump pod_related',
@@ -79,7 +83,7 @@ export function outChains(both: Both): readonly Chain[] {
       name: 'facade_eth0_out',
       comment: "the primary sends siblings' answers as its own; a sibling never answers by eth0",
       rules: [
-        ...both(({ n, ip, primary, unreachable }) =>
+        ...both(({ n, ip, unreachable }) =>
           primary
             ? [
                 `ct direction reply ${ip} saddr @own${n} accept`,
@@ -100,7 +104,7 @@ export function forwardChains(both: Both, primary: boolean): readonly Chain[] {
       base: { type: 'filter', hook: 'forward', priority: priority.filter, policy: 'drop' },
       comment: 'no piece is a router; the primary carries the facade and nothing else',
       rules: [
-        ...(primary ? [`ct status dnat ct mark ${mark} goto facade_forward`] : []),
+        ...(primary ? [`ct status dnat ct mark ${mark} goto facade_forward`, ingressJumps.forward] : []),
         'counter name denied_forward drop',
       ],
     },

@@ -2,6 +2,7 @@ import { linkMessages } from './link-messages.ts';
 import { inboundMark, viaMark } from './marks.ts';
 import type { Model } from './model.ts';
 import { priority, type Chain, type NamedSet } from './nft.ts';
+import { ingressJumps } from './redirect-ingress.ts';
 import { mark, type Both, type Names } from './redirect-names.ts';
 
 /**
@@ -175,6 +176,7 @@ export function viaChains(both: Both): readonly Chain[] {
       comment: 'eth0 of a kept piece: answers to who called by eth0, and the resolvers. What follows may narrow it',
       rules: [
         `ct direction reply ct mark ${inbound} return`,
+        ingressJumps.kept,
         ...both(({ n, ip }) => [`ct direction original ${ip} daddr . meta l4proto . th dport @resolver${n} return`]),
         'goto deny_out',
       ],

@@ -7,6 +7,7 @@ import { natChains, replyChain } from './redirect-nat.ts';
 import { forwardChains, outChains } from './redirect-out.ts';
 import { auditedSet, podNetworkChains, podNetworkSets } from './redirect-pod-network.ts';
 import { dataSets, recordSets } from './redirect-sets.ts';
+import { ingressChains, ingressSets } from './redirect-ingress.ts';
 import { viaChains, viaSets } from './redirect-via.ts';
 
 /**
@@ -33,6 +34,7 @@ export function redirectTable(model: Model, marker: string): Table {
         comment: 'the primary, where it forwards ports of the Pod to this piece',
       },
       ...viaSets(model, both),
+      ...ingressSets(model, both),
       ...both(({ data, n, addr }) => podNetworkSets(data, { n, addr })),
       ...both(({ n, addr }) => [...recordSets(n, addr), auditedSet(n, addr)]),
       ...(model.observe ? both(({ n, addr }) => usedSets(n, addr)) : []),
@@ -40,12 +42,13 @@ export function redirectTable(model: Model, marker: string): Table {
     chains: [
       ...verdictChains(both),
       ...viaChains(both),
+      ...(model.role === 'primary' ? ingressChains(both) : []),
       ...rawChains(both, model.role === 'primary'),
       ...inChains(both, model.role === 'primary'),
       ...natChains(both),
       ...(model.role === 'sibling' ? [replyChain] : []),
       ...(model.observe ? usedChains(both) : []),
-      ...outChains(both),
+      ...outChains(both, model.role === 'primary'),
       ...podNetworkChains(both, model.role === 'primary'),
       ...forwardChains(both, model.role === 'primary'),
     ],

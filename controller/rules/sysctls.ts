@@ -30,6 +30,14 @@ export const sysctls: readonly Sysctl[] = [
       'Loose rather than off, because the kernel takes the larger of this and "all", where nodes often have 1.',
   },
   {
+    key: 'net.ipv4.conf.IFNAME.accept_local',
+    value: '1',
+    family: 'ipv4',
+    reason:
+      "A proxy by which clients enter answers them as the Pod's address, which is the primary's own: it would be taken for " +
+      'a martian there. The raw chain lets in no other packet that says so.',
+  },
+  {
     key: 'net.ipv4.conf.IFNAME.accept_redirects',
     value: '0',
     family: 'ipv4',

@@ -74,6 +74,8 @@ describe('wiring annotation', () => {
       { from: 'web', to: 'statsd', port: 6379, protocol: 'tcp' },
       '$.flows[1]: web already reaches cache at 6379/tcp',
     ],
+    [['ingressVia'], { to: 'nobody', port: 1, direct: [], probes: [] }, '$.ingressVia.to: no piece is named nobody'],
+    [['ingressVia'], { to: 'web', port: 1, direct: [], probes: [] }, '$.facade[0]: cache would be called around web'],
     [['facade', 0, 'piece'], 'web', '$.facade[0].piece: no sibling is named web'],
     [['facade', 1], { piece: 'statsd', port: 6379, protocol: 'tcp' }, "$.facade[1]: 6379/tcp is already cache's"],
   ];

@@ -19,7 +19,18 @@ import {
   unread,
 } from './json-reader.ts';
 import { contains } from './addresses.ts';
-import type { Allowances, Allowed, Endpoint, FacadePort, Observed, Peer, PodNetwork, Via, Wiring } from './wiring.ts';
+import type {
+  Allowances,
+  Allowed,
+  Endpoint,
+  FacadePort,
+  IngressVia,
+  Observed,
+  Peer,
+  PodNetwork,
+  Via,
+  Wiring,
+} from './wiring.ts';
 
 /** The annotation `podsplit.io/wiring` does not read as podsplit writes it; nothing of it is used then. */
 export class WiringError extends Error {
@@ -74,6 +85,12 @@ export const viaReader: Reader<Via> = object({
   dns: oneOf('none', 'cluster', 'proxy'),
   resolvers: array(ipAddress, 16),
 });
+const ingressVia: Reader<IngressVia> = object({
+  to: dnsLabel,
+  port,
+  direct: array(port, maxFacade),
+  probes: array(port, 255),
+});
 
 const wiring: Reader<Wiring> = object({
   version: oneOf(1),
@@ -88,6 +105,7 @@ const wiring: Reader<Wiring> = object({
   facade: array(facadePort, maxFacade),
   podNetwork: optional(podNetworkReader),
   via: optional(array(viaReader, 255)),
+  ingressVia: optional(ingressVia),
   auditedFlows: optional(array(flowReader, maxFlows)),
   observe: optional(observedReader),
 });
@@ -134,6 +152,12 @@ export function formatWiring(value: Wiring): string {
     facade: value.facade.map((f) => ({ piece: f.piece, port: f.port, protocol: f.protocol })),
     podNetwork: orderedPodNetwork(value.podNetwork),
     via: value.via?.map(orderedVia),
+    ingressVia: value.ingressVia && {
+      to: value.ingressVia.to,
+      port: value.ingressVia.port,
+      direct: value.ingressVia.direct,
+      probes: value.ingressVia.probes,
+    },
     auditedFlows: value.auditedFlows?.map(orderedFlow),
     observe: value.observe && { from: value.observe.from, to: value.observe.to },
   });
@@ -180,6 +204,7 @@ function contradictions(w: Wiring): Problem[] {
     ...facadeProblems(w),
     ...allowedProblems(w),
     ...viaProblems(new Set([w.piece, ...w.peers.map((p) => p.name)]), w.via ?? []),
+    ...ingressViaProblems(w),
   ];
 }
 
@@ -215,6 +240,19 @@ export function viaProblems(names: ReadonlySet<string>, vias: readonly Via[]): P
         from.has(v.to) ? [{ path: `$.via[${i}].to`, message: `${v.to} has no way out of its own` }] : [],
       ),
     );
+}
+
+function ingressViaProblems({ ingressVia: way, piece, peers, facade }: Wiring): Problem[] {
+  if (way === undefined) return [];
+  const known = way.to === piece || peers.some(({ name }) => name === way.to);
+  return [
+    ...(known ? [] : [{ path: '$.ingressVia.to', message: `no piece is named ${way.to}` }]),
+    ...facade.flatMap((served, i) =>
+      served.protocol === 'udp' || served.piece === way.to
+        ? []
+        : [{ path: `$.facade[${i}]`, message: `${served.piece} would be called around ${way.to}` }],
+    ),
+  ];
 }
 
 function identityProblems(w: Wiring): Problem[] {

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import type { Protocol } from '../api/flow.ts';
 import { everyAddress } from '../policies/address-range.ts';
 import { allowedList, type Opening } from '../policies/allowed-list.ts';
-import type { Allowances, Endpoint, FacadePort, Local, Peer, Via, ViaDns, Wiring } from './wiring.ts';
+import type { Allowances, Endpoint, FacadePort, IngressVia, Local, Peer, Via, ViaDns, Wiring } from './wiring.ts';
 
 /** A split Pod of 1 to 10 pieces, seen from one of them; only for tests. */
 interface Shape {
@@ -15,6 +15,7 @@ interface Shape {
   readonly facade: readonly (readonly [number, number, Protocol])[];
   readonly via: readonly (readonly [number, number | undefined, ViaDns])[];
   readonly proxy: number;
+  readonly entry: Omit<IngressVia, 'to'> | undefined;
   readonly ingress: Allowances | undefined;
   readonly egress: Allowances | undefined;
 }
@@ -71,6 +72,14 @@ const shape: fc.Arbitrary<Shape> = fc
       { maxLength: 3 },
     ),
     proxy: piece,
+    entry: fc.option(
+      fc.record({
+        port,
+        direct: fc.uniqueArray(port, { maxLength: 4 }),
+        probes: fc.uniqueArray(port, { maxLength: 4 }),
+      }),
+      { nil: undefined },
+    ),
     ingress: allowances,
     egress: allowances,
   })
@@ -100,10 +109,12 @@ export const arbitraryWiring: fc.Arbitrary<{ readonly wiring: Wiring; readonly l
       facade: uniqueBy(
         s.facade
           .filter(([n]) => n % s.pieces !== 0)
+          .filter(([n, , p]) => s.entry === undefined || p === 'udp' || n % s.pieces === s.proxy % s.pieces)
           .map(([n, facadePort, p]): FacadePort => ({ piece: name(n % s.pieces), port: facadePort, protocol: p })),
         (each) => `${each.port} ${each.protocol}`,
       ),
       ...viaOf(s),
+      ...(s.entry && { ingressVia: { to: name(s.proxy % s.pieces), ...s.entry } }),
       ...(s.ingress === undefined && s.egress === undefined
         ? {}
         : { podNetwork: { ...(s.ingress && { ingress: s.ingress }), ...(s.egress && { egress: s.egress }) } }),

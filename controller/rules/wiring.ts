@@ -30,6 +30,8 @@ export interface Wiring {
   readonly podNetwork?: PodNetwork;
   /** Pieces of the Pod whose only way out is another piece. */
   readonly via?: readonly Via[];
+  /** The piece by which clients of the Pod come in. */
+  readonly ingressVia?: IngressVia;
   /** Of the flows those that policies with action Audit would refuse: they pass, and are recorded. */
   readonly auditedFlows?: readonly Flow[];
   /** Between these ends nothing is enforced: what listens is open, and what is used is recorded (rules/observe.ts). */
@@ -81,6 +83,17 @@ export interface Via {
   readonly dns: ViaDns;
   /** With `cluster`: the only addresses that it reaches by eth0, at port 53. */
   readonly resolvers: readonly string[];
+}
+
+/** TCP from outside to the Pod enters by this piece: docs/decisions/0022-traffic-enters-by-the-proxy.md. */
+export interface IngressVia {
+  readonly to: string;
+  /** Where it is carried to, original destination kept. */
+  readonly port: number;
+  /** Ports that the proxy itself serves at the Pod's address. */
+  readonly direct: readonly number[];
+  /** Ports of the primary that its node calls for the kubelet. */
+  readonly probes: readonly number[];
 }
 
 export type ViaDns = 'none' | 'cluster' | 'proxy';

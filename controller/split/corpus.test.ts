@@ -45,6 +45,7 @@ function outcome(pod: IPod, decision: Judgement): unknown {
         install: decision.install,
         flows: decision.flows.map(formatFlow),
         ...(decision.via.length === 0 ? {} : { via: decision.via }),
+        ...(decision.ingressVia === undefined ? {} : { ingressVia: decision.ingressVia }),
         facade: decision.facade.map((port) => `${port.container} ${port.port}/${port.protocol}`),
         reasons: decision.reasons.map((reason) => `${reason.piece}: ${reason.code}: ${reason.path}: ${reason.message}`),
         primary,

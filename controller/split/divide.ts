@@ -2,6 +2,7 @@ import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { Intent, IntendedFlows } from '../api/annotations.ts';
 import type { IntendedVia } from '../api/egress-via.ts';
+import type { IntendedIngressVia } from '../api/ingress-via.ts';
 import type { DeclaredPort, Flow } from '../api/flow.ts';
 import { appArmorContainer } from './app-armor.ts';
 import type { Piece } from './plan.ts';
@@ -13,6 +14,7 @@ export interface Division {
   readonly siblings: readonly Piece[];
   readonly flows: readonly Flow[];
   readonly via: readonly IntendedVia[];
+  readonly ingressVia?: IntendedIngressVia;
 }
 
 export function divide(pod: IPod, intent: Intent): Division {
@@ -23,6 +25,7 @@ export function divide(pod: IPod, intent: Intent): Division {
     siblings: pieces.filter((piece) => piece.name !== intent.primary.container),
     flows: flowsBetween(pieces, intent.flows),
     via: [...intent.via].sort((a, b) => compare(a.from, b.from)),
+    ...(intent.ingressVia === undefined ? {} : { ingressVia: intent.ingressVia }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { IPodResourceClaim } from 'kubernetes-models/v1/PodResourceClaim';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import type { IntendedVia } from '../api/egress-via.ts';
 import type { DeclaredPort, Flow } from '../api/flow.ts';
+import type { IntendedIngressVia } from '../api/ingress-via.ts';
 import type { InstallMode } from '../api/install.ts';
 import type { Refusal } from '../api/refusal.ts';
 
@@ -31,6 +32,8 @@ export interface Plan {
   readonly flows: readonly Flow[];
   /** Pieces whose only way out is another, sorted by name. */
   readonly via: readonly IntendedVia[];
+  /** The piece by which clients of the Pod come in. */
+  readonly ingressVia?: IntendedIngressVia;
   /** Nothing is enforced between the pieces: the flows are what would be. */
   readonly observe?: true;
   /** Ports that siblings declare: the primary's Pod IP serves them. Ports of the primary need no help. */

@@ -3,6 +3,7 @@ import type { Intent } from '../api/annotations.ts';
 import { defaultContainerAnnotation, userAnnotations } from '../api/names.ts';
 import type { Division } from './divide.ts';
 import { egressReasons } from './egress-reasons.ts';
+import { ingressReasons, servedPorts } from './ingress-via.ts';
 import { itemsOf } from './downward-api.ts';
 import type { ChosenInstall } from './install.ts';
 import type { Piece, Plan, Reason } from './plan.ts';
@@ -14,6 +15,7 @@ export function reasonsFor(pod: IPod, intent: Intent, division: Division, instal
     primaryReason(intent),
     ...flowsReason(intent, division),
     ...egressReasons(division),
+    ...ingressReasons(division),
     installReason(intent, install),
     ...primaryReasons(pod, division),
     ...division.siblings.flatMap((piece) => siblingReasons(pod, piece)),
@@ -27,6 +29,8 @@ export function noteworthy({ reasons, flows }: Pick<Plan, 'reasons' | 'flows'>):
     'SeesRemovedContainers',
     'EgressWithoutDns',
     'EgressBeforeProxy',
+    'IngressProbes',
+    'IngressAroundProxy',
     'FlowsObserved',
   ];
   // Declared ports are the default; a Pod that declares none is most likely not meant to fall silent.
@@ -90,7 +94,7 @@ function installReason(intent: Intent, { mode, chosenBy }: ChosenInstall): Reaso
   };
 }
 
-function primaryReasons(pod: IPod, { primary, siblings }: Division): Reason[] {
+function primaryReasons(pod: IPod, { primary, siblings, ...way }: Division): Reason[] {
   const spec = specOf(pod);
   const reason = (code: string, path: string, message: string): Reason => ({
     code,
@@ -109,7 +113,7 @@ function primaryReasons(pod: IPod, { primary, siblings }: Division): Reason[] {
       ),
     );
   }
-  const facade = siblings.flatMap((piece) => piece.ports);
+  const facade = servedPorts({ facade: siblings.flatMap((piece) => piece.ports), ...way });
   if (facade.length > 0) {
     const ports = facade.map(({ port, protocol }) => `${port}/${protocol}`).join(', ');
     reasons.push(

@@ -1,6 +1,7 @@
 import type { Flow } from '../api/flow.ts';
 import { peerInterface } from '../api/names.ts';
 import type { Endpoint, FacadePort, Observed, Peer, PodNetwork, Wiring } from '../rules/wiring.ts';
+import { ingressViaOf, servedPorts } from './ingress-via.ts';
 import type { Piece, Plan } from './plan.ts';
 
 /** What the address allocator gives a piece: plain addresses without prefix, at least one family. */
@@ -42,7 +43,8 @@ export function buildWirings(input: WiringInput): Readonly<Record<string, Wiring
   const peers: readonly Peer[] = [plan.primary, ...plan.siblings]
     .map((piece) => ({ name: piece.name, role: roleOf(plan, piece), ...endpoint(input, piece) }))
     .sort((a, b) => (a.name < b.name ? -1 : 1));
-  const facade: readonly FacadePort[] = plan.facade.map(({ container, port, protocol }) => ({
+  const ingressVia = ingressViaOf(plan);
+  const facade: readonly FacadePort[] = servedPorts(plan).map(({ container, port, protocol }) => ({
     piece: container,
     port,
     protocol,
@@ -64,6 +66,7 @@ export function buildWirings(input: WiringInput): Readonly<Record<string, Wiring
         facade,
         ...podNetworkOf(policies?.podNetwork.get(piece.name)),
         ...viaOf(input),
+        ...(ingressVia === undefined ? {} : { ingressVia }),
         ...(policies?.auditedFlows === undefined ? {} : { auditedFlows: policies.auditedFlows }),
         ...(plan.observe === undefined ? {} : { observe: policies?.observe ?? everyEnd(plan) }),
       },

@@ -179,6 +179,9 @@ export class Lab {
     const batches = links(wiringOf(piece, changed), localOf(piece));
     this[piece].run(['ip', '-4', '-batch', '-'], `${batches.ipv4.join('\n')}\n`);
     this[piece].run(['ip', '-6', '-batch', '-'], `${batches.ipv6.join('\n')}\n`);
+    for (const family of batches.once.length === 0 ? [] : ['-4', '-6']) {
+      this[piece].run(['sh', '-c', `ip ${family} ${batches.once.join(' ')} 2>/dev/null || true`]);
+    }
   }
 
   /** What the node agent does to a wired piece: from one wiring to another by elements. */

@@ -48,6 +48,16 @@ export function calls(container: IContainer, path: string): readonly Call[] {
   });
 }
 
+/** All are TCP. A name that no port has is the kubelet's to complain about. */
+export function probedPorts(container: IContainer): readonly number[] {
+  const named = new Map(declaredPortsOf(container).map(({ name, port }) => [name, port]));
+  const ports = calls(container, '').flatMap(({ port }) => {
+    const found = typeof port === 'number' ? port : named.get(port);
+    return found === undefined ? [] : [found];
+  });
+  return [...new Set(ports)].sort((a, b) => a - b);
+}
+
 /** All three kinds of call are TCP. */
 function ownsPort(container: IContainer, port: number | string): boolean {
   return declaredPortsOf(container).some(
