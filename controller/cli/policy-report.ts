@@ -27,6 +27,8 @@ interface ContainerReport {
   readonly egress: DirectionReport;
   /** The container that is its only way out. */
   readonly egressVia?: string;
+  /** The container by which clients come in, if it is another. */
+  readonly ingressVia?: string;
 }
 
 interface DirectionReport {
@@ -41,7 +43,7 @@ export interface PolicyReportInput extends PolicedPod {
   readonly directory: Directory;
 }
 
-export function policyReport({ subject, mode, via, policies, directory }: PolicyReportInput): PolicyReport {
+export function policyReport({ subject, mode, via, ingressVia, policies, directory }: PolicyReportInput): PolicyReport {
   const { selecting } = policiesFor(subject, policies);
   const { flows, podNetwork, problems } = resolvePod(subject, policies, directory);
   const direction = (container: string, which: 'ingress' | 'egress'): DirectionReport => {
@@ -64,6 +66,7 @@ export function policyReport({ subject, mode, via, policies, directory }: Policy
         ingress: direction(name, 'ingress'),
         egress: direction(name, 'egress'),
         ...(proxy === undefined ? {} : { egressVia: proxy }),
+        ...(ingressVia === undefined || ingressVia === name ? {} : { ingressVia }),
       };
     }),
     flows,
@@ -74,8 +77,8 @@ export function policyReport({ subject, mode, via, policies, directory }: Policy
 export function formatPolicyReport(report: PolicyReport, colours: boolean): string {
   const { bold, yellow } = pc.createColors(colours);
   const { namespace, pod, mode, containers, flows, problems } = report;
-  const rows = containers.flatMap(({ name, ingress, egress, egressVia }) => [
-    [name, 'ingress', ...cellsOf(ingress)],
+  const rows = containers.flatMap(({ name, ingress, egress, egressVia, ingressVia }) => [
+    [name, 'ingress', ...(ingressVia === undefined ? cellsOf(ingress) : entryCells(ingress, ingressVia))],
     [name, 'egress', ...(egressVia === undefined ? cellsOf(egress) : viaCells(egress, egressVia))],
   ]);
   const between = formatTable(
@@ -105,6 +108,11 @@ function cellsOf({ policies, audits, allowed }: DirectionReport): readonly strin
 function viaCells(egress: DirectionReport, proxy: string): readonly string[] {
   const [policies = '', audits = ''] = cellsOf(egress);
   return [policies, audits, `by ${proxy} only (podsplit.io/egress-via)`];
+}
+
+function entryCells(ingress: DirectionReport, proxy: string): readonly string[] {
+  const [policies = '', audits = ''] = cellsOf(ingress);
+  return [policies, audits, `TCP by ${proxy} only (podsplit.io/ingress-via)`];
 }
 
 /** A person reads no more than these. */

@@ -13,6 +13,8 @@ export interface PolicedPod {
   readonly subject: PolicySubject;
   readonly mode: 'split' | 'isolate';
   readonly via: readonly Omit<Via, 'resolvers'>[];
+  /** The container by which clients come in. */
+  readonly ingressVia?: string;
 }
 
 /** Nothing that is asked here depends on them. */
@@ -33,7 +35,12 @@ export function policedPod(pod: IPod): PolicedPod {
   }
   const plan = split(admitted, options);
   if (plan.kind !== 'split') throw notPlanned(name);
-  return { subject: splitSubject(pod, plan), mode: 'split', via: plan.via };
+  return {
+    subject: splitSubject(pod, plan),
+    mode: 'split',
+    via: plan.via,
+    ...(plan.ingressVia && { ingressVia: plan.ingressVia.to }),
+  };
 }
 
 function notPlanned(name: string): CliError {

@@ -106,6 +106,18 @@ describe('kubectl podsplit policy', () => {
     expect(report.problems).to.have.length(1);
   });
 
+  it('says by whom clients come in', () => {
+    const report = policyReport({ subject, mode: 'split', via: [], ingressVia: 'web', policies, directory });
+    const rows = formatPolicyReport(report, false).split('\n');
+    const byProxy = 'TCP by web only (podsplit.io/ingress-via)';
+    expect(rows.filter((row) => row.endsWith(byProxy)).map((row) => row.trim().split(/\s+/).slice(0, 2))).to.deep.equal(
+      [
+        ['cache', 'ingress'],
+        ['log', 'ingress'],
+      ],
+    );
+  });
+
   it('answers for two containers, with the rule that decides', () => {
     expect(answer('web', 'cache:6379'))
       .to.include('allowed: web -> cache:6379/tcp\n')

@@ -170,6 +170,27 @@ describe('podsplit init', function () {
     expect(seen[1]).to.equal(seen[0]);
   });
 
+  it('leads clients of the Pod to the proxy by which they enter, however often it runs', async () => {
+    const entering = {
+      facade: [{ piece: 'cache', port: 7000, protocol: 'tcp' }],
+      ingressVia: { to: 'cache', port: 6303, direct: [7000], probes: [] },
+    } as const;
+    await lab.web.listen('tcp', '::', 9110, true);
+    for (let round = 0; round < 2; round++) {
+      for (const piece of ['web', 'cache'] as const) {
+        const init = start(piece);
+        init.annotate(formatWiring(wiringOf(piece, entering)));
+        expect(await init.exit, init.logged.join('\n')).to.equal(0);
+      }
+      for (const host of ['10.77.0.2', 'fd77::2']) {
+        const answer = await lab.outside.must('call', { proto: 'tcp', host, port: 9110 });
+        expect(answer).to.deep.include({ server: 'cache', meant: [host, 9110] });
+      }
+    }
+    const rules = lab.web.run(['ip', 'rule', 'show', 'pref', '0']);
+    expect(rules, 'the Pod would be local first').to.equal('');
+  });
+
   it("touches no network namespace that is not a piece's, and says so: NotAPiece", async () => {
     const tables = (): string => lab.node.run(['nft', 'list', 'tables']);
     const before = tables();
