@@ -77,7 +77,7 @@ export default tseslint.config(
           })),
           patterns: [
             {
-              group: ['**/kube/**', '**/admission/**', '**/reconcile/**', '**/agent/**', '**/cli/**'],
+              group: ['**/kube/**', '**/admission/**', '**/reconcile/**', '**/agent/**', '**/volumes/**', '**/cli/**'],
               message: 'The pure core does not know its shells.',
             },
           ],

@@ -88,6 +88,8 @@ interface Unsplittable extends Refusal {
 const [app, helper] = pair.containers;
 const withApp = (more: object): object => ({ ...pair, containers: [{ ...app, ...more }, helper] });
 
+const claim = { accessModes: ['ReadWriteOnce'], resources: { requests: { storage: '1Mi' } } };
+
 const unsplittable: readonly Unsplittable[] = [
   ...['hostNetwork', 'hostPID', 'hostIPC'].map((field) => ({
     what: field,
@@ -121,13 +123,13 @@ const unsplittable: readonly Unsplittable[] = [
     path: 'spec.containers[0].securityContext.privileged',
   },
   {
-    what: 'a shared emptyDir',
+    what: 'a volume of its own that containers share',
     spec: {
       ...pair,
       containers: pair.containers.map((one) => ({ ...one, volumeMounts: [{ name: 'shared', mountPath: '/shared' }] })),
-      volumes: [{ name: 'shared', emptyDir: {} }],
+      volumes: [{ name: 'shared', ephemeral: { volumeClaimTemplate: { spec: claim } } }],
     },
-    code: 'SharedEmptyDir',
+    code: 'SharedEphemeralVolume',
     path: 'spec.volumes[0]',
   },
   {

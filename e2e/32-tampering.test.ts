@@ -177,10 +177,18 @@ describe('tampering with split Pods', () => {
         'the agent of a node writes denied and observed, and nothing else',
       );
     }
-    const may = async (verb: string, resource: string) =>
-      (await namespace.try(['auth', 'can-i', verb, resource, ...asAgent])).stdout.trim();
+    // What stands behind a slash kubectl would take for a name.
+    const may = async (verb: string, resource: string) => {
+      const [plural = '', subresource] = resource.split('/');
+      const below = subresource === undefined ? [] : [`--subresource=${subresource}`];
+      return (await namespace.try(['auth', 'can-i', verb, plural, ...below, ...asAgent])).stdout.trim();
+    };
     for (const resource of ['pods', 'pods/status', 'pods/ephemeralcontainers', 'podsplits.podsplit.io', nadKind]) {
-      for (const verb of ['create', 'update', 'patch', 'delete']) expect(await may(verb, resource)).to.equal('no');
+      for (const verb of ['create', 'update', 'patch', 'delete']) {
+        // To fail a Pod whose volume is too large, and a guard holds it to that: e2e/67-volumes.test.ts.
+        const fails = verb === 'patch' && resource === 'pods/status';
+        expect(await may(verb, resource), `${verb} ${resource}`).to.equal(fails ? 'yes' : 'no');
+      }
     }
   });
 

@@ -1,8 +1,8 @@
-// Bundles the programs: `dist/podsplit.js` and `dist/agent.js`, which run in the cluster, and `dist/cli.js` with
-// `dist/cli/`, `kubectl podsplit`.
+// Bundles the programs: `dist/podsplit.js`, `dist/agent.js` and `dist/volumes.js`, which run in the cluster, and
+// `dist/cli.js` with `dist/cli/`, `kubectl podsplit`.
 // A bundle starts in a third of the time of its imports and holds half the memory; the image then needs no node_modules.
 //
-//     node hack/build.ts [podsplit] [agent] [cli]
+//     node hack/build.ts [podsplit] [agent] [volumes] [cli]
 
 import { build, type BuildOptions } from 'esbuild';
 import { chmod, readFile, rm } from 'node:fs/promises';
@@ -24,6 +24,8 @@ export const programs = {
   podsplit: { entry: 'controller/main.ts', out: 'dist/podsplit.js', interpreter: '/usr/bin/node --enable-source-maps' },
   // Its manifest names the interpreter, with limits for the heap.
   agent: { entry: 'controller/agent/main.ts', out: 'dist/agent.js', interpreter: '/usr/bin/node' },
+  // Likewise.
+  volumes: { entry: 'controller/volumes/main.ts', out: 'dist/volumes.js', interpreter: '/usr/bin/node' },
   cli: { entry: 'controller/cli/main.ts', out: 'dist/cli.js', interpreter: '/usr/bin/env node', chunks: 'cli' },
 } as const satisfies Record<string, Program>;
 

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { parse, parseAllDocuments } from 'yaml';
-import { ownAnnotations, ownLabels, schedulingGate, userAnnotations } from '../controller/api/names.ts';
+import { ownAnnotations, ownLabels, schedulingGate, userAnnotations, volumeDriver } from '../controller/api/names.ts';
 import { manifests } from './manifests.ts';
 
 interface Schema {
@@ -54,8 +54,8 @@ describe('custom resource definitions', () => {
 describe('manifests', () => {
   const text = manifests({ image: 'example.test/podsplit:1', pullPolicy: 'Always' });
 
-  it('carries the image in the three places and no other', () => {
-    expect(text.match(/example\.test\/podsplit:1/g)).to.have.length(3);
+  it('carries the image in the four places and no other', () => {
+    expect(text.match(/example\.test\/podsplit:1/g)).to.have.length(4);
     expect(text).not.to.contain('podsplit.local');
   });
 
@@ -69,6 +69,7 @@ describe('manifests', () => {
   });
 
   it('guards the names that the code uses', () => {
+    expect(text).to.contain(`!= '${volumeDriver}'`).and.to.contain(`name: ${volumeDriver}\n`);
     for (const key of Object.values(userAnnotations)) expect(text, key).to.contain(`'${key}'`);
     for (const key of [ownAnnotations.removed, ownLabels.role, ownLabels.container, schedulingGate]) {
       expect(text, key).to.contain(`'${key}'`);

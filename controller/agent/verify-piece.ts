@@ -28,6 +28,11 @@ export interface VerifiedPiece {
   readonly wiring: Wiring;
 }
 
+export interface VerifiedOrigin extends VerifiedPiece {
+  /** The piece itself, or the Pod that owns it. */
+  readonly primary: LivePod;
+}
+
 /**
  * Was this Pod really made or wired by the controller, with these addresses? Everything is read live, and nothing that a
  * user of the namespace could have written is believed alone: labels and annotations are guarded by admission policies, but
@@ -36,21 +41,36 @@ export interface VerifiedPiece {
  * @throws AgentError
  */
 export async function verifyPiece(input: VerifyInput, client: KubeClient): Promise<VerifiedPiece> {
-  const raw = await getPod(client, input.pod);
+  return verifyOrigin(input.pod, input.node, client, (pod) => {
+    checkNetwork(pod, input.network);
+  });
+}
+
+/**
+ * The same for whoever calls without a network.
+ *
+ * @param check asked before anything but the Pod is read
+ * @throws AgentError
+ */
+export async function verifyOrigin(
+  identity: PodIdentity,
+  node: string,
+  client: KubeClient,
+  check: (pod: LivePod) => void = () => undefined,
+): Promise<VerifiedOrigin> {
+  const raw = await getPod(client, identity);
   const pod = raw === undefined ? undefined : readPod(raw);
   if (raw === undefined)
-    throw new AgentError('PodNotFound', `there is no Pod ${nameOf(input.pod)} with UID ${input.pod.uid}`);
+    throw new AgentError('PodNotFound', `there is no Pod ${nameOf(identity)} with UID ${identity.uid}`);
   if (pod === undefined || (pod.role !== 'primary' && pod.role !== 'sibling')) {
-    throw new AgentError(
-      'NotAPiece',
-      `Pod ${nameOf(input.pod)} is no piece of a split Pod; only podsplit attaches Pods to the network ${input.network}`,
-    );
+    throw new AgentError('NotAPiece', `Pod ${nameOf(identity)} is no piece of a split Pod`);
   }
   const wiring = readWiring(pod);
-  checkPlace(pod, input);
-  const primaryUid = pod.role === 'primary' ? pod.uid : await primaryOf(pod, input.node, client);
-  await checkClaim(pod, wiring, primaryUid, client);
-  return { pod, wiring };
+  checkNode(pod, node);
+  check(pod);
+  const primary = pod.role === 'primary' ? pod : await primaryOf(pod, node, client);
+  await checkClaim(pod, wiring, primary.uid, client);
+  return { pod, wiring, primary };
 }
 
 async function getPod(client: KubeClient, { namespace, name, uid }: PodIdentity): Promise<Pod | undefined> {
@@ -78,13 +98,15 @@ function readWiring(pod: LivePod): Wiring {
   }
 }
 
-function checkPlace(pod: LivePod, { network, node }: VerifyInput): void {
-  if (pod.raw.spec?.nodeName !== node) {
-    throw new AgentError(
-      'WrongNode',
-      `Pod ${pod.name} is bound to node ${pod.raw.spec?.nodeName ?? 'none'}, not to ${node}`,
-    );
-  }
+function checkNode(pod: LivePod, node: string): void {
+  if (pod.raw.spec?.nodeName === node) return;
+  throw new AgentError(
+    'WrongNode',
+    `Pod ${pod.name} is bound to node ${pod.raw.spec?.nodeName ?? 'none'}, not to ${node}`,
+  );
+}
+
+function checkNetwork(pod: LivePod, network: string): void {
   const named = networksOf(pod.raw.metadata?.annotations?.[networksAnnotation]);
   if (named.length !== 1 || named[0] !== network) {
     throw new AgentError(
@@ -103,8 +125,8 @@ export function networksOf(annotation: string | undefined): readonly string[] {
   }
 }
 
-/** A sibling's primary: it owns it, it named it, and it is on this node. Gives its UID. */
-async function primaryOf(sibling: LivePod, node: string, client: KubeClient): Promise<string> {
+/** A sibling's primary: it owns it, it named it, and it is on this node. */
+async function primaryOf(sibling: LivePod, node: string, client: KubeClient): Promise<LivePod> {
   const owner = sibling.raw.metadata?.ownerReferences?.find((each) => each.controller === true);
   if (
     owner?.kind !== 'Pod' ||
@@ -114,10 +136,13 @@ async function primaryOf(sibling: LivePod, node: string, client: KubeClient): Pr
     throw new AgentError('NotAPiece', `Pod ${sibling.name} is not a sibling of the Pod that owns it`);
   }
   const { namespace } = sibling;
-  const primary = await getPod(client, { namespace, name: owner.name, uid: owner.uid });
-  if (primary === undefined)
+  const raw = await getPod(client, { namespace, name: owner.name, uid: owner.uid });
+  if (raw === undefined)
     throw new AgentError('PodNotFound', `the primary ${owner.name} of Pod ${sibling.name} is gone`);
-  if (primary.spec?.nodeName === node) return owner.uid;
+  const primary = readPod(raw);
+  if (primary?.role !== 'primary')
+    throw new AgentError('NotAPiece', `Pod ${owner.name}, which owns Pod ${sibling.name}, was not split`);
+  if (raw.spec?.nodeName === node) return primary;
   throw new AgentError('WrongNode', `the primary ${owner.name} of Pod ${sibling.name} is not on node ${node}`);
 }
 

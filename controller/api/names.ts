@@ -77,6 +77,9 @@ export const networksAnnotation = 'k8s.v1.cni.cncf.io/networks';
 export const networkStatusAnnotation = 'k8s.v1.cni.cncf.io/network-status';
 export const defaultContainerAnnotation = 'kubectl.kubernetes.io/default-container';
 
+/** The CSI driver that gives one directory to the pieces of a Pod; an object of this name is in templates/. */
+export const volumeDriver = 'volumes.podsplit.io';
+
 /** The CNI plugin that calls the node agent: the file in the node's CNI bin folder. */
 export const cniPluginType = 'podsplit';
 

@@ -6,6 +6,7 @@ import { initContainers, wiringVolumes } from './init-container.ts';
 import type { Plan, SplitOptions } from './plan.ts';
 import { annotationsOf, labelsOf, pickEntries, specOf, unlessEmpty, without } from './pod.ts';
 import { formatRemoved, removedBy } from './removed.ts';
+import { pieceVolume } from './shared-volumes.ts';
 
 /**
  * What admission leaves of a Pod: its primary container, held back until it is wired, and the rest in an annotation.
@@ -37,7 +38,10 @@ export function cutPod(pod: IPod, plan: Plan, options: SplitOptions): IPod {
         ...initContainers(plan, options, [primary.container, ...primary.initContainers]),
         ...primary.initContainers,
       ]),
-      ...unlessEmpty('volumes', [...primary.volumes, ...wiringVolumes(plan)]),
+      ...unlessEmpty('volumes', [
+        ...primary.volumes.map((volume) => pieceVolume(volume, plan)),
+        ...wiringVolumes(plan),
+      ]),
       ...unlessEmpty('resourceClaims', primary.resourceClaims),
       schedulingGates: [...schedulingGates, { name: schedulingGate }],
       readinessGates: [...readinessGates, { conditionType: readinessGate }],

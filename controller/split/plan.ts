@@ -36,6 +36,8 @@ export interface Plan {
   readonly ingressVia?: IntendedIngressVia;
   /** Nothing is enforced between the pieces: the flows are what would be. */
   readonly observe?: true;
+  /** Names of the emptyDirs that several pieces mount, in the original order: the node's volume driver gives them to each. */
+  readonly sharedVolumes: readonly string[];
   /** Ports that siblings declare: the primary's Pod IP serves them. Ports of the primary need no help. */
   readonly facade: readonly DeclaredPort[];
   /** Name of the SplitNetwork that addresses come from. */

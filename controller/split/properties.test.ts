@@ -4,7 +4,7 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import { installModes, type InstallMode } from '../api/install.ts';
 import { initContainerName, ownAnnotations, wiringVolumeName } from '../api/names.ts';
 import { applyPatch } from './testdata/apply-patch.ts';
-import { splittablePod } from './testdata/arbitrary-pod.ts';
+import { splittableByNode, splittablePod } from './testdata/arbitrary-pod.ts';
 import { cutPatch, cutPod } from './cut.ts';
 import type { Plan, SplitOptions } from './plan.ts';
 import { specOf, volumeNamesOf } from './pod.ts';
@@ -34,7 +34,7 @@ for (const install of installModes)
     const options = optionsOf(install);
     const forEveryPod = (property: (pod: IPod, plan: Plan) => void): void => {
       fc.assert(
-        fc.property(splittablePod, (pod) => {
+        fc.property(install === 'node' ? splittableByNode : splittablePod, (pod) => {
           property(pod, planOf(pod, options));
         }),
       );

@@ -8,6 +8,7 @@ import { itemsOf } from './downward-api.ts';
 import type { ChosenInstall } from './install.ts';
 import type { Piece, Plan, Reason } from './plan.ts';
 import { specOf, volumeNamesOf } from './pod.ts';
+import { sharedEmptyDirNames } from './shared-volumes.ts';
 
 /** Why the pieces look as they do, in the order in which a reader of the Pod meets it. */
 export function reasonsFor(pod: IPod, intent: Intent, division: Division, install: ChosenInstall): readonly Reason[] {
@@ -130,6 +131,16 @@ function primaryReasons(pod: IPod, { primary, siblings, ...way }: Division): Rea
   const unmounted = primary.volumes.filter((volume) => !mounted.has(volume.name)).map((volume) => volume.name);
   if (unmounted.length > 0) {
     reasons.push(reason('UnmountedVolumesStay', 'spec.volumes', `Nobody mounts these: ${unmounted.join(', ')}.`));
+  }
+  const shared = sharedEmptyDirNames(pod, { primary, siblings });
+  if (shared.length > 0) {
+    reasons.push(
+      reason(
+        'SharedVolumes',
+        'spec.volumes',
+        `The node gives one directory to all pieces that mount: ${shared.join(', ')}.`,
+      ),
+    );
   }
   if (primary.volumes.flatMap(itemsOf).some((item) => item.fieldRef?.fieldPath === 'metadata.annotations')) {
     reasons.push(

@@ -26,6 +26,7 @@ import {
   specOf,
   without,
 } from './pod.ts';
+import { standsFor } from './shared-volumes.ts';
 import {
   type Fault,
   containerFaults,
@@ -45,7 +46,7 @@ export interface Removed {
   readonly version: 1;
   readonly order: Order;
   readonly containers: readonly IContainer[];
-  /** Those that the primary does not mount. */
+  /** Those that the primary does not mount, and those in whose place it has another. */
   readonly volumes: readonly IVolume[];
   readonly resourceClaims: readonly IPodResourceClaim[];
   readonly annotations: Readonly<Record<string, string>>;
@@ -55,7 +56,9 @@ export type Restored =
   { readonly kind: 'whole'; readonly pod: IPod } | { readonly kind: 'refused'; readonly refusals: readonly Refusal[] };
 
 export function removedBy(plan: Plan): Removed {
-  const kept = new Set(plan.primary.volumes.map((volume) => volume.name));
+  const kept = new Set(
+    plan.primary.volumes.map((volume) => volume.name).filter((name) => !plan.sharedVolumes.includes(name)),
+  );
   const volumes = plan.siblings.flatMap((piece) => piece.volumes.filter((volume) => !kept.has(volume.name)));
   const claims = new Set(plan.primary.resourceClaims.map((claim) => claim.name));
   const resourceClaims = plan.siblings.flatMap((piece) =>
@@ -91,7 +94,7 @@ export function restore(pod: IPod): Restored {
   const present = new Map((specOf(pod).volumes ?? []).map((volume) => [volume.name, volume]));
   const clash = removed.volumes.find((volume) => {
     const other = present.get(volume.name);
-    return other !== undefined && !isDeepStrictEqual(other, volume);
+    return other !== undefined && !isDeepStrictEqual(other, volume) && !standsFor(other, volume);
   });
   if (clash !== undefined) return { kind: 'refused', refusals: [volumeTwice(clash.name)] };
   return { kind: 'whole', pod: putTogether(pod, removed) };
@@ -104,7 +107,9 @@ function putTogether(pod: IPod, removed: Removed): IPod {
   const left = spec.containers.map((container) =>
     original.has(container.name) ? withoutPorts(container, addedPorts) : container,
   );
-  const volumes = (spec.volumes ?? []).filter((volume) => volume.name !== wiringVolumeName);
+  // In whose place there was another: `restore` has looked which.
+  const replaced = new Set(removed.volumes.map(({ name }) => name));
+  const volumes = (spec.volumes ?? []).filter(({ name }) => name !== wiringVolumeName && !replaced.has(name));
   const lists = {
     initContainers: (spec.initContainers ?? []).filter((container) => container.name !== initContainerName),
     volumes: inOrder(uniqueByName([...volumes, ...removed.volumes]), removed.order.volumes),

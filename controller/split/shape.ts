@@ -1,6 +1,7 @@
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { isDnsLabel, isDnsSubdomain } from '../api/dns-names.ts';
 import { isDeeperThan, isRecord, withoutNulls } from '../api/json.ts';
+import { parseQuantity } from '../api/quantity.ts';
 import type { Refusal } from '../api/refusal.ts';
 
 /**
@@ -143,6 +144,14 @@ const portOrName: Shape = (value, path, faults) => {
   (typeof value === 'string' ? text : portNumber)(value, path, faults);
 };
 
+/** The API server never sees an emptyDir that pieces share: it is in an annotation. */
+const quantity: Shape = (value, path, faults) => {
+  const bytes = typeof value === 'string' ? parseQuantity(value) : value;
+  if (typeof bytes !== 'number' || bytes < 0) {
+    fault(faults, path, `Must be a quantity that is not negative, like 64Mi, is ${JSON.stringify(value)}.`);
+  }
+};
+
 const quantities: Shape = record({ claims: optional(listOf(record({ name: text }))) });
 
 const fieldRef = optional(record({ fieldPath: text }));
@@ -201,9 +210,9 @@ const downwardItems = optional(record({ items: optional(listOf(record({ path: te
 
 const volume: Shape = record({
   name: label,
-  emptyDir: optional(record({})),
+  emptyDir: optional(record({ medium: optional(text), sizeLimit: optional(quantity) })),
   ephemeral: optional(record({})),
-  csi: optional(record({ readOnly: optional(flag) })),
+  csi: optional(record({ driver: text, readOnly: optional(flag) })),
   persistentVolumeClaim: optional(record({ claimName: text })),
   downwardAPI: downwardItems,
   projected: optional(record({ sources: optional(listOf(record({ downwardAPI: downwardItems }))) })),

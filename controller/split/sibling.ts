@@ -10,6 +10,7 @@ import { type VisiblePod, rewriteEnvironment, rewriteVolume, visiblePod, volumeA
 import { initContainers, wiringVolumes } from './init-container.ts';
 import type { Piece, Plan, SplitOptions } from './plan.ts';
 import { specOf, unlessEmpty, volumeNamesOf, without } from './pod.ts';
+import { pieceVolume } from './shared-volumes.ts';
 
 export interface SiblingInput {
   /** The cut Pod with its name and namespace, and its UID where there is one yet. */
@@ -87,7 +88,7 @@ export function siblingPod(input: SiblingInput): IPod {
       ...unlessEmpty('initContainers', initContainers(plan, options, [own.container])),
       containers: [rewriteEnvironment(withoutHostPorts(own.container), visible)],
       ...unlessEmpty('volumes', [
-        ...own.volumes.map((volume) => rewriteVolume(volume, visible)),
+        ...own.volumes.map((volume) => rewriteVolume(pieceVolume(volume, plan), visible)),
         ...wiringVolumes(plan),
       ]),
       ...unlessEmpty('resourceClaims', piece.resourceClaims),

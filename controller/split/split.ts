@@ -13,6 +13,7 @@ import { annotationsOf, specOf } from './pod.ts';
 import { reasonsFor } from './reasons.ts';
 import { restore } from './removed.ts';
 import { shapeOf } from './shape.ts';
+import { sharedEmptyDirNames } from './shared-volumes.ts';
 
 /**
  * A Pod is left alone, or refused for these reasons, or becomes these pieces. The one decision of podsplit: webhook,
@@ -49,7 +50,7 @@ function decide(pod: IPod, options: SplitOptions): Decision {
   const observe = intent.flows.kind === 'observe';
   const refusals = [
     ...checkPod({ pod, options }),
-    ...checkDivision({ pod, options }, division),
+    ...checkDivision({ pod, options, division, install: install.mode }),
     ...egressViaByInit(pod, division, install.mode),
     ...(observe && install.mode === 'init' ? [observeNeedsAgent] : []),
   ];
@@ -59,6 +60,7 @@ function decide(pod: IPod, options: SplitOptions): Decision {
     kind: 'split',
     ...division,
     ...(observe ? { observe } : {}),
+    sharedVolumes: sharedEmptyDirNames(pod, division),
     facade: division.siblings.flatMap((piece) => piece.ports),
     network: intent.network,
     install: install.mode,

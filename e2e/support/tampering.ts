@@ -1,7 +1,7 @@
 // What a user of a namespace might try, to join, to widen or to undo what podsplit keeps: for suites with and without a
 // controller.
 
-import { nadNamePrefix, networksAnnotation, ownLabels } from '../../controller/api/names.ts';
+import { nadNamePrefix, networksAnnotation, ownLabels, volumeDriver } from '../../controller/api/names.ts';
 import { imageReference } from '../../hack/images/recipes.ts';
 import { agents, barePod, pair, splitMode, type Listener } from './agents.ts';
 import type { TestNamespace } from './namespace.ts';
@@ -145,6 +145,8 @@ export function nad(name: string, config: object | string) {
 
 export const bridgeConfig = (bridge: string) => ({ cniVersion: '1.0.0', type: 'bridge', bridge });
 
+const driverVolume = { name: 'stolen', csi: { driver: volumeDriver, volumeAttributes: { volume: 'logs' } } };
+
 export const attacks: readonly Attack[] = [
   {
     what: 'a Pod with the labels of a piece',
@@ -170,6 +172,16 @@ export const attacks: readonly Attack[] = [
     what: 'an annotated Pod that claims a privileged container was cut from it',
     make: ({ removed }) => [create, podWith({ annotations: { ...splitMode, 'podsplit.io/removed': removed } })],
     message: '(PrivilegedContainer)',
+  },
+  {
+    what: "a Pod with a volume of podsplit's driver",
+    make: () => [create, podWith({}, { ...alone, volumes: [...alone.volumes, driverVolume] })],
+    message: `volumes of the driver ${volumeDriver} are set by podsplit only`,
+  },
+  {
+    what: "an annotated Pod with a volume of podsplit's driver",
+    make: () => [create, podWith({ annotations: splitMode }, { ...pair, volumes: [...pair.volumes, driverVolume] })],
+    message: '(ReservedName)',
   },
   {
     what: 'an annotated Pod that lifts its gate beforehand, by bringing one',

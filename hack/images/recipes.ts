@@ -98,7 +98,7 @@ const samples: LayerRecipe = {
 
 const bundleLayer: TopLayer = {
   prepare: async () => [
-    ...(await Promise.all([bundle(programs.podsplit), bundle(programs.agent)])).flat(),
+    ...(await Promise.all([programs.podsplit, programs.agent, programs.volumes].map(bundle))).flat(),
     await buildCni(),
   ],
   fill: async (root, files) => {

@@ -1,5 +1,4 @@
 import type { Refusal, RefusalCode } from '../../api/refusal.ts';
-import type { Division } from '../divide.ts';
 import {
   foreignResourceFields,
   missingVolumes,
@@ -68,8 +67,6 @@ export function checkPod(subject: Subject): readonly Refusal[] {
   return podChecks.flatMap(([code, check]) => check(subject).map((finding) => ({ code, ...finding })));
 }
 
-export function checkDivision(subject: Subject, division: Division): readonly Refusal[] {
-  return divisionChecks.flatMap(([code, check]) =>
-    check({ ...subject, division }).map((finding) => ({ code, ...finding })),
-  );
+export function checkDivision(subject: DividedSubject): readonly Refusal[] {
+  return divisionChecks.flatMap(([code, check]) => check(subject).map((finding) => ({ code, ...finding })));
 }

@@ -1,6 +1,7 @@
 import { isReservedKey } from '../../api/keys.ts';
-import { group, initContainerName, networksAnnotation, wiringVolumeName } from '../../api/names.ts';
+import { group, initContainerName, networksAnnotation, volumeDriver, wiringVolumeName } from '../../api/names.ts';
 import { annotationsOf, labelsOf, specOf } from '../pod.ts';
+import { isOfDriver } from '../shared-volumes.ts';
 import { type Finding, type Subject, allContainers, indexed } from './subject.ts';
 
 export function reservedLabels({ pod }: Subject): Finding[] {
@@ -39,6 +40,9 @@ export function reservedNames({ pod }: Subject): Finding[] {
     ...indexed(spec.volumes, 'spec.volumes')
       .filter(({ item }) => item.name === wiringVolumeName)
       .map(({ item, path }) => taken(`${path}.name`, item.name)),
+    ...indexed(spec.volumes, 'spec.volumes')
+      .filter(({ item }) => isOfDriver(item))
+      .map(({ path }) => taken(`${path}.csi.driver`, volumeDriver)),
     ...indexed(spec.schedulingGates, 'spec.schedulingGates')
       .filter(({ item }) => isReservedKey(item.name))
       .map(({ item, path }) => taken(`${path}.name`, item.name)),

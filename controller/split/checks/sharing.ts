@@ -3,6 +3,7 @@ import type { IVolume } from 'kubernetes-models/v1/Volume';
 import type { Division } from '../divide.ts';
 import type { Piece } from '../plan.ts';
 import { claimNamesOf, isEmptyDir, specOf, volumeNamesOf } from '../pod.ts';
+import { emptyDirOf, readsVariablesFrom } from '../shared-volumes.ts';
 import { type DividedSubject, type Finding, indexed } from './subject.ts';
 
 interface SharedVolume {
@@ -33,14 +34,37 @@ function listOf(pieces: readonly Piece[]): string {
   return pieces.map((piece) => JSON.stringify(piece.name)).join(' and ');
 }
 
-export function sharedEmptyDirs({ pod, division }: DividedSubject): Finding[] {
-  return sharedVolumes(pod, division)
-    .filter(({ volume }) => isEmptyDir(volume))
-    .map(({ volume, path, users }) => ({
+export function sharedEmptyDirs({ pod, division, install }: DividedSubject): Finding[] {
+  return sharedVolumes(pod, division).flatMap(({ volume, path, users }): Finding[] => {
+    if (!isEmptyDir(volume)) return [];
+    const name = JSON.stringify(volume.name);
+    const readers = [division.primary, ...division.siblings].flatMap((piece) => readsVariablesFrom(volume.name, piece));
+    if (install === 'init') {
+      return [
+        {
+          path,
+          message: `emptyDir ${name} is shared by the pieces ${users}, and only the agent of the node can give it to all of them.`,
+          action: 'Set podsplit.io/install to "node", or do not split this Pod.',
+        },
+      ];
+    }
+    if (emptyDirOf(volume, division) === undefined) {
+      return [
+        {
+          path: `${path}.emptyDir.medium`,
+          message: `emptyDir ${name} is of ${JSON.stringify(volume.emptyDir?.medium)}, and shared by the pieces ${users}.`,
+          action: 'Leave the medium away or set it to "Memory", or do not split this Pod.',
+        },
+      ];
+    }
+    return readers.map((container) => ({
       path,
-      message: `emptyDir ${JSON.stringify(volume.name)} is shared by the pieces ${users}.`,
-      action: 'Use a claim that several Pods can mount, a ConfigMap or a Secret, or do not split this Pod.',
+      message:
+        `emptyDir ${name} is shared by the pieces ${users}, and the kubelet reads the variables of container ` +
+        `${JSON.stringify(container.name)} from files of an emptyDir of its own Pod only.`,
+      action: 'Let the container read the file itself, or do not split this Pod.',
     }));
+  });
 }
 
 export function sharedEphemeralVolumes({ pod, division }: DividedSubject): Finding[] {

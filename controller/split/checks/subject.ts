@@ -1,6 +1,7 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
+import type { InstallMode } from '../../api/install.ts';
 import type { Refusal } from '../../api/refusal.ts';
 import type { Division } from '../divide.ts';
 import type { SplitOptions } from '../plan.ts';
@@ -16,6 +17,7 @@ export interface Subject {
 
 export interface DividedSubject extends Subject {
   readonly division: Division;
+  readonly install: InstallMode;
 }
 
 /** Init containers too: they run in the primary piece, after its rules were loaded. */

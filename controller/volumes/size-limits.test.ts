@@ -1,0 +1,84 @@
+import { expect } from 'chai';
+import { pino } from 'pino';
+import type { KubeClient } from '../kube/client.ts';
+import { ApiError } from '../kube/errors.ts';
+import type { Pod } from '../kube/resources.ts';
+import { enforceSizeLimits } from './size-limits.ts';
+import type { LimitedVolume } from './volume-store.ts';
+
+const volume: LimitedVolume = {
+  name: 'logs',
+  pod: { namespace: 'shop', name: 'web', uid: 'uid-1' },
+  sizeLimit: '1Mi',
+  bytes: 2 ** 20,
+};
+const running: Pod = {
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { namespace: 'shop', name: 'web', uid: 'uid-1', resourceVersion: '7' },
+  status: { phase: 'Running' },
+};
+const message = 'Usage of EmptyDir volume "logs" exceeds the limit "1Mi". ';
+
+function apiError(code: 'NotFound' | 'Conflict'): ApiError {
+  return new ApiError({ code, status: 0, path: 'pods/web', message: code, maybeHappened: false });
+}
+
+/** What is written of a Pod whose volume takes so much. */
+async function written(used: number | undefined, pod: Pod | 'gone' = running, answer?: ApiError) {
+  const patches: unknown[] = [];
+  const events: unknown[] = [];
+  await enforceSizeLimits({
+    store: { limited: () => Promise.resolve([volume]), used: () => Promise.resolve(used) },
+    client: {
+      get: (() => (pod === 'gone' ? Promise.reject(apiError('NotFound')) : Promise.resolve(pod))) as KubeClient['get'],
+      patch: ((...call: unknown[]) => {
+        patches.push(call.slice(1));
+        return answer === undefined ? Promise.resolve(pod) : Promise.reject(answer);
+      }) as KubeClient['patch'],
+    },
+    events: { event: (...event) => events.push(event) },
+    clock: { now: () => 0 },
+    log: pino({ level: 'silent' }),
+  });
+  return { patches, events };
+}
+
+describe('enforceSizeLimits', () => {
+  it('fails a Pod whose volume exceeds its limit, in the words of the kubelet', async () => {
+    const { patches, events } = await written(2 ** 20 + 1);
+    const condition = { type: 'DisruptionTarget', status: 'True', reason: 'SizeLimitExceeded', message };
+    const body = {
+      metadata: { uid: 'uid-1', resourceVersion: '7' },
+      status: {
+        phase: 'Failed',
+        reason: 'Evicted',
+        message,
+        conditions: [{ ...condition, lastTransitionTime: '1970-01-01T00:00:00Z' }],
+      },
+    };
+    expect(patches).to.deep.equal([
+      [volume.pod, { type: 'strategic', body }, { subresource: 'status', fieldManager: 'podsplit-volumes' }],
+    ]);
+    expect(events).to.deep.equal([[{ apiVersion: 'v1', kind: 'Pod', ...volume.pod }, 'Warning', 'Evicted', message]]);
+  });
+
+  const spared: readonly (readonly [string, number | undefined, Pod | 'gone'])[] = [
+    ['up to its limit', 2 ** 20, running],
+    ['that could not be measured', undefined, running],
+    ['of a Pod that is gone', 2 ** 21, 'gone'],
+    ['of an earlier Pod of the name', 2 ** 21, { ...running, metadata: { ...running.metadata, uid: 'uid-2' } }],
+    ['of a Pod that is ending', 2 ** 21, { ...running, metadata: { ...running.metadata, deletionTimestamp: 'now' } }],
+    ['of a Pod that has ended', 2 ** 21, { ...running, status: { phase: 'Succeeded' } }],
+  ];
+  for (const [what, used, pod] of spared) {
+    it(`leaves alone one ${what}`, async () => {
+      expect(await written(used, pod)).to.deep.equal({ patches: [], events: [] });
+    });
+  }
+
+  it('says nothing that did not happen', async () => {
+    const { events } = await written(2 ** 21, running, apiError('Conflict'));
+    expect(events).to.deep.equal([]);
+  });
+});

@@ -1,0 +1,247 @@
+import { execFile } from 'node:child_process';
+import { chmod, chown, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { isRecord } from '../api/json.ts';
+import type { PodIdentity } from '../agent/cni-request.ts';
+import { KeyedLock } from '../kube/keyed-lock.ts';
+import type { Logger } from '../observability/log.ts';
+import type { Mounter } from './mounter.ts';
+import type { Target } from './requests.ts';
+import type { SharedVolume } from './verify-volume.ts';
+
+const run = promisify(execFile);
+/** Of trees that users made: there is no limit to what is in them. */
+const treeMs = 10 * 60_000;
+const trash = '.trash';
+
+export interface VolumeStoreOptions {
+  /** On a disk of the node; only root enters it. */
+  readonly folder: string;
+  readonly mounter: Mounter;
+  readonly log: Logger;
+}
+
+/** A volume on disk whose size has a limit. */
+export interface LimitedVolume {
+  readonly name: string;
+  readonly pod: PodIdentity;
+  readonly sizeLimit: string;
+  readonly bytes: number;
+}
+
+/**
+ * The shared volumes of this node:
+ *
+ *     FOLDER/PRIMARY UID/VOLUME/data              what the pieces see; in memory, a tmpfs is mounted there
+ *                              /pieces/POD UID    one for each piece that has it mounted
+ *                              /limit.json        of one on disk that has a sizeLimit
+ *
+ * They outlive the driver, as its mounts do. One goes when the last piece that mounts it is gone.
+ */
+export class VolumeStore {
+  private readonly folder: string;
+  private readonly mounter: Mounter;
+  private readonly log: Logger;
+  private readonly lock = new KeyedLock();
+  private emptying: Promise<void> = Promise.resolve();
+
+  constructor({ folder, mounter, log }: VolumeStoreOptions) {
+    this.folder = folder;
+    this.mounter = mounter;
+    this.log = log;
+  }
+
+  async publish(volume: SharedVolume, target: Target): Promise<void> {
+    await this.lock.run(volume.pod.uid, async () => {
+      const folder = this.folderOf(volume.pod.uid, volume.name);
+      const pieces = join(folder, 'pieces');
+      await mkdir(this.folder, { recursive: true, mode: 0o700 });
+      await mkdir(pieces, { recursive: true, mode: 0o700 });
+      await writeLimit(folder, volume);
+      const data = await this.prepare(folder, volume);
+      // Before the mount: a mount that nobody knows of would never be let go.
+      await writeFile(join(pieces, target.podUid), '');
+      await this.mount(data, target.path);
+    });
+  }
+
+  async unpublish(target: Target): Promise<void> {
+    await this.unmountAll(target.path);
+    await rmdir(target.path).catch(unless('ENOENT'));
+    for (const uid of await this.primaries()) {
+      const folder = this.folderOf(uid, target.volume);
+      await this.lock.run(uid, async () => {
+        const pieces = await namesIn(join(folder, 'pieces'));
+        if (!pieces.includes(target.podUid)) return;
+        if (pieces.length === 1) await this.remove(uid, target.volume);
+        else await rm(join(folder, 'pieces', target.podUid));
+      });
+    }
+  }
+
+  /** UIDs of the primaries that have a volume here. */
+  async primaries(): Promise<readonly string[]> {
+    return (await namesIn(this.folder)).filter((name) => name !== trash);
+  }
+
+  /**
+   * Removes what no unpublish will come for: the Pod is gone, and no piece of it has the volume mounted any more.
+   *
+   * @param targetOf where the kubelet mounts a volume of a Pod
+   */
+  async collect(goneUid: string, targetOf: (podUid: string, volume: string) => string): Promise<void> {
+    await this.lock.run(goneUid, async () => {
+      for (const volume of await namesIn(join(this.folder, goneUid))) {
+        const mounted = await this.mounter.mountPoints();
+        const pieces = await namesIn(join(this.folderOf(goneUid, volume), 'pieces'));
+        if (pieces.some((podUid) => mounted.has(targetOf(podUid, volume)))) continue;
+        this.log.info({ uid: goneUid, volume }, 'the volume of a Pod that is gone is removed');
+        await this.remove(goneUid, volume);
+      }
+      await rmdir(join(this.folder, goneUid)).catch(unless('ENOENT', 'ENOTEMPTY'));
+    });
+  }
+
+  /** Those that somebody has to measure. */
+  async limited(): Promise<readonly LimitedVolume[]> {
+    const found: LimitedVolume[] = [];
+    for (const uid of await this.primaries()) {
+      for (const volume of await namesIn(join(this.folder, uid))) {
+        const limit = await readLimit(this.folderOf(uid, volume), uid, volume);
+        if (limit !== undefined) found.push(limit);
+      }
+    }
+    return found;
+  }
+
+  /** Bytes that it takes on disk; undefined where that could not be found out. */
+  async used({ pod, name }: LimitedVolume): Promise<number | undefined> {
+    const data = join(this.folderOf(pod.uid, name), 'data');
+    // du walks trees that are deeper than a path may be long, and says what it found when a file went away meanwhile.
+    const args = ['--summarize', '--block-size=1', '--one-file-system', '--', data];
+    const { stdout } = await run('du', args, { timeout: treeMs }).catch((error: unknown) => {
+      this.log.warn({ err: error, volume: name, pod }, 'not all of a volume could be measured');
+      return { stdout: error instanceof Error && 'stdout' in error ? String(error.stdout) : '' };
+    });
+    const bytes = Number.parseInt(stdout, 10);
+    return Number.isNaN(bytes) ? undefined : bytes;
+  }
+
+  /** Until what was removed before is deleted. */
+  async emptied(): Promise<void> {
+    await this.emptying;
+  }
+
+  /** Deletes what was removed, here or by an earlier process; nobody waits for it. */
+  empty(): void {
+    this.emptying = this.emptying
+      .then(() => this.deleteTrash())
+      .catch((error: unknown) => {
+        this.log.error({ err: error }, 'a removed volume could not be deleted; it is tried again');
+      });
+  }
+
+  /** Its content, and not the folder: another volume may be moved there at this moment. */
+  private async deleteTrash(): Promise<void> {
+    const paths = (await namesIn(join(this.folder, trash))).map((name) => join(this.folder, trash, name));
+    if (paths.length > 0) await run('rm', ['-rf', '--one-file-system', '--', ...paths], { timeout: treeMs });
+  }
+
+  private folderOf(uid: string, volume: string): string {
+    return join(this.folder, uid, volume);
+  }
+
+  /** The directory as the kubelet makes an emptyDir, with its group set once: what is in it later belongs to its writers. */
+  private async prepare(folder: string, { emptyDir, fsGroup }: SharedVolume): Promise<string> {
+    const data = join(folder, 'data');
+    if (emptyDir.medium === 'memory') {
+      await mkdir(data, { recursive: true });
+      // Not there after a reboot, as an emptyDir in memory is not.
+      if (!(await this.mounter.mountPoints()).has(data)) {
+        await this.mounter.tmpfs(data, { bytes: emptyDir.bytes, gid: fsGroup });
+      }
+      return data;
+    }
+    if (await exists(data)) return data;
+    // By rename: it is there with all its rights or not at all.
+    const unready = join(folder, 'unready');
+    await mkdir(unready, { recursive: true });
+    if (fsGroup !== undefined) await chown(unready, 0, fsGroup);
+    await chmod(unready, fsGroup === undefined ? 0o777 : 0o2777);
+    await rename(unready, data);
+    return data;
+  }
+
+  private async mount(data: string, target: string): Promise<void> {
+    await mkdir(target, { mode: 0o750 }).catch(unless('EEXIST'));
+    if ((await this.mounter.mountPoints()).has(target)) {
+      const [there, wanted] = await Promise.all([stat(target), stat(data)]);
+      if (there.dev === wanted.dev && there.ino === wanted.ino) return;
+      await this.unmountAll(target);
+    }
+    await this.mounter.bind(data, target);
+  }
+
+  /** One lies on the other if two kubelets, or two drivers, once mounted at the same time. */
+  private async unmountAll(path: string): Promise<void> {
+    while ((await this.mounter.mountPoints()).has(path)) await this.mounter.unmount(path);
+  }
+
+  /** Out of the way at once; deleting may take its time. */
+  private async remove(uid: string, volume: string): Promise<void> {
+    const folder = this.folderOf(uid, volume);
+    await this.unmountAll(join(folder, 'data'));
+    await mkdir(join(this.folder, trash), { recursive: true, mode: 0o700 });
+    await rename(folder, join(this.folder, trash, `${uid}.${volume}.${process.hrtime.bigint()}`));
+    await rmdir(join(this.folder, uid)).catch(unless('ENOTEMPTY'));
+    this.empty();
+  }
+}
+
+async function writeLimit(folder: string, { name, pod, emptyDir }: SharedVolume): Promise<void> {
+  const { medium, sizeLimit, bytes } = emptyDir;
+  // A tmpfs has its limit itself.
+  if (medium !== 'disk' || sizeLimit === undefined || bytes === undefined) return;
+  const path = join(folder, 'limit.json');
+  await writeFile(
+    `${path}.new`,
+    JSON.stringify({ namespace: pod.namespace, pod: pod.name, volume: name, sizeLimit, bytes }),
+  );
+  await rename(`${path}.new`, path);
+}
+
+/** One that does not read was cut short by a node that lost its power. It is written again when the Pod's pieces are. */
+async function readLimit(folder: string, uid: string, name: string): Promise<LimitedVolume | undefined> {
+  const text = await readFile(join(folder, 'limit.json'), 'utf8').catch(unless('ENOENT', 'ENOTDIR'));
+  const value = text === undefined ? undefined : parseJson(text);
+  if (!isRecord(value)) return undefined;
+  const { namespace, pod, sizeLimit, bytes } = value;
+  if (typeof namespace !== 'string' || typeof pod !== 'string') return undefined;
+  if (typeof sizeLimit !== 'string' || typeof bytes !== 'number') return undefined;
+  return { name, pod: { namespace, name: pod, uid }, sizeLimit, bytes };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function namesIn(folder: string): Promise<readonly string[]> {
+  return (await readdir(folder).catch(unless('ENOENT', 'ENOTDIR'))) ?? [];
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(unless('ENOENT'))) !== undefined;
+}
+
+/** For `catch`: these are no errors, all others are. */
+function unless(...codes: readonly string[]): (error: unknown) => undefined {
+  return (error) => {
+    if (error instanceof Error && 'code' in error && codes.includes(String(error.code))) return undefined;
+    throw error;
+  };
+}
