@@ -11,9 +11,9 @@ import { parseArgs } from 'node:util';
 import type { KubeClient } from '../controller/kube/client.ts';
 import { connect } from '../controller/kube/connect.ts';
 import { isApiError } from '../controller/kube/errors.ts';
-import { resources, type KubeObject, type Resource } from '../controller/kube/resources.ts';
+import { resources, type KubeObject, type Pod, type Resource } from '../controller/kube/resources.ts';
 import { checks, rows, violations, type Row, type Snapshot } from './invariants.ts';
-import { kubeconfig } from './kubectl.ts';
+import { kubeconfig, kubectl } from './kubectl.ts';
 
 const betweenLooksMs = 500;
 
@@ -63,7 +63,24 @@ async function read(from: KubeClient): Promise<Snapshot> {
     list(from, resources.networkPolicies),
     list(from, resources.multiNetworkPolicies),
   ]);
-  return { pods, blocks, networks, podSplits, nads, networkPolicies, multiNetworkPolicies };
+  const volumes = pods.filter(isDriver).flatMap(volumesOf);
+  return { pods, blocks, networks, podSplits, nads, networkPolicies, multiNetworkPolicies, volumes };
+}
+
+function isDriver({ metadata, status }: Pod): boolean {
+  return (
+    metadata.namespace === 'podsplit-node' &&
+    metadata.labels?.['app.kubernetes.io/component'] === 'agent' &&
+    metadata.deletionTimestamp === undefined &&
+    status?.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') === true
+  );
+}
+
+/** What the API does not know: its container sees the folder as the node does. */
+function volumesOf({ metadata, spec }: Pod): Snapshot['volumes'] {
+  const list = ['exec', '-n', metadata.namespace ?? '', metadata.name, '-c', 'volumes', '--', 'ls'];
+  const names = kubectl([...list, '/var/lib/podsplit/volumes']).split('\n');
+  return names.filter((name) => name !== '').map((primaryUid) => ({ node: spec?.nodeName ?? '', primaryUid }));
 }
 
 /** A kind that the cluster does not have has no objects: podsplit may be uninstalled, Multus absent. */

@@ -29,6 +29,7 @@ const sound: Snapshot = {
   nads: [generated(nad)],
   networkPolicies: [policy({ name: `podsplit-${key}-in-log`, labels: generatedLabels }), usersOwn, mirrorOf(usersOwn)],
   multiNetworkPolicies: [generated(`podsplit-${key}-log`)],
+  volumes: [{ node: 'node-1', primaryUid: 'uid-a' }],
 };
 
 describe('invariants of a cluster', () => {
@@ -43,7 +44,15 @@ describe('invariants of a cluster', () => {
   });
 
   it('hold on a cluster without podsplit', () => {
-    const bare = { blocks: [], networks: [], podSplits: [], nads: [], networkPolicies: [], multiNetworkPolicies: [] };
+    const bare = {
+      blocks: [],
+      networks: [],
+      podSplits: [],
+      nads: [],
+      networkPolicies: [],
+      multiNetworkPolicies: [],
+      volumes: [],
+    };
     expect(violations({ ...bare, pods: [bystander()] })).to.deep.equal([]);
   });
 
@@ -76,6 +85,12 @@ describe('invariants of a cluster', () => {
       withPod('web-b', (pod) => networks(pod, '198.18.0.5/15', 'fd00::5/64', '0a:58:c6:12:00:05')),
       ['PieceClaimed', /has 198.18.0.5\/15, fd00::5\/64, the claim 198.18.0.3\/15, fd00::3\/64/],
       ['PieceClaimed', /has MAC 0a:58:c6:12:00:05, the claim 0a:58:c6:12:00:03/],
+    ],
+    [
+      'a volume of a Pod that is gone, and one on a node that its Pod has left',
+      { ...sound, volumes: ['uid-gone', 'uid-a'].map((primaryUid) => ({ node: 'node-2', primaryUid })) },
+      ['VolumeOwned', /no split Pod of UID uid-gone is there/],
+      ['VolumeOwned', /no split Pod of UID uid-a is there/],
     ],
     [
       'a piece without its network',
@@ -175,7 +190,7 @@ describe('invariants of a cluster', () => {
     ],
     [
       'a NAD, policies of a workload that is no longer split',
-      { ...sound, pods: [bystander()], blocks: [], podSplits: [] },
+      { ...sound, pods: [bystander()], blocks: [], podSplits: [], volumes: [] },
       ['NetworkUsed', /NetworkAttachmentDefinition shop\/podsplit-web-.*its workload has no split Pod/],
       ['PolicyUsed', /NetworkPolicy shop\/podsplit-.*its workload has no split Pod/],
       ['PolicyUsed', /MultiNetworkPolicy shop\/podsplit-.*its workload has no split Pod/],

@@ -24,6 +24,8 @@ export interface Snapshot {
   readonly nads: readonly KubeObject[];
   readonly networkPolicies: readonly NetworkPolicy[];
   readonly multiNetworkPolicies: readonly KubeObject[];
+  /** Directories of shared volumes on the nodes. */
+  readonly volumes: readonly { readonly node: string; readonly primaryUid: string }[];
 }
 
 export interface Violation {
@@ -47,6 +49,7 @@ export const checks = {
   PolicyUsed: 'Generated policies belong to a workload with split Pods, and each sibling has its ingress closed.',
   MirrorUsed:
     'A policy that lets in split Pods by their labels has one mirror for their siblings, as podsplit makes it; no other has.',
+  VolumeOwned: 'A shared volume on a node belongs to a split Pod on that node.',
   PodSplitOwned: 'A PodSplit belongs to a primary that is there, and each split Pod has one.',
 } as const;
 
@@ -74,6 +77,7 @@ export function violations(snapshot: Snapshot): readonly Violation[] {
     ...networksUsed(view),
     ...policiesUsed(view),
     ...mirrorsUsed(view),
+    ...volumesOwned(view),
     ...podSplitsOwned(view),
   ];
 }
@@ -323,6 +327,16 @@ function siblingOwned(view: View, sibling: Piece): readonly Violation[] {
     return report(`${nameOf(primary)} does not own it.`);
   }
   return primary.ended && !sibling.ending && !sibling.ended ? report(`${nameOf(primary)} has ended.`) : [];
+}
+
+function volumesOwned(view: View): readonly Violation[] {
+  return view.volumes
+    .filter(({ node, primaryUid }) => view.primaries.get(splitId(primaryUid))?.pod.spec?.nodeName !== node)
+    .map(({ node, primaryUid }) => ({
+      check: 'VolumeOwned' as const,
+      object: `Node ${node}`,
+      message: `no split Pod of UID ${primaryUid} is there: its volumes are a leak.`,
+    }));
 }
 
 function networksUsed(view: View): readonly Violation[] {
