@@ -2,12 +2,13 @@
 //
 //     node hack/cluster/load.ts IMAGE.tar…
 //
-// What a node holds is noted by the archive's digest, so loading it again is free. The images live as long as the
+// What a node holds is noted as the digest of the archive of that name that came last, so loading it again is free, and an
+// image that was replaced under its name comes back when its archive does. The images live as long as the
 // cluster: after `down`, or when `up` had to boot anew, load again; callers simply load before each use.
 
 import { createHash } from 'node:crypto';
 import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { withLock } from './lock.ts';
@@ -23,11 +24,11 @@ export async function loadImages(archives: readonly string[], nodes: readonly st
     const digest = await sha256(archive);
     await Promise.all(
       nodes.map(async (node) => {
-        const mark = join(nodeState(node), 'images', digest);
-        if (existsSync(mark)) return;
+        const mark = join(nodeState(node), 'images', basename(archive));
+        if (existsSync(mark) && (await readFile(mark, 'utf8')) === digest) return;
         await run(enter(node, ['ctr', '-n', 'k8s.io', 'images', 'import', '-']), { inputFile: archive });
         await mkdir(join(nodeState(node), 'images'), { recursive: true });
-        await writeFile(mark, basename(archive));
+        await writeFile(mark, digest);
         imports++;
       }),
     );
