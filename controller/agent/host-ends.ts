@@ -54,7 +54,7 @@ export function checkEgress(wiring: Wiring, eth0: HostEnds['eth0']): void {
   if (via === undefined || eth0 !== undefined) return;
   throw new AgentError(
     'EgressOpen',
-    `${wiring.piece} shall go out by ${via.to} only, and its ${podInterface} is no veth: the node could not filter it`,
+    `${wiring.piece} shall go out by ${via.to ?? 'nobody'} only, and its ${podInterface} is no veth: the node could not filter it`,
   );
 }
 

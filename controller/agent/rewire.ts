@@ -4,7 +4,10 @@ import type { Logger } from '../observability/log.ts';
 import { readPod, splitKey, wiringText, type LivePod } from '../reconcile/piece-pod.ts';
 import { formatWiring, parseWiring, WiringError } from '../rules/wiring-json.ts';
 import type { Endpoint, Wiring } from '../rules/wiring.ts';
+import { keptBy } from '../rules/via-model.ts';
+import { AgentError } from './agent-error.ts';
 import type { Attachments } from './attachments.ts';
+import { checkEgress } from './host-ends.ts';
 import type { Registry } from './registry.ts';
 import type { Sandbox } from './sandbox.ts';
 
@@ -37,6 +40,7 @@ export async function rewire(raw: Pod, deps: RewireDependencies): Promise<boolea
     const found = newWiring(pod, sandbox);
     if (found.kind === 'refused') sayRefused(pod, found.why, deps);
     if (found.kind !== 'new') return undefined;
+    sayEgressOpen(pod, found.wiring, sandbox, deps);
     await registry.put({ ...sandbox, wiring: formatWiring(found.wiring) });
     return !(await attachments.renew(sandbox.split));
   });
@@ -88,6 +92,28 @@ function sayRefused(pod: LivePod, why: string, { events, log }: RewireDependenci
     'WiringRefused',
     `The annotation podsplit.io/wiring is not taken, and the rules stay as they are: ${why}`,
   );
+}
+
+/**
+ * The piece is kept from now on, by its own table. The node's part has no end of eth0 to be at, and a piece that runs cannot
+ * be held back, as a new one would be.
+ */
+function sayEgressOpen(pod: LivePod, wiring: Wiring, sandbox: Sandbox, { events, log }: RewireDependencies): void {
+  if (keptBy(parseWiring(sandbox.wiring)) !== undefined) return;
+  try {
+    checkEgress(wiring, sandbox.host.eth0);
+  } catch (error) {
+    if (!(error instanceof AgentError)) throw error;
+    const { namespace, name, uid } = pod;
+    log.error({ pod: { namespace, name }, why: error.message }, 'a packet socket passes around the proxy');
+    events.event(
+      { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
+      'Warning',
+      error.code,
+      `${error.message}. It runs already and is kept by its own rules, which a packet socket passes around: drop NET_RAW ` +
+        'in the container. Once it ends it will not start again here.',
+    );
+  }
 }
 
 /** All of a wiring that says who is who. */

@@ -1,4 +1,5 @@
 import type { ILabelSelector } from '@kubernetes-models/apimachinery/apis/meta/v1/LabelSelector';
+import type { EgressDns } from './egress-via.ts';
 import type { Condition, ObjectMeta } from './resources.ts';
 
 /**
@@ -20,10 +21,24 @@ export interface ContainerNetworkPolicySpec {
   readonly containers?: readonly string[];
   /** Default: Enforce. */
   readonly action?: 'Enforce' | 'Audit';
-  /** As in NetworkPolicy: absent means Ingress, and Egress too where there are egress rules. */
+  /** The only way out of `containers`, which are named then: docs/decisions/0018-the-unavoidable-proxy.md. Not with Audit. */
+  readonly egressVia?: EgressVia;
+  /**
+   * As in NetworkPolicy: absent means Ingress, and Egress too where there are egress rules. With `egressVia` absent means
+   * what there are rules for.
+   */
   readonly policyTypes?: readonly ('Ingress' | 'Egress')[];
   readonly ingress?: readonly IngressRule[];
   readonly egress?: readonly EgressRule[];
+}
+
+export interface EgressVia {
+  /** The proxy: another container of the selected Pods. */
+  readonly container: string;
+  /** Where all TCP is carried to, original destination kept. Absent: programs call the proxy themselves, by flows. */
+  readonly port?: number;
+  /** Default: none. */
+  readonly dns?: EgressDns;
 }
 
 export interface IngressRule {
@@ -60,7 +75,12 @@ export interface ContainerNetworkPolicyStatus {
   readonly observedGeneration?: number;
   /** Containers of how many Pods it selects, and whether they are enforced. */
   readonly selected?: { readonly pods: number; readonly containers: number; readonly unguarded: number };
-  /** What it opens: flows between containers of a Pod, and address ranges on the Pods' network. */
-  readonly compiled?: { readonly flows: number; readonly ingress: number; readonly egress: number };
+  /** What it opens: flows between containers of a Pod, and address ranges on the Pods' network. And whom it keeps. */
+  readonly compiled?: {
+    readonly flows: number;
+    readonly ingress: number;
+    readonly egress: number;
+    readonly kept: number;
+  };
   readonly conditions?: readonly Condition[];
 }

@@ -30,13 +30,13 @@ export async function runPolicy(command: PolicyCommand, io: Io): Promise<number>
   const namespace = command.namespace ?? ofContext;
   try {
     const pod = await primaryOf(client, namespace, command.pod.replace(/^pods?\//, ''));
-    const { via, ...policed } = policedPod(pod);
+    const policed = policedPod(pod);
     const { subject } = policed;
     const policies = await policiesIn(client, namespace);
     const { directory, unseen } = await readDirectory(client, namespace);
     if (unseen.length > 0) io.stderr(`You may not list ${unseen.join(', ')}: what is said of others may be wrong.\n`);
     if (command.from === undefined && command.to === undefined) {
-      print(policyReport({ ...policed, via, policies, directory }), formatPolicyReport, { command, io });
+      print(policyReport({ ...policed, policies, directory }), formatPolicyReport, { command, io });
       return 0;
     }
     const question = parseQuestion(command, subject);
@@ -44,7 +44,6 @@ export async function runPolicy(command: PolicyCommand, io: Io): Promise<number>
       namespace,
       pod: subject.name,
       ...question,
-      via,
       ...explainPod(subject, policies, directory, question),
     };
     print(answer, formatAnswer, { command, io });

@@ -1,11 +1,14 @@
 import pc from 'picocolors';
 import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
+import type { EgressDns } from '../api/egress-via.ts';
 import type { Flow } from '../api/flow.ts';
+import { userAnnotations } from '../api/names.ts';
 import type { Directory } from '../policies/directory.ts';
 import { reasons, type Explanation, type Party, type PolicyQuestion } from '../policies/explain-pod.ts';
 import type { PolicyProblem } from '../policies/policy-problem.ts';
 import { concerns } from '../policies/resolve-flows.ts';
 import { policiesFor, resolvePod } from '../policies/resolve-pod.ts';
+import type { ResolvedVia } from '../policies/resolve-via.ts';
 import type { Allowed } from '../rules/wiring.ts';
 import type { PolicedPod } from './policy-subject.ts';
 import { formatTable, printable } from './table.ts';
@@ -25,10 +28,19 @@ interface ContainerReport {
   readonly name: string;
   readonly ingress: DirectionReport;
   readonly egress: DirectionReport;
-  /** The container that is its only way out. */
-  readonly egressVia?: string;
+  /** Its only way out. */
+  readonly egressVia?: EgressViaReport;
   /** The container by which clients come in, if it is another. */
   readonly ingressVia?: string;
+}
+
+interface EgressViaReport {
+  /** Absent: it has none, since what says so contradicts itself, or cannot be. */
+  readonly container?: string;
+  readonly port?: number;
+  readonly dns: EgressDns;
+  /** None: the annotation podsplit.io/egress-via says so. */
+  readonly policies: readonly string[];
 }
 
 interface DirectionReport {
@@ -43,9 +55,9 @@ export interface PolicyReportInput extends PolicedPod {
   readonly directory: Directory;
 }
 
-export function policyReport({ subject, mode, via, ingressVia, policies, directory }: PolicyReportInput): PolicyReport {
+export function policyReport({ subject, mode, ingressVia, policies, directory }: PolicyReportInput): PolicyReport {
   const { selecting } = policiesFor(subject, policies);
-  const { flows, podNetwork, problems } = resolvePod(subject, policies, directory);
+  const { flows, podNetwork, problems, via } = resolvePod(subject, policies, directory);
   const direction = (container: string, which: 'ingress' | 'egress'): DirectionReport => {
     const about = selecting.filter((policy) => concerns(policy, which, container));
     const allowed = podNetwork.get(container)?.[which]?.enforce;
@@ -60,18 +72,25 @@ export function policyReport({ subject, mode, via, ingressVia, policies, directo
     pod: subject.name,
     mode,
     containers: subject.containers.map(({ name }) => {
-      const proxy = via.find(({ from }) => from === name)?.to;
+      const way = via.find(({ from }) => from === name);
       return {
         name,
         ingress: direction(name, 'ingress'),
         egress: direction(name, 'egress'),
-        ...(proxy === undefined ? {} : { egressVia: proxy }),
+        ...(way === undefined ? {} : { egressVia: viaReport(way) }),
         ...(ingressVia === undefined || ingressVia === name ? {} : { ingressVia }),
       };
     }),
     flows,
     problems,
   };
+}
+
+function viaReport(via: ResolvedVia): EgressViaReport {
+  const { policies } = via;
+  if (via.kind === 'none') return { dns: 'none', policies };
+  const { to, port, dns } = via;
+  return { container: to, ...(port === undefined ? {} : { port }), dns, policies };
 }
 
 export function formatPolicyReport(report: PolicyReport, colours: boolean): string {
@@ -105,9 +124,14 @@ function cellsOf({ policies, audits, allowed }: DirectionReport): readonly strin
   return [policies.join(', ') || '-', audits.join(', ') || '-', allowedText(allowed)];
 }
 
-function viaCells(egress: DirectionReport, proxy: string): readonly string[] {
-  const [policies = '', audits = ''] = cellsOf(egress);
-  return [policies, audits, `by ${proxy} only (podsplit.io/egress-via)`];
+function viaCells(egress: DirectionReport, { container, policies }: EgressViaReport): readonly string[] {
+  const [restricting = '', audits = ''] = cellsOf(egress);
+  const by = sayers(policies);
+  return [restricting, audits, container === undefined ? `closed: no way out (${by})` : `by ${container} only (${by})`];
+}
+
+function sayers(policies: readonly string[]): string {
+  return policies.length === 0 ? userAnnotations.egressVia : policies.join(', ');
 }
 
 function entryCells(ingress: DirectionReport, proxy: string): readonly string[] {
@@ -138,7 +162,6 @@ function rangeText({ addresses, protocol, ports }: Allowed): string {
 export interface Answer extends Explanation, PolicyQuestion {
   readonly namespace: string;
   readonly pod: string;
-  readonly via: PolicedPod['via'];
 }
 
 export function formatAnswer(answer: Answer, colours: boolean): string {
@@ -151,20 +174,24 @@ export function formatAnswer(answer: Answer, colours: boolean): string {
     policies.join(', ') || '-',
     rules.map(({ policy, path }) => `${policy} ${path}`).join(', ') || '-',
   ]);
-  const proxy = from.kind === 'container' && to.kind !== 'container' && via.find((each) => each.from === from.name);
   return [
     `${allowed ? green('allowed') : red('denied')}: ${printable(`${partyText(from)} -> ${partyText(to)}:${port}/${protocol}`)}`,
     reasons[because],
     ...(audited ? ['Policies that audit would refuse it.'] : []),
-    ...(proxy
-      ? [`It goes by ${proxy.to} and by nothing else (podsplit.io/egress-via), which has to take it there.`]
-      : []),
+    ...(via === undefined ? [] : [viaText(via)]),
     ...(rows.length === 0 ? [] : ['', bold('Ends'), '']),
     ...(rows.length === 0
       ? []
       : indented(formatTable(['CONTAINER', 'DIRECTION', 'VERDICT', 'POLICIES', 'RULES'], rows))),
     '',
   ].join('\n');
+}
+
+function viaText(via: ResolvedVia): string {
+  const by = sayers(via.policies);
+  if (via.kind === 'none') return `${printable(via.message)} (${via.code}, ${by}).`;
+  const target = via.port === undefined ? via.to : `${via.to}:${via.port}`;
+  return `It goes by ${target} and by nothing else (${by}), which has to take it there.`;
 }
 
 function partyText(party: Party): string {

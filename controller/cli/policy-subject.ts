@@ -3,7 +3,6 @@ import { isolate } from '../isolate/isolate.ts';
 import { wantsIsolation } from '../isolate/judge.ts';
 import type { PolicySubject } from '../policies/directory.ts';
 import { isolatedSubject, splitSubject } from '../policies/subject.ts';
-import type { Via } from '../rules/wiring.ts';
 import { asAdmitted } from '../split/admitted.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import { split } from '../split/split.ts';
@@ -12,7 +11,6 @@ import { CliError } from './cli-error.ts';
 export interface PolicedPod {
   readonly subject: PolicySubject;
   readonly mode: 'split' | 'isolate';
-  readonly via: readonly Omit<Via, 'resolvers'>[];
   /** The container by which clients come in. */
   readonly ingressVia?: string;
 }
@@ -31,14 +29,13 @@ export function policedPod(pod: IPod): PolicedPod {
   if (wantsIsolation(admitted)) {
     const plan = isolate(admitted, options);
     if (plan.kind !== 'isolate') throw notPlanned(name);
-    return { subject: isolatedSubject(pod, plan), mode: 'isolate', via: plan.via };
+    return { subject: isolatedSubject(pod, plan), mode: 'isolate' };
   }
   const plan = split(admitted, options);
   if (plan.kind !== 'split') throw notPlanned(name);
   return {
     subject: splitSubject(pod, plan),
     mode: 'split',
-    via: plan.via,
     ...(plan.ingressVia && { ingressVia: plan.ingressVia.to }),
   };
 }

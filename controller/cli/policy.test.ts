@@ -20,6 +20,7 @@ const subject: PolicySubject = {
     { from: 'log', to: 'cache', port: 6379, protocol: 'tcp' },
     { from: 'web', to: 'cache', port: 6379, protocol: 'tcp' },
   ],
+  via: [{ from: 'log', to: 'web', port: 8080, dns: 'none' }],
 };
 const directory: Directory = {
   pods: [
@@ -71,17 +72,16 @@ const policies = [
   }),
   policy('look', { action: 'Audit', containers: ['log'], policyTypes: ['Egress'] }),
 ];
-const via = [{ from: 'log', to: 'web', port: 8080, dns: 'none' as const }];
 
 function answer(from: string, to: string): string {
   const question = parseQuestion({ from, to }, subject);
   const explained = explainPod(subject, policies, directory, question);
-  return formatAnswer({ namespace: 'shop', pod: 'web-0', ...question, via, ...explained }, false);
+  return formatAnswer({ namespace: 'shop', pod: 'web-0', ...question, ...explained }, false);
 }
 
 describe('kubectl podsplit policy', () => {
   it('lists what is about each container, what it leaves open, and what is wrong', () => {
-    const report = policyReport({ subject, mode: 'split', via, policies, directory });
+    const report = policyReport({ subject, mode: 'split', policies, directory });
     expect(formatPolicyReport(report, false).split('\n')).to.deep.equal([
       'Pod shop/web-0, mode split',
       '',
@@ -107,7 +107,7 @@ describe('kubectl podsplit policy', () => {
   });
 
   it('says by whom clients come in', () => {
-    const report = policyReport({ subject, mode: 'split', via: [], ingressVia: 'web', policies, directory });
+    const report = policyReport({ subject, mode: 'split', ingressVia: 'web', policies, directory });
     const rows = formatPolicyReport(report, false).split('\n');
     const byProxy = 'TCP by web only (podsplit.io/ingress-via)';
     expect(rows.filter((row) => row.endsWith(byProxy)).map((row) => row.trim().split(/\s+/).slice(0, 2))).to.deep.equal(
@@ -130,8 +130,10 @@ describe('kubectl podsplit policy', () => {
       .to.include('allowed: mon/prom -> web:8080/tcp')
       .and.include('scrape spec.ingress[0]');
     expect(answer('10.0.0.8', 'web:8080')).to.include('denied: 10.0.0.8 -> web:8080/tcp');
-    const out = answer('log', '[2001:db8::1]:443/udp');
-    expect(out).to.include('allowed: log -> [2001:db8::1]:443/udp').and.include('It goes by web and by nothing else');
+    const out = answer('log', '[2001:db8::1]:443');
+    expect(out)
+      .to.include('allowed: log -> [2001:db8::1]:443/tcp')
+      .and.include('It goes by web:8080 and by nothing else');
     expect(out).to.include('Policies that audit would refuse it.');
   });
 

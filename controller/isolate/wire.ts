@@ -1,6 +1,6 @@
 import type { Flow } from '../api/flow.ts';
 import type { IsolateWiring } from '../rules/isolate-wiring.ts';
-import type { Observed, PodNetwork } from '../rules/wiring.ts';
+import type { Observed, PodNetwork, WiringVia } from '../rules/wiring.ts';
 import { viaOf } from '../split/wire.ts';
 import type { IsolatePlan } from './plan.ts';
 
@@ -12,17 +12,19 @@ export interface IsolatePolicies {
   readonly podNetwork: ReadonlyMap<string, PodNetwork>;
   /** Of the flows those that policies that audit would refuse. */
   readonly auditedFlows: readonly Flow[];
+  /** Whose only way out is whose: of policies and annotation. */
+  readonly via: readonly WiringVia[];
   /** Whose calls, and calls to whom, no policy has a say in. Absent where no policy selects the Pod. */
   readonly unselected?: Observed;
 }
 
 /** Where there are no policies. */
-export function withoutPolicies({ flows }: Pick<IsolatePlan, 'flows'>): IsolatePolicies {
-  return { flows, podNetwork: new Map(), auditedFlows: [] };
+export function withoutPolicies({ flows, via }: Pick<IsolatePlan, 'flows' | 'via'>): IsolatePolicies {
+  return { flows, podNetwork: new Map(), auditedFlows: [], via };
 }
 
 export interface IsolateWiringInput {
-  readonly plan: Pick<IsolatePlan, 'containers' | 'via' | 'observe'>;
+  readonly plan: Pick<IsolatePlan, 'containers' | 'observe'>;
   readonly split: string;
   readonly policies: IsolatePolicies;
   /** Addresses of the cluster's DNS, for containers that may ask it and nobody else. */
@@ -31,7 +33,7 @@ export interface IsolateWiringInput {
 
 export function buildIsolateWiring({ plan, split, policies, resolvers }: IsolateWiringInput): IsolateWiring {
   const { containers, observe } = plan;
-  const { flows, podNetwork, auditedFlows, unselected } = policies;
+  const { flows, podNetwork, auditedFlows, via, unselected } = policies;
   const names = containers.map(({ name }) => name).sort();
   return {
     version: 1,
@@ -43,7 +45,7 @@ export function buildIsolateWiring({ plan, split, policies, resolvers }: Isolate
     }),
     flows,
     ...(auditedFlows.length === 0 ? {} : { auditedFlows }),
-    ...viaOf({ plan, resolvers }),
+    ...viaOf(via, resolvers),
     ...(observe === undefined ? {} : { observe: unselected ?? { from: names, to: names } }),
   };
 }

@@ -1,3 +1,4 @@
+import type { IntendedVia } from '../api/egress-via.ts';
 import type { Flow } from '../api/flow.ts';
 import type { Labels } from './label-selector.ts';
 
@@ -59,4 +60,6 @@ export interface PolicySubject {
   readonly containers: readonly { readonly name: string; readonly ports: readonly PolicyDeclaredPort[] }[];
   /** Of `podsplit.io/flows`, or of the declared ports: what holds where no policy selects an end. */
   readonly flows: readonly Flow[];
+  /** Of `podsplit.io/egress-via`: who goes out by whom, whatever policies say. */
+  readonly via: readonly IntendedVia[];
 }

@@ -16,6 +16,7 @@ const subject: PolicySubject = {
     { name: 'cache', ports: [{ port: 6379, protocol: 'tcp' }] },
   ],
   flows: [{ from: 'web', to: 'cache', port: 6379, protocol: 'tcp' }],
+  via: [],
 };
 const directory: Directory = {
   pods: [

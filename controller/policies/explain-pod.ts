@@ -9,6 +9,7 @@ import { addressRange } from './policy-peers.ts';
 import { concerns, endOf, permits, type Grant } from './resolve-flows.ts';
 import { policiesFor, resolvePod } from './resolve-pod.ts';
 import { resolveDirection } from './resolve-pod-network.ts';
+import type { ResolvedVia, WayOut } from './resolve-via.ts';
 
 /** At least one of the two is a container of the Pod. */
 export interface PolicyQuestion {
@@ -31,6 +32,8 @@ export interface Explanation {
   readonly audited: boolean;
   /** One for each end that is a container of the Pod: who calls first. */
   readonly ends: readonly EndExplanation[];
+  /** Where the caller is kept, and calls the Pods' network: by whom it goes, or why by nobody. */
+  readonly via?: ResolvedVia;
 }
 
 /** With a sentence each for people. */
@@ -44,6 +47,8 @@ export const reasons = {
     'The ends allow it, but nothing says that the target listens there: it does not declare the port, and no rule names it.',
   PortTaken: 'The ends allow it, but the port would lead to two containers, or away from the one that declares it.',
   TooManyAllowed: 'What the policies allow is more than a piece can hold: the container is closed.',
+  NoWayOut: 'The container is to go out by a proxy, and there is none that it could be.',
+  NotCarried: 'The container goes out by its proxy only, and this is not carried there: it calls the proxy by flows.',
   NotInPod: 'Containers of one Pod reach each other by TCP and UDP only.',
   UnknownParty: 'The Pod has no such container, or the cluster no such Pod with an address.',
 } as const;
@@ -101,7 +106,7 @@ function explainFlow(context: Context, from: string, to: string): Explanation {
   if (protocol === 'sctp' || target === undefined || from === to) return nothing('NotInPod');
   const is = (flow: Flow): boolean =>
     flow.from === from && flow.to === to && flow.port === port && flow.protocol === protocol;
-  const { flows, auditedFlows } = resolvePod(subject, context.policies, directory);
+  const { flows, auditedFlows, via } = resolvePod(subject, context.policies, directory);
   const selecting = enforcing(context);
   const at = (direction: 'ingress' | 'egress', own: string, peer: string): EndExplanation => {
     const end = endOf({ subject, policies: selecting, directory, notes: new Notes() }, direction, own, peer);
@@ -110,6 +115,10 @@ function explainFlow(context: Context, from: string, to: string): Explanation {
   };
   const ends = [at('egress', from, to), at('ingress', to, from)];
   const allowed = flows.some(is);
+  const way = via.find((each) => each.from === from);
+  if (way?.kind === 'none' && (way.notBy === 'anybody' || way.notBy.includes(to))) {
+    return { allowed, because: 'NoWayOut', audited: false, ends, via: way };
+  }
   return {
     allowed,
     because: whyFlow(ends, allowed, subject, { from, to, port, protocol }),
@@ -162,7 +171,19 @@ function explainNetwork(
   };
   const closed = rules.length > 0 && !allowed;
   const because = about.length === 0 ? 'NoPolicy' : allowed ? 'EndsAllow' : closed ? 'TooManyAllowed' : 'EndRefuses';
-  return { allowed, because, audited: allowed && !passes(allowances?.audit), ends: [end] };
+  const explained = { allowed, because, audited: allowed && !passes(allowances?.audit), ends: [end] } as const;
+  const via = direction === 'egress' ? now.via.find(({ from }) => from === name) : undefined;
+  if (via === undefined) return explained;
+  const kept = via.kind === 'none' ? 'NoWayOut' : carries(via, question) ? undefined : 'NotCarried';
+  return kept === undefined
+    ? { ...explained, via }
+    : { ...explained, allowed: false, because: kept, audited: false, via };
+}
+
+/** The resolvers of `cluster` are the only addresses beyond the proxy: which they are is the controller's to know. */
+function carries({ port, dns }: WayOut, question: PolicyQuestion): boolean {
+  if (dns !== 'none' && question.port === 53 && question.protocol !== 'sctp') return true;
+  return port !== undefined && question.protocol === 'tcp';
 }
 
 function enforcing({ subject, policies }: Context): readonly ParsedPolicy[] {

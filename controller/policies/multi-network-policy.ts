@@ -1,10 +1,10 @@
 import type { INetworkPolicySpec } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicySpec';
 import { nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
-import type { IntendedVia } from '../api/egress-via.ts';
 import type { DeclaredPort, Flow, Protocol } from '../api/flow.ts';
 import { installModes } from '../api/install.ts';
 import { ownLabels } from '../api/names.ts';
 import type { ObjectMeta, OwnerReference } from '../api/resources.ts';
+import type { WiringVia } from '../rules/wiring.ts';
 
 /** github.com/k8snetworkplumbingwg/multi-networkpolicy: NetworkPolicy's spec, for the networks that an annotation names. */
 export interface MultiNetworkPolicy {
@@ -54,11 +54,14 @@ export function pieceMultiNetworkPolicies(input: MultiPoliciesInput): readonly M
 }
 
 /** What is carried to a proxy arrives there, after NAT, as if a flow led to it. */
-export function carriedFlows(via: readonly IntendedVia[]): readonly Flow[] {
-  return via.flatMap(({ from, to, port, dns }) => [
-    ...(port === undefined ? [] : [{ from, to, port, protocol: 'tcp' as const }]),
-    ...(dns === 'proxy' ? (['tcp', 'udp'] as const).map((protocol) => ({ from, to, port: 53, protocol })) : []),
-  ]);
+export function carriedFlows(via: readonly WiringVia[]): readonly Flow[] {
+  return via.flatMap(({ from, to, port, dns }) => {
+    if (to === undefined) return [];
+    return [
+      ...(port === undefined ? [] : [{ from, to, port, protocol: 'tcp' as const }]),
+      ...(dns === 'proxy' ? (['tcp', 'udp'] as const).map((protocol) => ({ from, to, port: 53, protocol })) : []),
+    ];
+  });
 }
 
 /** One rule for each peer, with all the ports that it may call. */

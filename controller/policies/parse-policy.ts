@@ -1,4 +1,5 @@
 import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
+import { egressDnsModes, type EgressDns } from '../api/egress-via.ts';
 import { isRecord } from '../api/json.ts';
 import type { PolicyProtocol, PortRange } from '../rules/wiring.ts';
 import { covers, rangeOfCidr, without, type AddressRange } from './address-range.ts';
@@ -17,7 +18,13 @@ export interface ParsedPolicy {
   /** Absent: not about this direction. Empty: nothing is allowed. */
   readonly ingress?: readonly ParsedRule[];
   readonly egress?: readonly ParsedRule[];
+  /** Whoever is selected goes out by this and by nothing else; `none` where it cannot be read. */
+  readonly via?: ParsedVia;
 }
+
+export type ParsedVia =
+  | { readonly kind: 'proxy'; readonly container: string; readonly port?: number; readonly dns: EgressDns }
+  | { readonly kind: 'none' };
 
 export interface ParsedRule {
   /** `spec.ingress[0]` */
@@ -82,12 +89,14 @@ function specOf(value: unknown, report: Report): Omit<ParsedPolicy, 'name' | 'na
   const containers = namesOf(value['containers'], 'spec.containers', report);
   const [ingress, egress] = [rulesOf(value, 'ingress', 'from', report), rulesOf(value, 'egress', 'to', report)];
   const types = typesOf(value, report);
+  const via = viaOf(value, containers, report);
   return {
     action: actionOf(value['action'], report),
     selector: selectorOf(value['podSelector'], 'spec.podSelector', report) ?? {},
     ...(containers === undefined || containers.size === 0 ? {} : { containers }),
     ...(types.includes('Ingress') ? { ingress } : {}),
     ...(types.includes('Egress') ? { egress } : {}),
+    ...(via === undefined ? {} : { via }),
   };
 }
 
@@ -97,12 +106,37 @@ function actionOf(value: unknown, report: Report): ParsedPolicy['action'] {
   return 'Enforce';
 }
 
-/** As NetworkPolicy's defaults: Ingress, and Egress where there are egress rules. */
+/** All that is wrong with it, and then it is no way out at all. */
+function viaOf(
+  spec: Readonly<Record<string, unknown>>,
+  containers: ReadonlySet<string> | undefined,
+  report: Report,
+): ParsedVia | undefined {
+  const value = spec['egressVia'];
+  if (value === undefined) return undefined;
+  const { container, port, dns = 'none' } = isRecord(value) ? value : {};
+  const mode = egressDnsModes.find((each) => each === dns);
+  const path = 'spec.egressVia';
+  const wrong: readonly (readonly [boolean, string, string])[] = [
+    [typeof container !== 'string' || container === '', `${path}.container`, `is ${show(container)}, not a container`],
+    [port !== undefined && !portNumber(port), `${path}.port`, `is ${show(port)}, not a number from 1 to 65535`],
+    [mode === undefined, `${path}.dns`, `is ${show(dns)}, not ${egressDnsModes.join(', ')}`],
+    [containers === undefined || containers.size === 0, path, 'needs spec.containers: whom it keeps'],
+    [containers?.has(String(container)) === true, path, `leads from ${show(container)} to itself`],
+    [spec['action'] === 'Audit', path, 'cannot be audited: remove it, or let action be Enforce'],
+  ];
+  for (const [is, where, message] of wrong) if (is) report(where, message);
+  if (typeof container !== 'string' || mode === undefined || wrong.some(([is]) => is)) return { kind: 'none' };
+  return { kind: 'proxy', container, dns: mode, ...(portNumber(port) ? { port } : {}) };
+}
+
+/** As NetworkPolicy's defaults: Ingress, and Egress where there are egress rules. Who is only kept is not closed to callers. */
 function typesOf(spec: Readonly<Record<string, unknown>>, report: Report): readonly string[] {
   const types = spec['policyTypes'];
-  const egress = spec['egress'];
   if (types === undefined || (Array.isArray(types) && types.length === 0)) {
-    return ['Ingress', ...(egress === undefined || (Array.isArray(egress) && egress.length === 0) ? [] : ['Egress'])];
+    const ruled = (rules: unknown): boolean => rules !== undefined && !(Array.isArray(rules) && rules.length === 0);
+    const ingress = spec['egressVia'] === undefined || ruled(spec['ingress']);
+    return [...(ingress ? ['Ingress'] : []), ...(ruled(spec['egress']) ? ['Egress'] : [])];
   }
   if (isStrings(types) && types.every((type) => type === 'Ingress' || type === 'Egress')) return types;
   report('spec.policyTypes', `is ${show(types)}, not a list of Ingress and Egress`);

@@ -19,6 +19,9 @@ export const policyProblemCodes = {
   PortTaken: 'one port of one container would lead to two others',
   TooManyAllowed: 'more ranges than a piece can hold',
   ServicePartlyAllowed: 'a Service some of whose endpoints are allowed: its address stays closed',
+  EgressViaConflict: 'two ways out of one container: it has none',
+  EgressViaMissing: 'a way out by a container that a selected Pod lacks: what it keeps there has none',
+  EgressViaKept: 'a way out by a container that has but one way out itself: it is none',
 } as const;
 
 export type PolicyProblemCode = keyof typeof policyProblemCodes;

@@ -19,6 +19,7 @@ const subject: PolicySubject = {
     { from: 'web', to: 'cache', port: 6379, protocol: 'tcp' },
     { from: 'web', to: 'statsd', port: 8125, protocol: 'udp' },
   ],
+  via: [],
 };
 
 function pod(name: string, last: number, changed: Partial<DirectoryPod> = {}): DirectoryPod {
@@ -108,7 +109,13 @@ describe('what policies make of a Pod', () => {
     ]) {
       const resolved = resolvePod(subject, policies, directory);
       const { unselected: _unselected, ...made } = resolved;
-      expect(made).to.deep.equal({ flows: subject.flows, auditedFlows: [], podNetwork: new Map(), problems: [] });
+      expect(made).to.deep.equal({
+        flows: subject.flows,
+        auditedFlows: [],
+        podNetwork: new Map(),
+        via: [],
+        problems: [],
+      });
     }
   });
 

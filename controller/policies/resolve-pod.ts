@@ -8,6 +8,7 @@ import { parsePolicy, type ParsedPolicy } from './parse-policy.ts';
 import type { PolicyProblem } from './policy-problem.ts';
 import { concerns, resolveFlows } from './resolve-flows.ts';
 import { resolveDirection } from './resolve-pod-network.ts';
+import { resolveVia, type NoWayOut, type ResolvedVia } from './resolve-via.ts';
 
 /** What policies make of one Pod: docs/decisions/0017-policies-between-containers.md. */
 export interface ResolvedPod {
@@ -19,6 +20,8 @@ export interface ResolvedPod {
   readonly podNetwork: ReadonlyMap<string, PodNetwork>;
   /** Containers whose calls, and calls to which, no policy that enforces has a say in. Sorted. */
   readonly unselected: Observed;
+  /** Containers with but one way out, policies and the annotation together. Sorted. */
+  readonly via: readonly ResolvedVia[];
   readonly problems: readonly PolicyProblem[];
 }
 
@@ -32,14 +35,30 @@ export function resolvePod(
   const { selecting, problems } = policiesFor(subject, policies);
   for (const policy of selecting) lookForContainers(policy, subject, directory, notes);
   const enforcing = selecting.filter(({ action }) => action === 'Enforce');
-  const flows = resolveFlows({ subject, policies: enforcing, directory, notes });
+  const via = resolveVia(subject, selecting, notes);
+  const closed = via.filter((each) => each.kind === 'none');
+  const flows = withoutWaysOut(resolveFlows({ subject, policies: enforcing, directory, notes }), closed);
   return {
     flows,
     auditedFlows: enforcing.length === selecting.length ? [] : refusedByAudit(subject, selecting, directory, flows),
     podNetwork: podNetworks({ subject, policies: selecting, directory, notes }),
-    unselected: { from: unselected(subject, enforcing, 'egress'), to: unselected(subject, enforcing, 'ingress') },
+    unselected: {
+      from: unselected(subject, enforcing, 'egress').filter((name) => !closed.some(({ from }) => from === name)),
+      to: unselected(subject, enforcing, 'ingress'),
+    },
+    via,
     problems: [...problems, ...notes.all()],
   };
+}
+
+/** A flow to a proxy is a way out by it. */
+function withoutWaysOut(flows: readonly Flow[], closed: readonly NoWayOut[]): readonly Flow[] {
+  if (closed.length === 0) return flows;
+  const by = new Map(closed.map(({ from, notBy }) => [from, notBy]));
+  return flows.filter(({ from, to }) => {
+    const notBy = by.get(from);
+    return notBy !== 'anybody' && notBy?.includes(to) !== true;
+  });
 }
 
 function unselected(

@@ -8,15 +8,15 @@ import type { PolicySubject } from './directory.ts';
 import type { Labels } from './label-selector.ts';
 
 /** A split Pod, from its primary. */
-export function splitSubject(primary: IPod, plan: Pick<Plan, 'primary' | 'siblings' | 'flows'>): PolicySubject {
+export function splitSubject(primary: IPod, plan: Pick<Plan, 'primary' | 'siblings' | 'flows' | 'via'>): PolicySubject {
   const containers = [plan.primary, ...plan.siblings].map(({ name, ports }) => ({ name, ports }));
-  return { ...identityOf(primary), containers, flows: plan.flows };
+  return { ...identityOf(primary), containers, flows: plan.flows, via: plan.via };
 }
 
-export function isolatedSubject(pod: IPod, { flows }: Pick<IsolatePlan, 'flows'>): PolicySubject {
+export function isolatedSubject(pod: IPod, { flows, via }: Pick<IsolatePlan, 'flows' | 'via'>): PolicySubject {
   const beside = membersOf(pod).filter(({ runsBeside }) => runsBeside);
   const containers = beside.map(({ container }) => ({ name: container.name, ports: declaredPortsOf(container) }));
-  return { ...identityOf(pod), containers, flows };
+  return { ...identityOf(pod), containers, flows, via };
 }
 
 function identityOf(pod: IPod): Pick<PolicySubject, 'namespace' | 'name' | 'uid' | 'labels'> {

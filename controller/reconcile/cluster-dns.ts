@@ -3,7 +3,7 @@ import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
 import { resources } from '../kube/resources.ts';
 import { canonicalAddress } from '../rules/addresses.ts';
-import type { Plan } from '../split/plan.ts';
+import type { WiringVia } from '../rules/wiring.ts';
 
 export interface ClusterDnsOptions {
   readonly client: KubeClient;
@@ -20,13 +20,14 @@ const freshMs = 30_000;
 export const dnsUnknown = {
   reason: 'ClusterDnsUnknown',
   message:
-    'podsplit.io/egress-dns is "cluster", and no Service in kube-system with the label k8s-app=kube-dns says where that is: ' +
+    'A container is to resolve names by the DNS of the cluster (podsplit.io/egress-dns, or egressVia.dns of a policy), and ' +
+    'no Service in kube-system with the label k8s-app=kube-dns says where that is: ' +
     'set PODSPLIT_CLUSTER_DNS of the controller.',
   retryMs: 10_000,
 } as const;
 
 /**
- * Where the cluster's DNS is: the only addresses that a piece with `podsplit.io/egress-dns: cluster` reaches by itself. Asked
+ * Where the cluster's DNS is: the only addresses that a piece with `cluster` as its DNS reaches by itself. Asked
  * for where a Pod needs it, and not watched: it moves about as often as the cluster is made anew.
  */
 export class ClusterDns {
@@ -38,8 +39,8 @@ export class ClusterDns {
   }
 
   /** Of no use to this Pod: none. Undefined where it needs them and nobody can tell. */
-  async resolversOf(plan: Pick<Plan, 'via'> | undefined): Promise<readonly string[] | undefined> {
-    if (plan?.via.some(({ dns }) => dns === 'cluster') !== true) return [];
+  async resolversOf(via: readonly { readonly dns?: WiringVia['dns'] }[]): Promise<readonly string[] | undefined> {
+    if (!via.some(({ dns }) => dns === 'cluster')) return [];
     const addresses = this.options.addresses ?? (await this.asked());
     return addresses.length === 0 ? undefined : addresses;
   }

@@ -35,7 +35,14 @@ describe('the status of an isolated Pod', () => {
   const obstacle = { reason: 'MultusMissing', message: 'Install Multus CNI.' };
 
   it('says why it stays gated', () => {
-    const status = isolateStatus({ pod: isolatedPod(true, false), observe: false, obstacle, previous: undefined, now });
+    const status = isolateStatus({
+      pod: isolatedPod(true, false),
+      observe: false,
+      via: [],
+      obstacle,
+      previous: undefined,
+      now,
+    });
     expect(status.phase).to.equal('Refused');
     expect(status.conditions?.[0]).to.deep.equal({
       type: 'Ready',
@@ -50,17 +57,17 @@ describe('the status of an isolated Pod', () => {
       { type: 'Ready', status: 'False', lastTransitionTime: earlier, ...obstacle },
     ];
     const previous: PodSplitStatus = { phase: 'Refused', conditions };
-    const starting = isolateStatus({ pod: isolatedPod(false, false), observe: false, previous, now });
+    const starting = isolateStatus({ pod: isolatedPod(false, false), observe: false, via: [], previous, now });
     expect(starting.phase).to.equal('Starting');
     expect(starting.conditions?.[0]?.lastTransitionTime).to.equal(earlier);
-    const running = isolateStatus({ pod: isolatedPod(false, true), observe: false, previous, now });
+    const running = isolateStatus({ pod: isolatedPod(false, true), observe: false, via: [], previous, now });
     expect(running).to.include({ phase: 'Running', readyPieces: '1/1' });
     expect(said(running)).to.deep.equal(['Ready True ContainersReady', 'Enforcing True FlowsEnforced']);
     expect(running.conditions?.[0]?.lastTransitionTime).to.equal(now);
   });
 
   it('says that nothing is enforced while it is observed', () => {
-    const status = isolateStatus({ pod: isolatedPod(false, true), observe: true, previous: undefined, now });
+    const status = isolateStatus({ pod: isolatedPod(false, true), observe: true, via: [], previous: undefined, now });
     expect(said(status)).to.include('Enforcing False Observing');
   });
 });

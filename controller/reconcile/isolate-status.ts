@@ -2,7 +2,8 @@ import { formatFlow, type Flow } from '../api/flow.ts';
 import { isolateNadName, podSplitName, workloadKey, type WorkloadRef } from '../api/identity.ts';
 import { apiVersion, ownLabels } from '../api/names.ts';
 import type { Condition, PieceStatus, PodSplit, PodSplitStatus } from '../api/resources.ts';
-import { enforcing, since } from './podsplit-status.ts';
+import type { ResolvedVia } from '../policies/resolve-via.ts';
+import { egressVia, enforcing, since } from './podsplit-status.ts';
 import { isDeleting, isEnded, isGated, nodeOf, podIPs, stateOf, type LivePod } from './piece-pod.ts';
 
 /** The PodSplit of an isolated Pod: what people look at, and where the agent writes what was denied. */
@@ -39,13 +40,15 @@ export interface IsolateStatusInput {
   readonly observe: boolean;
   /** Why it stays gated, if it does. */
   readonly obstacle?: { readonly reason: string; readonly message: string };
+  /** Whose only way out is whose; undefined as long as nobody can tell. */
+  readonly via: readonly ResolvedVia[] | undefined;
   readonly previous: PodSplitStatus | undefined;
   /** RFC 3339. */
   readonly now: string;
 }
 
 export function isolateStatus(input: IsolateStatusInput): PodSplitStatus {
-  const { pod, observe, previous, now } = input;
+  const { pod, observe, via, previous, now } = input;
   const node = nodeOf(pod);
   const pieces = (pod.raw.spec?.containers ?? []).map(({ name }) => pieceStatus(pod, name));
   const ready = pieces.filter((piece) => piece.ready).length;
@@ -54,7 +57,11 @@ export function isolateStatus(input: IsolateStatusInput): PodSplitStatus {
     ...(node === undefined ? {} : { node }),
     readyPieces: `${ready}/${pieces.length}`,
     pieces,
-    conditions: [readyCondition(input, ready === pieces.length), enforcing({ observe, previous, now })],
+    conditions: [
+      readyCondition(input, ready === pieces.length),
+      enforcing({ observe, previous, now }),
+      ...egressVia({ via, previous, now }),
+    ],
   };
 }
 

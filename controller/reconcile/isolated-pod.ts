@@ -20,13 +20,14 @@ import { dnsUnknown, type ClusterDns } from './cluster-dns.ts';
 import { createOrFind } from './create-or-find.ts';
 import type { IsolateNads } from './isolate-nads.ts';
 import { isolatePodSplit, isolateStatus, type IsolateStatusInput } from './isolate-status.ts';
-import { notEnforcing } from './podsplit-status.ts';
+import { notEnforcing, waysOut } from './podsplit-status.ts';
 import { isDeleting, isEnded, isGated, wiringText, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
 import type { Obstacle } from './wire.ts';
 import { workloadOf } from './workload-of.ts';
 import { isolatedSubject } from '../policies/subject.ts';
-import { policed } from './policy-book.ts';
+import { wiringVia } from '../policies/resolve-via.ts';
+import { policed, policedVia, type Policed } from './policy-book.ts';
 import type { SplitKey, World } from './world.ts';
 
 export interface IsolatedPodDependencies {
@@ -60,8 +61,15 @@ export class IsolatedPodReconciler {
     if (isGated(pod) && !isDeleting(pod)) return this.wire(key, pod);
     const plan = isolate(asAdmitted(pod.raw), this.deps.options);
     // What no longer plans is left as it is.
-    if (plan.kind === 'isolate' && !isDeleting(pod) && !isEnded(pod)) await this.rewire(pod, plan);
-    await this.status(pod, { observe: isObserved(plan) });
+    if (plan.kind !== 'isolate') {
+      await this.status(pod, { observe: false, via: undefined });
+      return done;
+    }
+    const found = this.policed(pod, plan);
+    const policies = isolatePolicies(plan, found);
+    if (policies !== undefined && !isDeleting(pod) && !isEnded(pod)) await this.rewire(pod, plan, policies);
+    const via = found.kind === 'pending' ? undefined : policedVia(plan, found);
+    await this.status(pod, { observe: isObserved(plan), via });
     return done;
   }
 
@@ -79,9 +87,9 @@ export class IsolatedPodReconciler {
       const message = 'The Pod is not as admission leaves one of mode isolate: delete it, and create it again.';
       return this.obstacle(key, pod, { reason: 'NotAsAdmitted', message });
     }
-    const policies = this.policiesOf(pod, plan);
+    const policies = isolatePolicies(plan, this.policed(pod, plan));
     if (policies === undefined) return { kind: 'requeue', afterMs: 500 };
-    const resolvers = await this.deps.clusterDns.resolversOf(plan);
+    const resolvers = await this.deps.clusterDns.resolversOf(policies.via);
     if (resolvers === undefined) return this.obstacle(key, pod, dnsUnknown);
     const workload = await workloadOf(client, pod);
     const missing = await nads.ensure(workload);
@@ -126,15 +134,14 @@ export class IsolatedPodReconciler {
       await createOrFind(client, resources.podSplits, isolatePodSplit(pod, [], await workloadOf(client, pod)));
     }
     const plan = isolate(asAdmitted(pod.raw), this.deps.options);
-    await this.status(pod, { observe: isObserved(plan), obstacle: { reason, message } });
+    await this.status(pod, { observe: isObserved(plan), via: undefined, obstacle: { reason, message } });
     return retryMs === undefined ? done : { kind: 'requeue', afterMs: retryMs };
   }
 
-  private async rewire(pod: LivePod, plan: IsolatePlan): Promise<void> {
+  private async rewire(pod: LivePod, plan: IsolatePlan, policies: IsolatePolicies): Promise<void> {
     const { client } = this.deps;
-    const policies = this.policiesOf(pod, plan);
-    const resolvers = await this.deps.clusterDns.resolversOf(plan);
-    if (policies === undefined || resolvers === undefined) return;
+    const resolvers = await this.deps.clusterDns.resolversOf(policies.via);
+    if (resolvers === undefined) return;
     const wanted = wiringOf({ plan, split: pod.split, policies, resolvers });
     if (wiringText(pod) !== wanted) {
       const body = { metadata: { uid: pod.uid, annotations: { [ownAnnotations.wiring]: wanted } } };
@@ -150,7 +157,7 @@ export class IsolatedPodReconciler {
     );
   }
 
-  private async status(pod: LivePod, state: Pick<IsolateStatusInput, 'observe' | 'obstacle'>): Promise<void> {
+  private async status(pod: LivePod, state: Pick<IsolateStatusInput, 'observe' | 'via' | 'obstacle'>): Promise<void> {
     const { client, clock, reporter } = this.deps;
     const current = this.podSplitOf(pod);
     if (current === undefined) return;
@@ -161,6 +168,9 @@ export class IsolatedPodReconciler {
     if (sameJson(status, own)) return;
     const said = current.status?.conditions?.find(({ type }) => type === 'Enforcing')?.status === 'False';
     if (state.observe && !said) reporter.event(pod, 'Warning', 'NotEnforcing', notEnforcing);
+    const way = waysOut(state.via ?? []);
+    const known = current.status?.conditions?.find(({ type }) => type === 'EgressVia')?.message;
+    if (way?.status === 'False' && way.message !== known) reporter.event(pod, 'Warning', way.reason, way.message);
     const { uid, name } = current.metadata;
     const body = { metadata: { uid }, status };
     await this.quietly(() =>
@@ -173,11 +183,8 @@ export class IsolatedPodReconciler {
     );
   }
 
-  /** Undefined as long as they are not known. */
-  private policiesOf(pod: LivePod, plan: IsolatePlan): IsolatePolicies | undefined {
-    const found = policed(isolatedSubject(pod.raw, plan), this.deps.world);
-    if (found.kind === 'pending') return undefined;
-    return found.kind === 'none' ? withoutPolicies(plan) : found.resolved;
+  private policed(pod: LivePod, plan: IsolatePlan): Policed {
+    return policed(isolatedSubject(pod.raw, plan), this.deps.world);
   }
 
   private podSplitOf(pod: LivePod) {
@@ -193,6 +200,14 @@ export class IsolatedPodReconciler {
       if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
     }
   }
+}
+
+/** Undefined as long as they are not known. */
+function isolatePolicies(plan: IsolatePlan, found: Policed): IsolatePolicies | undefined {
+  if (found.kind === 'pending') return undefined;
+  return found.kind === 'none'
+    ? withoutPolicies(plan)
+    : { ...found.resolved, via: found.resolved.via.map((each) => wiringVia(each)) };
 }
 
 function isObserved(plan: ReturnType<typeof isolate>): boolean {

@@ -32,12 +32,9 @@ export interface NewsInput {
 export function newsOf(input: NewsInput): ReadonlyMap<string, Annotations> {
   const { primary, siblings, plan, network, addresses, policies, resolvers } = input;
   const pieces = [primary, ...siblings];
-  if (
-    network === undefined ||
-    resolvers === undefined ||
-    pieces.some((piece) => addresses[piece.container] === undefined)
-  )
-    return new Map();
+  if (network === undefined || pieces.some((piece) => addresses[piece.container] === undefined)) return new Map();
+  // What a policy keeps is kept now, if need be without names; what an annotation keeps is kept already.
+  if (resolvers === undefined && !policyKeeps(policies)) return new Map();
   if (pieces.length !== plan.siblings.length + 1) return new Map();
   // Nobody can tell yet: what a piece carries stays.
   if (policies.kind === 'pending') return new Map();
@@ -47,7 +44,7 @@ export function newsOf(input: NewsInput): ReadonlyMap<string, Annotations> {
     pool: poolRanges(network),
     addresses,
     policies: policedWiring(plan, policies),
-    resolvers,
+    resolvers: resolvers ?? [],
   };
   const wirings =
     plan.install === 'node' ? buildWirings({ ...known, release: 'go' }) : wiringsWithPodIPs(known, primary, siblings);
@@ -61,6 +58,10 @@ export function newsOf(input: NewsInput): ReadonlyMap<string, Annotations> {
       { [ownAnnotations.wiring]: formatWiring(wiring), ...(wantsFacade.has(container) ? facade : {}) },
     ]),
   );
+}
+
+function policyKeeps(policies: Policed): boolean {
+  return policies.kind === 'policed' && policies.resolved.via.some((each) => each.policies.length > 0);
 }
 
 /** In mode `init`: nothing before every piece has its Pod IPs, and those that must wait are told to hold. */

@@ -3,6 +3,7 @@ import { podSplitName, workloadKey } from '../api/identity.ts';
 import type { WorkloadRef } from '../api/identity.ts';
 import { apiVersion, ownLabels } from '../api/names.ts';
 import type { Condition, PieceStatus, PodSplit, PodSplitStatus } from '../api/resources.ts';
+import type { ResolvedVia } from '../policies/resolve-via.ts';
 import type { PieceAddresses } from '../split/wire.ts';
 import type { Plan } from '../split/plan.ts';
 import {
@@ -67,6 +68,8 @@ export interface StatusInput {
   readonly inexact: readonly string[];
   /** Does nothing hold between the pieces but who they are? */
   readonly observe: boolean;
+  /** Whose only way out is whose; undefined as long as nobody can tell. */
+  readonly via: readonly ResolvedVia[] | undefined;
   readonly previous: PodSplitStatus | undefined;
   /** RFC 3339. */
   readonly now: string;
@@ -81,7 +84,7 @@ export function statusOf(input: StatusInput): PodSplitStatus {
     ...(node === undefined ? {} : { node }),
     readyPieces: `${pieces.filter((piece) => piece.ready).length}/${input.expected + 1}`,
     pieces,
-    conditions: [ready(input), enforcing(input), policiesMirrored(input)],
+    conditions: [ready(input), enforcing(input), policiesMirrored(input), ...egressVia(input)],
   };
 }
 
@@ -151,6 +154,34 @@ export function enforcing({ observe, previous, now }: Pick<StatusInput, 'observe
           message: 'Between the containers nothing passes but their flows.',
         },
   );
+}
+
+/** Of Pods with containers that are kept from the outside. */
+export function egressVia({ via, previous, now }: Pick<StatusInput, 'via' | 'previous' | 'now'>): readonly Condition[] {
+  if (via === undefined) return previous?.conditions?.filter(({ type }) => type === 'EgressVia') ?? [];
+  const verdict = waysOut(via);
+  return verdict === undefined ? [] : [since(previous, now, { type: 'EgressVia', ...verdict })];
+}
+
+/** For condition and Event. */
+export function waysOut(via: readonly ResolvedVia[]): Pick<Condition, 'status' | 'reason' | 'message'> | undefined {
+  if (via.length === 0) return undefined;
+  const closed = via.filter((each) => each.kind === 'none');
+  const [first] = closed;
+  if (first !== undefined) {
+    const message = closed
+      .slice(0, maxSentences)
+      .map((each) => `${each.message}.`)
+      .join(' ');
+    return { status: 'False', reason: first.code, message };
+  }
+  const ways = via.flatMap((each) => {
+    if (each.kind === 'none') return [];
+    const port = each.port === undefined ? '' : `:${each.port}`;
+    const by = each.policies.length === 0 ? 'podsplit.io/egress-via' : each.policies.join(', ');
+    return [`${each.from} goes out by ${each.to}${port} only (${by}).`];
+  });
+  return { status: 'True', reason: 'Kept', message: ways.slice(0, maxSentences).join(' ') };
 }
 
 /** For condition and Event: nobody shall take an observed Pod for a guarded one. */

@@ -1,9 +1,10 @@
 import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
 import type { Directory, PolicySubject } from '../policies/directory.ts';
 import { selects } from '../policies/label-selector.ts';
+import { annotatedVia, wiringVia, type ResolvedVia } from '../policies/resolve-via.ts';
 import { resolvePod, type ResolvedPod } from '../policies/resolve-pod.ts';
 import type { Plan } from '../split/plan.ts';
-import type { Wiring } from '../rules/wiring.ts';
+import type { Wiring, WiringVia } from '../rules/wiring.ts';
 
 export interface PolicySources {
   policiesOf(namespace: string): readonly ContainerNetworkPolicy[];
@@ -31,6 +32,7 @@ export function policed(subject: PolicySubject, sources: PolicySources): Policed
 export interface PolicedWiring {
   readonly flows: Wiring['flows'];
   readonly podNetwork: ResolvedPod['podNetwork'];
+  readonly via: readonly WiringVia[];
   /** Left out where there are none. */
   readonly auditedFlows?: ResolvedPod['auditedFlows'];
   /** Left out where no policy selects the Pod. */
@@ -38,7 +40,13 @@ export interface PolicedWiring {
 }
 
 export function policedWiring(plan: Plan, found: Policed): PolicedWiring {
-  if (found.kind !== 'policed') return { flows: plan.flows, podNetwork: new Map() };
+  const via = policedVia(plan, found).map(wiringVia);
+  if (found.kind !== 'policed') return { flows: plan.flows, podNetwork: new Map(), via };
   const { flows, auditedFlows, podNetwork, unselected: observe } = found.resolved;
-  return { flows, podNetwork, observe, ...(auditedFlows.length === 0 ? {} : { auditedFlows }) };
+  return { flows, podNetwork, via, observe, ...(auditedFlows.length === 0 ? {} : { auditedFlows }) };
+}
+
+/** Whose only way out is whose: of policies and annotation, or of the annotation alone where none selects the Pod. */
+export function policedVia(plan: Pick<Plan, 'via'>, found: Policed): readonly ResolvedVia[] {
+  return found.kind === 'policed' ? found.resolved.via : annotatedVia(plan.via);
 }

@@ -22,6 +22,7 @@ function selected(problems: PolicyEffects['selected'][number]['problems'] = []):
         ['cache', { ingress: { enforce: [{ addresses: '10.0.0.0-10.0.0.9' }] }, egress: { enforce: [] } }],
       ]),
       unselected: { from: [], to: [] },
+      via: [{ kind: 'proxy', from: 'web', to: 'cache', dns: 'none', policies: ['p'] }],
       problems: [],
     },
     problems,
@@ -44,7 +45,7 @@ describe('status of a ContainerNetworkPolicy', () => {
     expect(counts).to.deep.equal({
       observedGeneration: 3,
       selected: { pods: 2, containers: 2, unguarded: 0 },
-      compiled: { flows: 2, ingress: 2, egress: 0 },
+      compiled: { flows: 2, ingress: 2, egress: 0, kept: 2 },
     });
   });
 

@@ -135,6 +135,7 @@ export function policyStatus(
       flows: sum(({ flows }) => flows.length),
       ingress: sum((resolved) => ranges(resolved, 'ingress')),
       egress: sum((resolved) => ranges(resolved, 'egress')),
+      kept: sum(({ via }) => via.filter(({ policies }) => policies.includes(metadata.name)).length),
     },
     conditions: [
       condition('Accepted', accepted(effects)),

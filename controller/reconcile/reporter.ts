@@ -9,9 +9,10 @@ import { isApiError } from '../kube/errors.ts';
 import type { EventRecorder, EventType } from '../kube/events.ts';
 import { resources } from '../kube/resources.ts';
 import type { PieceAddresses } from '../split/wire.ts';
+import type { ResolvedVia } from '../policies/resolve-via.ts';
 import { readiness, saysSo, type Observed, type Readiness, type Step } from './lifecycle.ts';
 import { isDeleting, isEnded, isGated, piecesCondition, type LivePod } from './piece-pod.ts';
-import { notEnforcing, statusOf } from './podsplit-status.ts';
+import { notEnforcing, statusOf, waysOut } from './podsplit-status.ts';
 import { inexactPolicies } from './policy-mirrors.ts';
 import type { Obstacle } from './wire.ts';
 import type { World } from './world.ts';
@@ -25,6 +26,8 @@ export interface Report {
   /** Where they can change on a Pod that runs (install mode `node`): what the pieces are told now. */
   readonly flows: readonly string[] | undefined;
   readonly observe: boolean;
+  /** Whose only way out is whose; undefined as long as nobody can tell. */
+  readonly via: readonly ResolvedVia[] | undefined;
 }
 
 interface ReporterDependencies {
@@ -47,6 +50,7 @@ export class Reporter {
     const wanted = verdict(seen, step, obstacle);
     await this.condition(primary, wanted, step.kind);
     this.sayNotEnforcing(report);
+    this.sayNoWayOut(report);
     await this.status(report, wanted);
     await this.flows(report);
   }
@@ -60,6 +64,15 @@ export class Reporter {
     const podSplit = this.podSplitOf(primary);
     const said = podSplit?.status?.conditions?.find(({ type }) => type === 'Enforcing')?.status === 'False';
     if (observe && podSplit !== undefined && !said) this.event(primary, 'Warning', 'NotEnforcing', notEnforcing);
+  }
+
+  /** Once for each reason: the condition goes on saying it. */
+  private sayNoWayOut({ primary, via = [] }: Report): void {
+    const podSplit = this.podSplitOf(primary);
+    const said = podSplit?.status?.conditions?.find(({ type }) => type === 'EgressVia')?.message;
+    const verdict = waysOut(via);
+    if (podSplit === undefined || verdict?.status !== 'False' || said === verdict.message) return;
+    this.event(primary, 'Warning', verdict.reason, verdict.message);
   }
 
   /** On the Pod, and on what owns it: a gated Pod of a Deployment is not where its user looks first. */
@@ -123,7 +136,7 @@ export class Reporter {
     return this.deps.world.podSplits.store.get(`${primary.namespace}/${name}`);
   }
 
-  private async status({ primary, seen, obstacle, addresses, observe }: Report, wanted: Readiness): Promise<void> {
+  private async status({ primary, seen, obstacle, addresses, observe, via }: Report, wanted: Readiness): Promise<void> {
     const { client, clock, world } = this.deps;
     const current = this.podSplitOf(primary);
     if (current === undefined) return;
@@ -135,6 +148,7 @@ export class Reporter {
       readiness: wanted,
       refused: obstacle,
       observe,
+      via,
       inexact: inexactPolicies(world.networkPolicies.store, primary),
       previous: current.status,
       now: timestamp(clock.now()),

@@ -13,8 +13,9 @@ import { labelNews } from './kept-labels.ts';
 import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
 import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
+import type { ResolvedVia } from '../policies/resolve-via.ts';
 import { splitSubject } from '../policies/subject.ts';
-import { policed, policedWiring, type Policed } from './policy-book.ts';
+import { policed, policedVia, policedWiring, type Policed } from './policy-book.ts';
 import type { Reporter } from './reporter.ts';
 import { wire, type Obstacle, type WiringDependencies } from './wire.ts';
 import type { SplitKey } from './world.ts';
@@ -54,9 +55,7 @@ export class SplitPodReconciler {
     }
     const memory = this.remember(key, primary, siblings);
     const plan = primary === undefined ? undefined : planOf(primary, this.deps.options);
-    const policies =
-      primary === undefined || plan === undefined ? undefined : policed(splitSubject(primary.raw, plan), world);
-    const resolvers = await this.deps.clusterDns.resolversOf(plan);
+    const { policies, via, resolvers } = await this.policiesOf(primary, plan);
     const news =
       primary === undefined || plan === undefined || policies === undefined
         ? new Map<string, Annotations>()
@@ -89,10 +88,19 @@ export class SplitPodReconciler {
         obstacle: memory.obstacle,
         addresses: addresses.addressesOf(primary),
         observe: plan?.observe === true,
+        via,
         flows: plan === undefined || policies === undefined ? undefined : toldFlows(plan, policies),
       });
     }
-    return outcome;
+    return resolvers === undefined ? sooner(outcome) : outcome;
+  }
+
+  private async policiesOf(primary: LivePod | undefined, plan: Plan | undefined): Promise<PoliciesFound> {
+    if (primary === undefined || plan === undefined) return { policies: undefined, via: undefined, resolvers: [] };
+    const policies = policed(splitSubject(primary.raw, plan), this.deps.world);
+    const via = policedVia(plan, policies);
+    const resolvers = await this.deps.clusterDns.resolversOf(via);
+    return { policies, via: policies.kind === 'pending' ? undefined : via, resolvers };
   }
 
   private remember(key: SplitKey, primary: LivePod | undefined, siblings: readonly LivePod[]): Memory {
@@ -259,10 +267,23 @@ export class SplitPodReconciler {
   }
 }
 
+/** Where the cluster's DNS is nobody tells when it is known. */
+function sooner(outcome: Outcome): Outcome {
+  return outcome.kind === 'done' ? { kind: 'requeue', afterMs: 10_000 } : outcome;
+}
+
 /** Where they can change on a Pod that runs, and are known. */
 function toldFlows(plan: Plan, policies: Policed): readonly string[] | undefined {
   if (plan.install !== 'node' || policies.kind === 'pending') return undefined;
   return policedWiring(plan, policies).flows.map(formatFlow);
+}
+
+interface PoliciesFound {
+  readonly policies: Policed | undefined;
+  /** Undefined as long as nobody can tell. */
+  readonly via: readonly ResolvedVia[] | undefined;
+  /** Undefined where a piece needs them and nobody can tell. */
+  readonly resolvers: readonly string[] | undefined;
 }
 
 interface StepContext {

@@ -18,7 +18,7 @@ import type { AddressBook } from './address-book.ts';
 import { dnsUnknown, type ClusterDns } from './cluster-dns.ts';
 import { carriedEndpoint, carriedInstall, type LivePod } from './piece-pod.ts';
 import { splitSubject } from '../policies/subject.ts';
-import { policed, policedWiring, type Policed } from './policy-book.ts';
+import { policed, policedVia, policedWiring, type Policed } from './policy-book.ts';
 import { podSplitOf } from './podsplit-status.ts';
 import type { PolicyMirrors } from './policy-mirrors.ts';
 import { workloadOf } from './workload-of.ts';
@@ -57,12 +57,12 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   const decided = await decide(primary, deps);
   if (decided.kind === 'obstacle') return decided;
   const { plan } = decided;
-  const resolvers = await deps.clusterDns.resolversOf(plan);
-  if (resolvers === undefined) return { kind: 'obstacle', ...dnsUnknown };
-
   const policies = policed(splitSubject(primary.raw, plan), world);
   const unpoliced = policyObstacle(plan, policies);
   if (unpoliced !== undefined) return unpoliced;
+
+  const resolvers = await deps.clusterDns.resolversOf(policedVia(plan, policies));
+  if (resolvers === undefined) return { kind: 'obstacle', ...dnsUnknown };
 
   const network = world.networks.store.get(plan.network);
   const unusable = networkObstacle(plan.network, network);

@@ -107,7 +107,8 @@ export class WorkloadObjects {
 
   /** What its pieces are told. As long as nobody knows what policies make of it: what holds without them. */
   private flowsOf({ pod, plan }: PlannedPod): readonly Flow[] {
-    return policedWiring(plan, policed(splitSubject(pod.raw, plan), this.deps.world)).flows;
+    const { flows, via } = policedWiring(plan, policed(splitSubject(pod.raw, plan), this.deps.world));
+    return [...flows, ...carriedFlows(via)];
   }
 
   private workloadOf(pod: LivePod): WorkloadRef | undefined {
@@ -143,10 +144,7 @@ export class WorkloadObjects {
     const wanted = pieceMultiNetworkPolicies({
       workload,
       containers: unique(plans.flatMap((plan) => [plan.primary, ...plan.siblings].map((piece) => piece.name))),
-      flows: uniqueBy([
-        ...pods.flatMap((pod) => this.flowsOf(pod)),
-        ...plans.flatMap((plan) => carriedFlows(plan.via)),
-      ]),
+      flows: uniqueBy(pods.flatMap((pod) => this.flowsOf(pod))),
       facade: uniqueBy(plans.flatMap(servedBySiblings)),
       pool: poolRanges(network),
       observe: plans.some((plan) => plan.observe === true),

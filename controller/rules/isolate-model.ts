@@ -83,7 +83,8 @@ export function isolateModel(wiring: IsolateWiring, local: Local): IsolateModel 
     ...each,
     caller: numberOf(containers, each.from),
     uid: containers.find(({ name }) => name === each.from)?.uid ?? 0,
-    answerer: numberOf(containers, each.to),
+    // Nobody: it has no way out.
+    answerer: each.to === undefined ? 0 : numberOf(containers, each.to),
   }));
   const open = openPairs(containers, wiring.observe);
   const isOpen = (caller: number, answerer: number): boolean =>

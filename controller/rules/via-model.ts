@@ -33,7 +33,7 @@ export function keptBy({ via, piece }: Wiring): Via | undefined {
 
 /** Are there packets that go to the proxy with the address that they were sent to? */
 export function carries(via: Via | undefined): boolean {
-  return via !== undefined && (via.port !== undefined || via.dns === 'proxy');
+  return via?.to !== undefined && (via.port !== undefined || via.dns === 'proxy');
 }
 
 export function viaElements(family: Family, wiring: Wiring, peers: readonly PresentPeer[]): ViaElements {

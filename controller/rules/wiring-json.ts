@@ -80,7 +80,7 @@ export const podNetworkReader: Reader<PodNetwork> = object({
 export const observedReader: Reader<Observed> = object({ from: array(dnsLabel, 256), to: array(dnsLabel, 256) });
 export const viaReader: Reader<Via> = object({
   from: dnsLabel,
-  to: dnsLabel,
+  to: optional(dnsLabel),
   port: optional(port),
   dns: oneOf('none', 'cluster', 'proxy'),
   resolvers: array(ipAddress, 16),
@@ -228,7 +228,10 @@ export function viaProblems(names: ReadonlySet<string>, vias: readonly Via[]): P
       const path = `$.via[${i}]`;
       const problems: Problem[] = [];
       if (!names.has(v.from)) problems.push({ path: `${path}.from`, message: `no piece is named ${v.from}` });
-      if (!names.has(v.to)) problems.push({ path: `${path}.to`, message: `no piece is named ${v.to}` });
+      if (v.to === undefined) {
+        if (v.port !== undefined || v.dns !== 'none')
+          problems.push({ path, message: 'leads nowhere, with a port or DNS' });
+      } else if (!names.has(v.to)) problems.push({ path: `${path}.to`, message: `no piece is named ${v.to}` });
       if (v.from === v.to) problems.push({ path, message: 'leads from a piece to itself' });
       if (from.has(v.from)) problems.push({ path: `${path}.from`, message: `${v.from} already has a way out` });
       from.add(v.from);
@@ -237,7 +240,9 @@ export function viaProblems(names: ReadonlySet<string>, vias: readonly Via[]): P
     .concat(
       // A proxy that is kept in itself would carry its client's traffic to nowhere, or in a circle.
       vias.flatMap((v, i) =>
-        from.has(v.to) ? [{ path: `$.via[${i}].to`, message: `${v.to} has no way out of its own` }] : [],
+        v.to !== undefined && from.has(v.to)
+          ? [{ path: `$.via[${i}].to`, message: `${v.to} has no way out of its own` }]
+          : [],
       ),
     );
 }

@@ -74,16 +74,19 @@ export interface PortRange {
 
 export type PolicyProtocol = Protocol | 'sctp';
 
-/** `from` goes out by `to` and by nothing else: docs/decisions/0018-the-unavoidable-proxy.md. */
+/** `from` goes out by `to` and by nothing else; without `to` by nothing at all: docs/decisions/0018-the-unavoidable-proxy.md. */
 export interface Via {
   readonly from: string;
-  readonly to: string;
+  readonly to?: string;
   /** Where all its TCP is carried to, original destination kept. Absent: it reaches the proxy by flows, and nothing else. */
   readonly port?: number;
   readonly dns: ViaDns;
   /** With `cluster`: the only addresses that it reaches by eth0, at port 53. */
   readonly resolvers: readonly string[];
 }
+
+/** Without what is known of the cluster. */
+export type WiringVia = Omit<Via, 'resolvers'>;
 
 /** TCP from outside to the Pod enters by this piece: docs/decisions/0022-traffic-enters-by-the-proxy.md. */
 export interface IngressVia {

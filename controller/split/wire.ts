@@ -1,6 +1,6 @@
 import type { Flow } from '../api/flow.ts';
 import { peerInterface } from '../api/names.ts';
-import type { Endpoint, FacadePort, Observed, Peer, PodNetwork, Wiring } from '../rules/wiring.ts';
+import type { Endpoint, FacadePort, Observed, Peer, PodNetwork, Wiring, WiringVia } from '../rules/wiring.ts';
 import { ingressViaOf, servedPorts } from './ingress-via.ts';
 import type { Piece, Plan } from './plan.ts';
 
@@ -26,6 +26,7 @@ export interface WiringInput {
     readonly podNetwork: ReadonlyMap<string, PodNetwork>;
     readonly auditedFlows?: readonly Flow[];
     readonly observe?: Observed;
+    readonly via: readonly WiringVia[];
   };
   readonly release: Wiring['release'];
   /** Addresses of the cluster's DNS, for pieces that may ask it and nobody else. */
@@ -65,7 +66,7 @@ export function buildWirings(input: WiringInput): Readonly<Record<string, Wiring
         flows: policies?.flows ?? plan.flows,
         facade,
         ...podNetworkOf(policies?.podNetwork.get(piece.name)),
-        ...viaOf(input),
+        ...viaOf(policies?.via ?? plan.via, input.resolvers),
         ...(ingressVia === undefined ? {} : { ingressVia }),
         ...(policies?.auditedFlows === undefined ? {} : { auditedFlows: policies.auditedFlows }),
         ...(plan.observe === undefined ? {} : { observe: policies?.observe ?? everyEnd(plan) }),
@@ -78,12 +79,10 @@ function podNetworkOf(podNetwork: PodNetwork | undefined): Pick<Wiring, 'podNetw
   return podNetwork === undefined ? {} : { podNetwork };
 }
 
-type ViaInput = Pick<WiringInput, 'resolvers'> & { readonly plan: Pick<Plan, 'via'> };
-
 /** Every piece is told of all of them: a proxy has to know whom it serves. */
-export function viaOf({ plan: { via: intended }, resolvers = [] }: ViaInput): Pick<Wiring, 'via'> {
-  if (intended.length === 0) return {};
-  return { via: intended.map((via) => ({ ...via, resolvers: via.dns === 'cluster' ? resolvers : [] })) };
+export function viaOf(ways: readonly WiringVia[], resolvers: readonly string[] = []): Pick<Wiring, 'via'> {
+  if (ways.length === 0) return {};
+  return { via: ways.map((via) => ({ ...via, resolvers: via.dns === 'cluster' ? resolvers : [] })) };
 }
 
 function everyEnd(plan: Plan): Observed {

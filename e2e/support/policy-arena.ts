@@ -345,5 +345,5 @@ function subjectOf(pod: DirectoryPod): PolicySubject {
         ports.flatMap(({ port, protocol }) => (protocol === 'sctp' ? [] : [{ from, to, port, protocol }])),
       ),
   );
-  return { ...pod, flows: declared };
+  return { ...pod, flows: declared, via: [] };
 }

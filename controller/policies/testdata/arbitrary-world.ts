@@ -201,7 +201,7 @@ export const smallWorld: fc.Arbitrary<SmallWorld> = fc
           spec: each.spec,
         }),
       ),
-      subject: { ...subject, flows: declaredFlows ? flowsToDeclared(subject) : listedFlows(subject, flows) },
+      subject: { ...subject, via: [], flows: declaredFlows ? flowsToDeclared(subject) : listedFlows(subject, flows) },
     };
   });
 
@@ -218,7 +218,7 @@ function distinctPorts(containers: readonly DirectoryContainer[]): readonly Dire
   }));
 }
 
-type Unflowed = Omit<PolicySubject, 'flows'>;
+type Unflowed = Omit<PolicySubject, 'flows' | 'via'>;
 
 function flowsToDeclared({ containers }: Unflowed): readonly Flow[] {
   return containers.flatMap(({ name: from }) =>

@@ -1,0 +1,119 @@
+import type { IntendedVia } from '../api/egress-via.ts';
+import type { WiringVia } from '../rules/wiring.ts';
+import type { PolicySubject } from './directory.ts';
+import type { Notes } from './notes.ts';
+import type { ParsedPolicy } from './parse-policy.ts';
+import type { PolicyProblemCode } from './policy-problem.ts';
+
+/** The only way out of one container, in whatever mode its Pod is. */
+export type ResolvedVia = WayOut | NoWayOut;
+
+export interface WayOut extends IntendedVia {
+  readonly kind: 'proxy';
+  /** Names of those that say so, sorted; none: the annotation alone. */
+  readonly policies: readonly string[];
+}
+
+/** What says where it shall go out cannot be: it is kept all the same. */
+export interface NoWayOut {
+  readonly kind: 'none';
+  readonly from: string;
+  readonly dns?: never;
+  readonly policies: readonly string[];
+  readonly code: PolicyProblemCode;
+  readonly message: string;
+  /** To whom its flows would be what was not agreed upon. */
+  readonly notBy: 'anybody' | readonly string[];
+}
+
+/** As the annotation says, where no policy selects the Pod. */
+export function annotatedVia(via: readonly IntendedVia[]): readonly WayOut[] {
+  return via.map((each) => ({ kind: 'proxy', ...each, policies: [] }));
+}
+
+export function wiringVia(via: ResolvedVia): WiringVia {
+  const { from } = via;
+  if (via.kind === 'none') return { from, dns: 'none' };
+  const { to, port, dns } = via;
+  return { from, to, ...(port === undefined ? {} : { port }), dns };
+}
+
+/**
+ * Who goes out by whom: docs/decisions/0018-the-unavoidable-proxy.md, point 8. Policies and annotation have to name one proxy; its
+ * port and DNS are what policies say, else what the annotation says.
+ *
+ * @param policies those that select the subject
+ * @returns sorted by `from`
+ */
+export function resolveVia(
+  subject: PolicySubject,
+  policies: readonly ParsedPolicy[],
+  notes: Notes,
+): readonly ResolvedVia[] {
+  const ways = subject.containers
+    .flatMap(({ name }) => wayOf(subject, policies, name) ?? [])
+    .sort((a, b) => (a.from < b.from ? -1 : 1));
+  const kept = new Map(ways.map((way) => [way.from, way]));
+  const resolved = ways.map((way) => {
+    const other = way.kind === 'proxy' ? kept.get(way.to) : undefined;
+    return way.kind === 'proxy' && other !== undefined ? keptItself(way, other) : way;
+  });
+  for (const way of resolved) {
+    // What does not parse was said where it was parsed.
+    if (way.kind === 'proxy' || way.code === 'Invalid') continue;
+    for (const policy of policies) {
+      if (way.policies.includes(policy.name)) notes.add(policy, way.code, 'spec.egressVia', way.message);
+    }
+  }
+  return resolved;
+}
+
+function wayOf(subject: PolicySubject, policies: readonly ParsedPolicy[], from: string): ResolvedVia | undefined {
+  const annotated = subject.via.find((each) => each.from === from);
+  const about = policies
+    .filter((policy) => policy.via !== undefined && (policy.containers?.has(from) ?? true))
+    .toSorted((a, b) => (a.name < b.name ? -1 : 1));
+  const names = about.map(({ name }) => name);
+  const none = (code: PolicyProblemCode, message: string, notBy: NoWayOut['notBy']): NoWayOut => ({
+    kind: 'none',
+    from,
+    policies: names,
+    code,
+    message: `${from} has no way out: ${message}`,
+    notBy,
+  });
+  const said = about.flatMap(({ name, via }) => (via?.kind === 'proxy' ? [{ by: name, ...via }] : []));
+  if (said.length < about.length) return none('Invalid', 'spec.egressVia does not parse', 'anybody');
+  const [first] = said;
+  if (first === undefined) return annotated && { kind: 'proxy', ...annotated, policies: [] };
+
+  const proxies = [...new Set([...said.map(({ container }) => container), ...(annotated ? [annotated.to] : [])])];
+  const agree = said.every(({ port, dns }) => port === first.port && dns === first.dns);
+  if (proxies.length > 1 || !agree) {
+    const each = said.map(({ by, container, port, dns }) => `${by} says ${target(container, port)} and DNS ${dns}`);
+    const annotation =
+      annotated === undefined ? [] : [`podsplit.io/egress-via says ${target(annotated.to, annotated.port)}`];
+    return none('EgressViaConflict', [...each, ...annotation].join(', '), proxies);
+  }
+  const { container: to, port, dns } = first;
+  if (!subject.containers.some(({ name }) => name === to)) {
+    return none('EgressViaMissing', `Pod ${subject.name} has no container ${JSON.stringify(to)}`, []);
+  }
+  return { kind: 'proxy', from, to, ...(port === undefined ? {} : { port }), dns, policies: names };
+}
+
+/** Where it leads depends on what the other may, so it leads nowhere. */
+function keptItself({ from, to, policies }: WayOut, other: ResolvedVia): NoWayOut {
+  return {
+    kind: 'none',
+    from,
+    policies: [...new Set([...policies, ...other.policies])].sort(),
+    code: 'EgressViaKept',
+    message: `${from} has no way out: ${to}, by which it is to go out, has but one way out itself`,
+    notBy: [to],
+  };
+}
+
+function target(container: string, port: number | undefined): string {
+  return port === undefined ? container : `${container}:${port}`;
+}
