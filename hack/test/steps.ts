@@ -46,7 +46,7 @@ const cluster: readonly Step[] = [
  * controllers or agents, kills nodes, uninstalls, or is about what happens in a moment.
  */
 const lanes: readonly (readonly string[])[] = [
-  ['10-web', '11-loopback', '12-restricted', '60-egress-via'],
+  ['10-web', '11-loopback', '12-restricted', '60-egress-via', '66-mesh'],
   ['30-bad-input', '31-gated', '32-tampering', '61-network-policies', '62-observe'],
   ['63-policies'],
 ];
