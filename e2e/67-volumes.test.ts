@@ -2,7 +2,8 @@
 // whoever names a volume that is not theirs.
 
 import { expect } from 'chai';
-import { startKubectl } from '../hack/demo/command.ts';
+import { runNode, startKubectl } from '../hack/demo/command.ts';
+import { clone } from '../hack/cluster/paths.ts';
 import { imageReference } from '../hack/images/recipes.ts';
 import { ownAnnotations, ownLabels, volumeDriver } from '../controller/api/names.ts';
 import { barePod, splitMode, succeeded } from './support/agents.ts';
@@ -11,8 +12,8 @@ import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { restartAgent } from './support/node-agent.ts';
 import { onNode } from './support/node.ts';
-import type { Event, Pod } from './support/objects.ts';
-import { eventOf, readySplitPods, type SplitPod } from './support/pieces.ts';
+import { podIPs, type Event, type Pod } from './support/objects.ts';
+import { eventOf, isReady, readySplitPods, type SplitPod } from './support/pieces.ts';
 import { asUser, rights } from './support/tampering.ts';
 
 const containers = ['app', 'shipper', 'viewer'] as const;
@@ -344,6 +345,38 @@ describe('volumes that containers share', () => {
         expect(await foldersOn(node)).not.to.include(uid);
       });
       expect(await onNode(node, ['cat', '/proc/self/mountinfo'])).not.to.contain(uid);
+    });
+
+    // The last, since it takes everything off a node.
+    it('keep what is on disk when their node boots, and lose what is in memory, as those of one Pod', async () => {
+      const node = nodeOf();
+      const there = { ...sharing, nodeSelector: { 'kubernetes.io/hostname': node } };
+      await namespace.apply(
+        barePod('boots', there, { ...splitMode, 'podsplit.io/flows': 'none' }),
+        barePod('boots-whole', there),
+      );
+      [split] = (await readySplitPods(namespace, 'boots', 1, containers)) as readonly [SplitPod];
+      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/boots-whole', '--timeout=60s']);
+      const ofBoth = (script: string) =>
+        Promise.all(['boots', 'boots-whole'].map((pod) => namespace.exec(pod, 'app', ['bash', '-c', script])));
+      for (const ended of await ofBoth('echo line > /logs/log; echo m > /memory/m')) succeeded(ended);
+      const whole = await namespace.get<Pod>('pod', 'boots-whole');
+      const { status, output } = await runNode([`${clone}/hack/cluster/node.ts`, 'restart', node]);
+      expect(status, output).to.equal(0);
+      await eventually(
+        'all sandboxes are made anew',
+        async () => {
+          for (const before of [whole, ...split.pieces.values()]) {
+            const now = await namespace.get<Pod>('pod', before.metadata.name);
+            expect(podIPs(now)).not.to.deep.equal(podIPs(before));
+            expect(isReady(now), now.metadata.name).to.equal(true);
+          }
+        },
+        240_000,
+      );
+      expect((await ofBoth('cat /logs/log; ls /memory')).map(succeeded)).to.deep.equal(['line\n', 'line\n']);
+      succeeded(await run('app', 'echo again > /memory/m'));
+      expect(succeeded(await run('shipper', 'cat /logs/app/log /memory/m'))).to.equal('line\nagain\n');
     });
 
     it('leave nothing behind', () => invariantsHold());
