@@ -8,11 +8,11 @@ import type {
   ContainerNetworkPolicySpec,
   PolicyPeer,
   PolicyPort,
-} from '../controller/api/container-network-policy.ts';
-import { eventually } from './support/eventually.ts';
-import { TestNamespace } from './support/namespace.ts';
-import { condition, type Condition, type PodSplit } from './support/objects.ts';
-import { differencesFrom, policyArena, type PolicyArena } from './support/policy-arena.ts';
+} from '../../controller/api/container-network-policy.ts';
+import { eventually } from './eventually.ts';
+import { TestNamespace } from './namespace.ts';
+import { condition, type Condition, type PodSplit } from './objects.ts';
+import { differencesFrom, policyArena, type PolicyArena } from './policy-arena.ts';
 
 type Spec = Omit<ContainerNetworkPolicySpec, 'podSelector'> & Partial<ContainerNetworkPolicySpec>;
 
@@ -169,7 +169,8 @@ const randomRounds = 25;
 const loadSeconds = 10;
 const seed = Number(process.env['SEED'] ?? Date.now() % 2 ** 31);
 
-for (const mode of ['split', 'isolate'] as const) {
+/** @param mode of the Pods whose containers call */
+export function describePolicies(mode: 'split' | 'isolate'): void {
   describe(`ContainerNetworkPolicies in mode ${mode}, random ones of SEED=${seed}`, () => {
     let arena: PolicyArena;
 
