@@ -31,7 +31,7 @@ export async function removeBridge(): Promise<boolean> {
 /** Wires the network namespace of a node's init to the bridge. */
 export async function connectNode(node: NodeNames, pid: number, count: number): Promise<void> {
   const { bits, outside } = network;
-  await plug(node.veth, pid);
+  await plug(node.veth, `02:70:73:00:01:0${node.index}`, pid);
   await ip(
     [
       ...up(`${node.address.v4}/${bits.v4}`, `${node.address.v6}/${bits.v6}`),
@@ -58,7 +58,7 @@ const outsideVeth = 'podsplit-out';
  */
 export async function connectOutside(pid: number, count: number): Promise<void> {
   const { outside, bits, world } = network;
-  await plug(outsideVeth, pid);
+  await plug(outsideVeth, '02:70:73:00:01:00', pid);
   await ip(
     [
       ...up(`${outside.v4}/${bits.v4}`, `${outside.v6}/${bits.v6}`),
@@ -70,10 +70,14 @@ export async function connectOutside(pid: number, count: number): Promise<void> 
   );
 }
 
-async function plug(veth: string, pid: number): Promise<void> {
+/** @param address of eth0: it stays a node's, so that its neighbours find it at once when it boots again */
+async function plug(veth: string, address: string, pid: number): Promise<void> {
   // A node that was stopped a moment ago may still have its pair: the kernel takes down namespaces at leisure.
   await attempt(['ip', 'link', 'delete', veth]);
-  await ip([`link add ${veth} type veth peer name eth0 netns ${pid}`, `link set ${veth} master ${bridge} up`]);
+  await ip([
+    `link add ${veth} type veth peer name eth0 address ${address} netns ${pid}`,
+    `link set ${veth} master ${bridge} up`,
+  ]);
 }
 
 function up(v4: string, v6: string): string[] {
