@@ -38,7 +38,7 @@ export async function boot(builds: Builds, nodes: readonly NodeNames[]): Promise
       await loadImages(builds.images, [node.name]);
     }),
   ]);
-  await Promise.all(nodes.map(startKubelet));
+  await Promise.all(nodes.map((node) => startKubelet(node)));
   await until('all nodes Ready', 60, async () => (await notReady(names)).length === 0);
   await startDns();
   await writeRunning({ nodes: names, controlPlane });

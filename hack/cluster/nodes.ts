@@ -56,9 +56,20 @@ export async function startRuntime(node: NodeNames, builds: Builds, count: numbe
   await until(`${node.name}'s containerd`, 30, () => attempt(enter(node.name, ['ctr', 'version'])));
 }
 
-/** Starts the daemons of a node that talk to the API server. */
-export async function startKubelet(node: NodeNames): Promise<void> {
-  for (const daemon of nodeDaemons(node)) await startInNode(node.name, daemon.name, daemon.argv);
+/** Starts the daemons of a node that talk to the API server, or those that are named. */
+export async function startKubelet(node: NodeNames, names?: readonly string[]): Promise<void> {
+  for (const daemon of nodeDaemons(node)) {
+    if (names === undefined || names.includes(daemon.name)) await startInNode(node.name, daemon.name, daemon.argv);
+  }
+}
+
+/** Ends a daemon of a node as it was started: with the shell that would start it again, and that one first. */
+export async function stopInNode(name: string, daemon: string): Promise<void> {
+  const listed = await run(enter(name, ['ps', '-C', daemon, '-o', 'ppid=,pid=']));
+  const [shell, process] = listed.trim().split(/\s+/);
+  // Without its shell it has the node's init for a parent.
+  if (shell === undefined || process === undefined || shell === '1') throw new Error(`no ${daemon} runs on ${name}`);
+  await run(enter(name, ['kill', '-9', shell, process]));
 }
 
 /**
