@@ -143,8 +143,7 @@ function describeMode(mode: Mode): void {
         });
         await expectTried('dials an IPv4 address', false);
         await expectTried('sends a datagram over IPv4', false);
-        // Whom its flows name it calls as before: no policy says that this is a way out.
-        await expectTried('calls the API, and the proxy adds the key', true);
+        await expectTried('calls the API, and the proxy adds the key', false);
       });
     });
 

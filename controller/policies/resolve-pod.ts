@@ -37,7 +37,7 @@ export function resolvePod(
   const enforcing = selecting.filter(({ action }) => action === 'Enforce');
   const via = resolveVia(subject, selecting, notes);
   const closed = via.filter((each) => each.kind === 'none');
-  const flows = withoutWaysOut(resolveFlows({ subject, policies: enforcing, directory, notes }), closed);
+  const flows = withoutCallsOf(closed, resolveFlows({ subject, policies: enforcing, directory, notes }));
   return {
     flows,
     auditedFlows: enforcing.length === selecting.length ? [] : refusedByAudit(subject, selecting, directory, flows),
@@ -51,14 +51,10 @@ export function resolvePod(
   };
 }
 
-/** A flow to a proxy is a way out by it. */
-function withoutWaysOut(flows: readonly Flow[], closed: readonly NoWayOut[]): readonly Flow[] {
+/** Whoever is called may call out itself. */
+function withoutCallsOf(closed: readonly NoWayOut[], flows: readonly Flow[]): readonly Flow[] {
   if (closed.length === 0) return flows;
-  const by = new Map(closed.map(({ from, notBy }) => [from, notBy]));
-  return flows.filter(({ from, to }) => {
-    const notBy = by.get(from);
-    return notBy !== 'anybody' && notBy?.includes(to) !== true;
-  });
+  return flows.filter((flow) => !closed.some(({ from }) => from === flow.from));
 }
 
 function unselected(

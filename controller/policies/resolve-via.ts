@@ -14,7 +14,7 @@ export interface WayOut extends IntendedVia {
   readonly policies: readonly string[];
 }
 
-/** What says where it shall go out cannot be: it is kept all the same. */
+/** What says where it shall go out cannot be: it is kept all the same, and has no flows, each of which may lead out. */
 export interface NoWayOut {
   readonly kind: 'none';
   readonly from: string;
@@ -22,8 +22,6 @@ export interface NoWayOut {
   readonly policies: readonly string[];
   readonly code: PolicyProblemCode;
   readonly message: string;
-  /** To whom its flows would be what was not agreed upon. */
-  readonly notBy: 'anybody' | readonly string[];
 }
 
 /** As the annotation says, where no policy selects the Pod. */
@@ -74,16 +72,15 @@ function wayOf(subject: PolicySubject, policies: readonly ParsedPolicy[], from: 
     .filter((policy) => policy.via !== undefined && (policy.containers?.has(from) ?? true))
     .toSorted((a, b) => (a.name < b.name ? -1 : 1));
   const names = about.map(({ name }) => name);
-  const none = (code: PolicyProblemCode, message: string, notBy: NoWayOut['notBy']): NoWayOut => ({
+  const none = (code: PolicyProblemCode, message: string): NoWayOut => ({
     kind: 'none',
     from,
     policies: names,
     code,
     message: `${from} has no way out: ${message}`,
-    notBy,
   });
   const said = about.flatMap(({ name, via }) => (via?.kind === 'proxy' ? [{ by: name, ...via }] : []));
-  if (said.length < about.length) return none('Invalid', 'spec.egressVia does not parse', 'anybody');
+  if (said.length < about.length) return none('Invalid', 'spec.egressVia does not parse');
   const [first] = said;
   if (first === undefined) return annotated && { kind: 'proxy', ...annotated, policies: [] };
 
@@ -93,11 +90,11 @@ function wayOf(subject: PolicySubject, policies: readonly ParsedPolicy[], from: 
     const each = said.map(({ by, container, port, dns }) => `${by} says ${target(container, port)} and DNS ${dns}`);
     const annotation =
       annotated === undefined ? [] : [`podsplit.io/egress-via says ${target(annotated.to, annotated.port)}`];
-    return none('EgressViaConflict', [...each, ...annotation].join(', '), proxies);
+    return none('EgressViaConflict', [...each, ...annotation].join(', '));
   }
   const { container: to, port, dns } = first;
   if (!subject.containers.some(({ name }) => name === to)) {
-    return none('EgressViaMissing', `Pod ${subject.name} has no container ${JSON.stringify(to)}`, []);
+    return none('EgressViaMissing', `Pod ${subject.name} has no container ${JSON.stringify(to)}`);
   }
   return { kind: 'proxy', from, to, ...(port === undefined ? {} : { port }), dns, policies: names };
 }
@@ -110,7 +107,6 @@ function keptItself({ from, to, policies }: WayOut, other: ResolvedVia): NoWayOu
     policies: [...new Set([...policies, ...other.policies])].sort(),
     code: 'EgressViaKept',
     message: `${from} has no way out: ${to}, by which it is to go out, has but one way out itself`,
-    notBy: [to],
   };
 }
 

@@ -20,7 +20,7 @@ export const denied = { error: 'ETIMEDOUT' };
 export function wiringText(
   piece: PieceName,
   wanted: readonly Flow[] = flows,
-  changed: Pick<Wiring, 'observe'> = {},
+  changed: Pick<Wiring, 'observe' | 'via'> = {},
 ): string {
   const withoutPodIPs = <T extends { readonly podIPs?: unknown }>({ podIPs: _, ...rest }: T) => rest;
   const { self, peers, ...rest } = wiringOf(piece, { split: splitId(primaryUid), flows: wanted, ...changed });

@@ -100,11 +100,15 @@ export class AgentRoom {
 }
 
 /** One room for a suite of mocha's; each test has an agent of its own there. */
-export function inAgentRoom(entered: (room: AgentRoom) => void): void {
+export function inAgentRoom(
+  entered: (room: AgentRoom) => void,
+  opened: (lab: Lab) => Promise<void> = () => Promise.resolve(),
+): void {
   let room: AgentRoom;
 
   before(async () => {
     room = await AgentRoom.open();
+    await opened(room.lab);
   });
 
   after(() => {

@@ -14,6 +14,7 @@ import { host, type Host } from '../../controller/netns/host.ts';
 import { silentLogger } from '../../controller/observability/log.ts';
 import { readPod } from '../../controller/reconcile/piece-pod.ts';
 import { parseWiring } from '../../controller/rules/wiring-json.ts';
+import type { Wiring } from '../../controller/rules/wiring.ts';
 import { idOf, pieces, podOf, requestOf, wiringText } from './agent-pods.ts';
 import { node, type Lab, type PieceName } from './lab.ts';
 
@@ -113,10 +114,10 @@ export class LabAgent {
   }
 
   /** As the watch tells that the controller has written other flows. */
-  rewire(piece: PieceName, wanted: readonly Flow[]): Promise<boolean> {
+  rewire(piece: PieceName, wanted: readonly Flow[], changed: Pick<Wiring, 'via'> = {}): Promise<boolean> {
     const { registry, attachments } = this;
     const events = { event: (_: unknown, __: unknown, reason: string) => this.events.push(reason) };
-    const pod = podOf(piece, wiringText(piece, wanted));
+    const pod = podOf(piece, wiringText(piece, wanted, changed));
     return rewire(pod, { registry, attachments, events, log: silentLogger, applied: () => undefined });
   }
 }

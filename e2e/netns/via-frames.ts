@@ -70,7 +70,7 @@ export const keptFrames: readonly KeptFrame[] = [
     heard: 'outside',
     frame: (token, { from, nodeMac, to }) => {
       const [source] = sites[from].podIPs;
-      const port = Number.parseInt(token.slice(0, 3), 16) + 1024;
+      const port = Number.parseInt(token.slice(-3), 16) + 1024;
       const mac = { from: eth0Mac(sites[from].mac), to: nodeMac };
       const sign = [source, to.ipv4].map(hexadecimal).join('') + port.toString(16).padStart(4, '0');
       return { frame: tcpSyn4(mac, { from: source, to: to.ipv4 }, 80, port), sign };
