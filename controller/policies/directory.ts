@@ -60,6 +60,8 @@ export interface PolicySubject {
   readonly containers: readonly { readonly name: string; readonly ports: readonly PolicyDeclaredPort[] }[];
   /** Of `podsplit.io/flows`, or of the declared ports: what holds where no policy selects an end. */
   readonly flows: readonly Flow[];
-  /** Of `podsplit.io/egress-via`: who goes out by whom, whatever policies say. */
+  /** One network namespace for all: where one listens no other can. */
+  readonly sharesPorts?: true;
+  /** Of `podsplit.io/egress-via`: who goes out by whom, which policies may narrow. */
   readonly via: readonly IntendedVia[];
 }

@@ -77,6 +77,34 @@ describe('the only way out, by policies', () => {
     expect(brief(resolve([policy('else', undefined)], [annotated]).via)).to.deep.equal(['agent->proxy:15001 proxy ']);
   });
 
+  it('does not open the DNS of the cluster that the annotation closed', () => {
+    const asks = policy('asks', { container: 'proxy', port: 15001, dns: 'cluster' });
+    expect(brief(resolve([asks], [annotated]).via)).to.deep.equal(['agent closed EgressViaConflict asks']);
+    expect(brief(resolve([asks], [{ ...annotated, dns: 'cluster' }]).via)).to.deep.equal([
+      'agent->proxy:15001 cluster asks',
+    ]);
+  });
+
+  it("is none by a port that is another container's too, where they share their ports", () => {
+    const queries = policy('queries', { container: 'proxy', dns: 'proxy' });
+    const serving = (name: string): PolicySubject => ({
+      ...subject,
+      containers: names.map((each) => ({
+        name: each,
+        ports: each === name ? [{ port: 53, protocol: 'udp' as const }] : [],
+      })),
+    });
+    const way = (of: PolicySubject) => brief(resolvePod(of, [queries], nowhere).via);
+    expect(way(serving('log'))).to.deep.equal(['agent->proxy:flows proxy queries']);
+    expect(way({ ...serving('log'), sharesPorts: true })).to.deep.equal(['agent closed EgressViaConflict queries']);
+    expect(way({ ...serving('proxy'), sharesPorts: true })).to.deep.equal(['agent->proxy:flows proxy queries']);
+    const other = policy('other', { container: 'gate', dns: 'proxy' }, { containers: ['log'] });
+    expect(brief(resolvePod({ ...subject, sharesPorts: true }, [queries, other], nowhere).via)).to.deep.equal([
+      'agent closed EgressViaConflict queries',
+      'log closed EgressViaConflict other',
+    ]);
+  });
+
   it('may be said by several that agree', () => {
     const both = ['b', 'a'].map((name) => policy(name, { container: 'proxy', port: 1 }));
     expect(brief(resolve(both).via)).to.deep.equal(['agent->proxy:1 none a,b']);

@@ -1,4 +1,5 @@
 import type { IntendedVia } from '../api/egress-via.ts';
+import { carriedTo } from '../rules/isolate-via.ts';
 import type { WiringVia } from '../rules/wiring.ts';
 import type { PolicySubject } from './directory.ts';
 import type { Notes } from './notes.ts';
@@ -54,7 +55,8 @@ export function resolveVia(
   const kept = new Map(ways.map((way) => [way.from, way]));
   const resolved = ways.map((way) => {
     const other = way.kind === 'proxy' ? kept.get(way.to) : undefined;
-    return way.kind === 'proxy' && other !== undefined ? keptItself(way, other) : way;
+    if (way.kind === 'none') return way;
+    return other === undefined ? portTaken(subject, ways, way) : keptItself(way, other);
   });
   for (const way of resolved) {
     // What does not parse was said where it was parsed.
@@ -86,10 +88,14 @@ function wayOf(subject: PolicySubject, policies: readonly ParsedPolicy[], from: 
 
   const proxies = [...new Set([...said.map(({ container }) => container), ...(annotated ? [annotated.to] : [])])];
   const agree = said.every(({ port, dns }) => port === first.port && dns === first.dns);
-  if (proxies.length > 1 || !agree) {
+  // Policies narrow what the annotation says: who asks the cluster's DNS can tell anybody.
+  const widens = annotated !== undefined && annotated.dns !== 'cluster' && first.dns === 'cluster';
+  if (proxies.length > 1 || !agree || widens) {
     const each = said.map(({ by, container, port, dns }) => `${by} says ${target(container, port)} and DNS ${dns}`);
     const annotation =
-      annotated === undefined ? [] : [`podsplit.io/egress-via says ${target(annotated.to, annotated.port)}`];
+      annotated === undefined
+        ? []
+        : [`the annotations say ${target(annotated.to, annotated.port)} and DNS ${annotated.dns}`];
     return none('EgressViaConflict', [...each, ...annotation].join(', '));
   }
   const { container: to, port, dns } = first;
@@ -97,6 +103,30 @@ function wayOf(subject: PolicySubject, policies: readonly ParsedPolicy[], from: 
     return none('EgressViaMissing', `Pod ${subject.name} has no container ${JSON.stringify(to)}`);
   }
   return { kind: 'proxy', from, to, ...(port === undefined ? {} : { port }), dns, policies: names };
+}
+
+/** Containers that share their ports: who binds another's is told what was meant for it, a datagram without an answer. */
+function portTaken({ sharesPorts, containers }: PolicySubject, ways: readonly ResolvedVia[], way: WayOut): ResolvedVia {
+  if (sharesPorts === undefined) return way;
+  const { from, to, policies } = way;
+  const others = [
+    ...containers.flatMap(({ name, ports }) => ports.map(({ port, protocol }) => ({ name, port, protocol }))),
+    ...ways.flatMap((each) =>
+      each.kind === 'none' ? [] : carriedTo(each).map((service) => ({ name: each.to, ...service })),
+    ),
+  ];
+  const taken = carriedTo(way).flatMap(({ port, protocol }) =>
+    others.filter((each) => each.name !== to && each.port === port && each.protocol === protocol),
+  );
+  const [first] = taken;
+  if (first === undefined) return way;
+  return {
+    kind: 'none',
+    from,
+    policies,
+    code: 'EgressViaConflict',
+    message: `${from} has no way out: port ${first.port}/${first.protocol} of ${to} is ${first.name}'s too, and they share their ports`,
+  };
 }
 
 /** Where it leads depends on what the other may, so it leads nowhere. */

@@ -16,7 +16,7 @@ export function splitSubject(primary: IPod, plan: Pick<Plan, 'primary' | 'siblin
 export function isolatedSubject(pod: IPod, { flows, via }: Pick<IsolatePlan, 'flows' | 'via'>): PolicySubject {
   const beside = membersOf(pod).filter(({ runsBeside }) => runsBeside);
   const containers = beside.map(({ container }) => ({ name: container.name, ports: declaredPortsOf(container) }));
-  return { ...identityOf(pod), containers, flows, via };
+  return { ...identityOf(pod), containers, flows, via, sharesPorts: true };
 }
 
 function identityOf(pod: IPod): Pick<PolicySubject, 'namespace' | 'name' | 'uid' | 'labels'> {

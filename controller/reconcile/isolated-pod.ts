@@ -21,7 +21,7 @@ import { createOrFind } from './create-or-find.ts';
 import type { IsolateNads } from './isolate-nads.ts';
 import { isolatePodSplit, isolateStatus, type IsolateStatusInput } from './isolate-status.ts';
 import { notEnforcing, waysOut } from './podsplit-status.ts';
-import { isDeleting, isEnded, isGated, wiringText, type LivePod } from './piece-pod.ts';
+import { isDeleting, isEnded, isGated, toldResolvers, wiringText, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
 import type { Obstacle } from './wire.ts';
 import { workloadOf } from './workload-of.ts';
@@ -67,10 +67,12 @@ export class IsolatedPodReconciler {
     }
     const found = this.policed(pod, plan);
     const policies = isolatePolicies(plan, found);
-    if (policies !== undefined && !isDeleting(pod) && !isEnded(pod)) await this.rewire(pod, plan, policies);
+    const resolvers = await this.deps.clusterDns.resolversOf(policies?.via ?? []);
+    if (policies !== undefined && !isDeleting(pod) && !isEnded(pod)) await this.rewire(pod, plan, policies, resolvers);
     const via = found.kind === 'pending' ? undefined : policedVia(plan, found);
     await this.status(pod, { observe: isObserved(plan), via });
-    return done;
+    // Where the cluster's DNS is nobody tells when it is known.
+    return resolvers === undefined ? { kind: 'requeue', afterMs: dnsUnknown.retryMs } : done;
   }
 
   /** Each step finds what an earlier run has done. */
@@ -138,11 +140,15 @@ export class IsolatedPodReconciler {
     return retryMs === undefined ? done : { kind: 'requeue', afterMs: retryMs };
   }
 
-  private async rewire(pod: LivePod, plan: IsolatePlan, policies: IsolatePolicies): Promise<void> {
+  /** @param resolvers undefined where nobody can tell: what is taken is taken now, if need be without names */
+  private async rewire(
+    pod: LivePod,
+    plan: IsolatePlan,
+    policies: IsolatePolicies,
+    resolvers: readonly string[] | undefined,
+  ): Promise<void> {
     const { client } = this.deps;
-    const resolvers = await this.deps.clusterDns.resolversOf(policies.via);
-    if (resolvers === undefined) return;
-    const wanted = wiringOf({ plan, split: pod.split, policies, resolvers });
+    const wanted = wiringOf({ plan, split: pod.split, policies, resolvers: resolvers ?? toldResolvers(pod) });
     if (wiringText(pod) !== wanted) {
       const body = { metadata: { uid: pod.uid, annotations: { [ownAnnotations.wiring]: wanted } } };
       await client.patch(resources.pods, pod, { type: 'merge', body });

@@ -7,7 +7,7 @@ import type { Plan } from '../split/plan.ts';
 import { pickEntries } from '../split/pod.ts';
 import { buildWirings, type PieceAddresses, type WiringInput } from '../split/wire.ts';
 import { released } from './lifecycle.ts';
-import { podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
+import { podIPs, readsPodIP, toldResolvers, type LivePod } from './piece-pod.ts';
 import { policedWiring, type Policed } from './policy-book.ts';
 import { poolRanges } from './wire.ts';
 
@@ -33,8 +33,6 @@ export function newsOf(input: NewsInput): ReadonlyMap<string, Annotations> {
   const { primary, siblings, plan, network, addresses, policies, resolvers } = input;
   const pieces = [primary, ...siblings];
   if (network === undefined || pieces.some((piece) => addresses[piece.container] === undefined)) return new Map();
-  // What a policy keeps is kept now, if need be without names; what an annotation keeps is kept already.
-  if (resolvers === undefined && !policyKeeps(policies)) return new Map();
   if (pieces.length !== plan.siblings.length + 1) return new Map();
   // Nobody can tell yet: what a piece carries stays.
   if (policies.kind === 'pending') return new Map();
@@ -44,7 +42,8 @@ export function newsOf(input: NewsInput): ReadonlyMap<string, Annotations> {
     pool: poolRanges(network),
     addresses,
     policies: policedWiring(plan, policies),
-    resolvers: resolvers ?? [],
+    // What is taken is taken now, if need be without names.
+    resolvers: resolvers ?? toldResolvers(primary),
   };
   const wirings =
     plan.install === 'node' ? buildWirings({ ...known, release: 'go' }) : wiringsWithPodIPs(known, primary, siblings);
@@ -58,10 +57,6 @@ export function newsOf(input: NewsInput): ReadonlyMap<string, Annotations> {
       { [ownAnnotations.wiring]: formatWiring(wiring), ...(wantsFacade.has(container) ? facade : {}) },
     ]),
   );
-}
-
-function policyKeeps(policies: Policed): boolean {
-  return policies.kind === 'policed' && policies.resolved.via.some((each) => each.policies.length > 0);
 }
 
 /** In mode `init`: nothing before every piece has its Pod IPs, and those that must wait are told to hold. */

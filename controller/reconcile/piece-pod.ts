@@ -9,6 +9,7 @@ import {
   userAnnotations,
 } from '../api/names.ts';
 import { splitId } from '../api/identity.ts';
+import { parseIsolateWiring } from '../rules/isolate-wiring.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
 import type { Endpoint } from '../rules/wiring.ts';
 import { carriesInit } from '../split/pod.ts';
@@ -103,6 +104,18 @@ export function carriedInstall(pod: LivePod): InstallMode {
 
 export function wiringText(pod: LivePod): string | undefined {
   return pod.raw.metadata?.annotations?.[ownAnnotations.wiring];
+}
+
+/** The cluster's DNS as the Pod was told of it last: what holds while nobody can tell. */
+export function toldResolvers(pod: LivePod): readonly string[] {
+  const text = wiringText(pod);
+  if (text === undefined) return [];
+  try {
+    const vias = pod.role === 'isolated' ? parseIsolateWiring(text).via : parseWiring(text).via;
+    return [...new Set((vias ?? []).flatMap(({ resolvers }) => resolvers))].sort();
+  } catch {
+    return [];
+  }
 }
 
 /** The net1 addresses that a piece was made with. */
