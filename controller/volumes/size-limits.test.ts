@@ -81,4 +81,22 @@ describe('enforceSizeLimits', () => {
     const { events } = await written(2 ** 21, running, apiError('Conflict'));
     expect(events).to.deep.equal([]);
   });
+
+  it('goes on with the other volumes when one fails', async () => {
+    const measured: string[] = [];
+    await enforceSizeLimits({
+      store: {
+        limited: () => Promise.resolve([volume, { ...volume, name: 'other' }]),
+        used: ({ name }) => {
+          measured.push(name);
+          return name === 'logs' ? Promise.reject(new Error('no du here')) : Promise.resolve(0);
+        },
+      },
+      client: { get: () => Promise.reject(apiError('NotFound')), patch: () => Promise.reject(apiError('NotFound')) },
+      events: { event: () => undefined },
+      clock: { now: () => 0 },
+      log: pino({ level: 'silent' }),
+    });
+    expect(measured).to.deep.equal(['logs', 'other']);
+  });
 });

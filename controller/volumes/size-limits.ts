@@ -22,8 +22,13 @@ export interface SizeLimitsOptions {
  */
 export async function enforceSizeLimits(options: SizeLimitsOptions): Promise<void> {
   for (const volume of await options.store.limited()) {
-    const used = await options.store.used(volume);
-    if (used !== undefined && used > volume.bytes) await evict(volume, used, options);
+    try {
+      const used = await options.store.used(volume);
+      if (used !== undefined && used > volume.bytes) await evict(volume, used, options);
+    } catch (error) {
+      // The other volumes' limits hold all the same.
+      options.log.error({ err: error, pod: volume.pod, volume: volume.name }, 'a limit could not be enforced');
+    }
   }
 }
 

@@ -1,4 +1,4 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { chmod, chown, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -13,6 +13,8 @@ import type { SharedVolume } from './verify-volume.ts';
 const run = promisify(execFile);
 /** Of trees that users made: there is no limit to what is in them. */
 const treeMs = 10 * 60_000;
+/** A volume whose tree takes longer keeps the others from being measured. */
+const measureMs = 60_000;
 const trash = '.trash';
 
 export interface VolumeStoreOptions {
@@ -120,12 +122,10 @@ export class VolumeStore {
     const data = join(this.folderOf(pod.uid, name), 'data');
     // du walks trees that are deeper than a path may be long, and says what it found when a file went away meanwhile.
     const args = ['--summarize', '--block-size=1', '--one-file-system', '--', data];
-    const { stdout } = await run('du', args, { timeout: treeMs }).catch((error: unknown) => {
-      this.log.warn({ err: error, volume: name, pod }, 'not all of a volume could be measured');
-      return { stdout: error instanceof Error && 'stdout' in error ? String(error.stdout) : '' };
-    });
-    const bytes = Number.parseInt(stdout, 10);
-    return Number.isNaN(bytes) ? undefined : bytes;
+    const bytes = Number.parseInt(await outputOf('du', args, measureMs), 10);
+    if (!Number.isNaN(bytes)) return bytes;
+    this.log.warn({ volume: name, pod }, 'a volume could not be measured in time');
+    return undefined;
   }
 
   /** Until what was removed before is deleted. */
@@ -244,4 +244,18 @@ function unless(...codes: readonly string[]): (error: unknown) => undefined {
     if (error instanceof Error && 'code' in error && codes.includes(String(error.code))) return undefined;
     throw error;
   };
+}
+
+/** What it complains of is not kept: its writers could make that as long as they like, with names that come and go. */
+function outputOf(command: string, args: readonly string[], timeout: number): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'], timeout });
+    let output = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+    child.once('error', reject).once('close', () => {
+      resolve(output);
+    });
+  });
 }
