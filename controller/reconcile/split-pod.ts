@@ -13,7 +13,7 @@ import { labelNews } from './kept-labels.ts';
 import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
 import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
-import type { ResolvedVia } from '../policies/resolve-via.ts';
+import { annotatedVia, type ResolvedVia } from '../policies/resolve-via.ts';
 import { splitSubject } from '../policies/subject.ts';
 import { policed, policedVia, policedWiring, type Policed } from './policy-book.ts';
 import type { Reporter } from './reporter.ts';
@@ -100,7 +100,9 @@ export class SplitPodReconciler {
     const policies = policed(splitSubject(primary.raw, plan), this.deps.world);
     const via = policedVia(plan, policies);
     const resolvers = await this.deps.clusterDns.resolversOf(via);
-    return { policies, via: policies.kind === 'pending' ? undefined : via, resolvers };
+    // A Pod of mode init is told of no policy (decision 6): only what it was made with holds.
+    const holds = plan.install === 'init' ? annotatedVia(plan.via) : via;
+    return { policies, via: policies.kind === 'pending' ? undefined : holds, resolvers };
   }
 
   private remember(key: SplitKey, primary: LivePod | undefined, siblings: readonly LivePod[]): Memory {

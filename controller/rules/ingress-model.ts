@@ -1,5 +1,5 @@
 import { familyOf, type Family } from './addresses.ts';
-import type { Peer, Wiring } from './wiring.ts';
+import type { IngressVia, Peer, Wiring } from './wiring.ts';
 
 /** One family of what docs/decisions/0022-traffic-enters-by-the-proxy.md needs, as elements. */
 export interface IngressElements {
@@ -19,6 +19,11 @@ export interface IngressElements {
 export function proxyBeside({ ingressVia, role, piece, peers }: Wiring): Peer | undefined {
   if (ingressVia === undefined || role !== 'primary' || ingressVia.to === piece) return undefined;
   return peers.find(({ name }) => name === ingressVia.to);
+}
+
+function reaches(family: Family, wiring: Wiring, { to }: IngressVia): boolean {
+  if (to === wiring.piece) return true;
+  return wiring.self[family] !== undefined && proxyBeside(wiring)?.[family] !== undefined;
 }
 
 /** Is this piece a sibling to which the primary carries its clients? */
@@ -49,7 +54,8 @@ export function ingressElements(
     ...none,
     // Of both families always: what cannot be carried does not enter.
     enters: ['tcp'],
-    direct: way.direct.map((port) => `tcp . ${port}`),
+    // Where nobody carries its own ports to it, they are not left to whoever binds them here.
+    direct: reaches(family, wiring, way) ? way.direct.map((port) => `tcp . ${port}`) : [],
     probed: way.probes.map((port) => `tcp . ${port}`),
     to: way.to === piece ? own.map((address) => `${address} : ${address} . ${way.port}`) : [],
   };
