@@ -9,7 +9,6 @@ import type { KeyedCertificate } from './admission/authority.ts';
 import { apiVersion, defaultSplitNetwork } from './api/names.ts';
 import type { SplitNetworkSpec } from './api/resources.ts';
 import { readControllerConfig, type ControllerConfig } from './controller-config.ts';
-import { ConfigError } from './environment.ts';
 import type { KubeClient } from './kube/client.ts';
 import { connect } from './kube/connect.ts';
 import { sleep, systemClock } from './kube/clock.ts';
@@ -18,11 +17,12 @@ import { EventRecorder } from './kube/events.ts';
 import { LeaderElector } from './kube/leader.ts';
 import { resources } from './kube/resources.ts';
 import { startHealthServer, type Check } from './observability/health.ts';
-import { createLogger, type Logger } from './observability/log.ts';
+import type { Logger } from './observability/log.ts';
 import { createMetrics, reflectorHooks, startMetricsServer, type Metrics } from './observability/metrics.ts';
 import { Controller } from './reconcile/controller.ts';
 import type { Watching } from './reconcile/world.ts';
 import type { SplitOptions } from './split/plan.ts';
+import { runProgram, untilSignalled } from './program.ts';
 import { version } from './version.ts';
 
 /** A watch that hears nothing for this long, not even bookmarks, is not alive any more (the API server sends one a minute). */
@@ -33,15 +33,8 @@ const flushMs = 3_000;
  * Every replica answers admission; the one that holds the lease reconciles. Returns the exit code once it was told to stop,
  * or has lost the lease: the Pod's restart is the surest way to stop half-done work.
  */
-export async function runController(environment: NodeJS.ProcessEnv): Promise<number> {
-  const log = createLogger();
-  try {
-    return await run(readControllerConfig(environment), log);
-  } catch (error) {
-    if (error instanceof ConfigError) log.fatal({ code: error.code }, error.message);
-    else log.fatal({ err: error }, 'the controller could not start');
-    return 1;
-  }
+export function runController(environment: NodeJS.ProcessEnv): Promise<number> {
+  return runProgram('the controller', environment, readControllerConfig, run);
 }
 
 async function run(config: ControllerConfig, log: Logger): Promise<number> {
@@ -85,10 +78,7 @@ async function run(config: ControllerConfig, log: Logger): Promise<number> {
 async function untilStopped(stopped: AbortController, log: Logger): Promise<number> {
   const signals = new AbortController();
   const signal = await Promise.race([
-    ...(['SIGTERM', 'SIGINT'] as const).map(async (name) => {
-      await once(process, name, { signal: signals.signal });
-      return name;
-    }),
+    untilSignalled(signals.signal),
     once(stopped.signal, 'abort', { signal: signals.signal }).then(() => 'lost lease'),
   ]);
   signals.abort();

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { isApiError } from '../kube/errors.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { sleep, systemClock } from '../kube/clock.ts';
@@ -9,10 +8,10 @@ import { resources, type Pod } from '../kube/resources.ts';
 import { bridgeNamePrefix, ownAnnotations, ownLabels } from '../api/names.ts';
 import { host as node } from '../netns/host.ts';
 import { answer, listen, pathOf, report, type Check } from '../observability/health.ts';
-import { createLogger, type Logger } from '../observability/log.ts';
+import type { Logger } from '../observability/log.ts';
 import { answerMetrics } from '../observability/metrics-page.ts';
 import { version } from '../version.ts';
-import { ConfigError } from '../environment.ts';
+import { runProgram, untilSignalled } from '../program.ts';
 import { readAgentConfig, type AgentConfig } from './agent-config.ts';
 import { createAgentMetrics, type AgentMetrics } from './agent-metrics.ts';
 import { Attachments } from './attachments.ts';
@@ -51,15 +50,8 @@ const passedAround =
   'plugin redirects frames there, spoofed sources on eth0 are for it to stop.';
 
 /** The node agent: answers the CNI plugin, keeps the rules of this node's pieces. Returns the exit code. */
-export async function runAgent(environment: NodeJS.ProcessEnv): Promise<number> {
-  const log = createLogger();
-  try {
-    return await run(readAgentConfig(environment), log);
-  } catch (error) {
-    if (error instanceof ConfigError) log.fatal({ code: error.code }, error.message);
-    else log.fatal({ err: error }, 'the agent could not start');
-    return 1;
-  }
+export function runAgent(environment: NodeJS.ProcessEnv): Promise<number> {
+  return runProgram('the agent', environment, readAgentConfig, run);
 }
 
 async function run(config: AgentConfig, log: Logger): Promise<number> {
@@ -223,7 +215,7 @@ async function run(config: AgentConfig, log: Logger): Promise<number> {
     },
   );
 
-  log.info({ signal: await untilStopped() }, 'stopping');
+  log.info({ signal: await untilSignalled() }, 'stopping');
   await Promise.all([server.close(), pods.stop(), http.close(), audits.stop(), reports.stop(), observations.stop()]);
   if (await isUninstalled(client, config, log)) await removePlugin(config.pluginFolder);
   await Promise.race([events.flush(), sleep(systemClock, flushMs)]);
@@ -292,15 +284,6 @@ async function serveHttp(
     metrics.unread.set(counts.unread());
     answerMetrics(metrics.registry, response);
   });
-}
-
-async function untilStopped(): Promise<string> {
-  return Promise.race(
-    (['SIGTERM', 'SIGINT'] as const).map(async (name) => {
-      await once(process, name);
-      return name;
-    }),
-  );
 }
 
 /** An upgrade leaves the plugin in place, because Pods start meanwhile; an uninstall takes it away. */

@@ -1,11 +1,10 @@
-import { once } from 'node:events';
 import { sleep, systemClock } from '../kube/clock.ts';
 import { EventRecorder } from '../kube/events.ts';
 import { connectInCluster } from '../kube/in-cluster.ts';
-import { ConfigError } from '../environment.ts';
+import { runProgram, untilSignalled } from '../program.ts';
 import { Rounds } from '../agent/rounds.ts';
 import { startHealthServer } from '../observability/health.ts';
-import { createLogger, type Logger } from '../observability/log.ts';
+import type { Logger } from '../observability/log.ts';
 import { version } from '../version.ts';
 import { collectVolumes } from './collect.ts';
 import { csiServices } from './driver.ts';
@@ -20,15 +19,8 @@ import { readVolumesConfig, type VolumesConfig } from './volumes-config.ts';
 const flushMs = 2_000;
 
 /** The volume driver of a node: mounts into pieces what their containers share. Returns the exit code. */
-export async function runVolumes(environment: NodeJS.ProcessEnv): Promise<number> {
-  const log = createLogger();
-  try {
-    return await run(readVolumesConfig(environment), log);
-  } catch (error) {
-    if (error instanceof ConfigError) log.fatal({ code: error.code }, error.message);
-    else log.fatal({ err: error }, 'the volume driver could not start');
-    return 1;
-  }
+export function runVolumes(environment: NodeJS.ProcessEnv): Promise<number> {
+  return runProgram('the volume driver', environment, readVolumesConfig, run);
 }
 
 async function run(config: VolumesConfig, log: Logger): Promise<number> {
@@ -66,7 +58,7 @@ async function run(config: VolumesConfig, log: Logger): Promise<number> {
     host: '127.0.0.1',
   });
 
-  log.info({ signal: await untilStopped() }, 'stopping');
+  log.info({ signal: await untilSignalled() }, 'stopping');
   // The kubelet forgets the driver when its socket goes. Mounts stay: the next driver finds them.
   await registrar.close();
   await Promise.all([driver.close(), health.close(), collections.stop(), sizes.stop()]);
@@ -74,13 +66,4 @@ async function run(config: VolumesConfig, log: Logger): Promise<number> {
   client.close();
   log.info('stopped');
   return 0;
-}
-
-async function untilStopped(): Promise<string> {
-  return Promise.race(
-    (['SIGTERM', 'SIGINT'] as const).map(async (name) => {
-      await once(process, name);
-      return name;
-    }),
-  );
 }
