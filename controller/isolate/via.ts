@@ -2,7 +2,7 @@ import type { IntendedVia } from '../api/egress-via.ts';
 import type { DeclaredPort } from '../api/flow.ts';
 import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
-import { carriedTo } from '../rules/isolate-via.ts';
+import { carriedTo } from '../rules/via-model.ts';
 
 const path = `metadata.annotations[${userAnnotations.egressVia}]`;
 

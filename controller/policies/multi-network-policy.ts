@@ -4,6 +4,7 @@ import type { DeclaredPort, Flow, Protocol } from '../api/flow.ts';
 import { installModes } from '../api/install.ts';
 import { ownLabels } from '../api/names.ts';
 import type { ObjectMeta, OwnerReference } from '../api/resources.ts';
+import { carriedTo } from '../rules/via-model.ts';
 import type { WiringVia } from '../rules/wiring.ts';
 
 /** github.com/k8snetworkplumbingwg/multi-networkpolicy: NetworkPolicy's spec, for the networks that an annotation names. */
@@ -55,12 +56,9 @@ export function pieceMultiNetworkPolicies(input: MultiPoliciesInput): readonly M
 
 /** What is carried to a proxy arrives there, after NAT, as if a flow led to it. */
 export function carriedFlows(via: readonly WiringVia[]): readonly Flow[] {
-  return via.flatMap(({ from, to, port, dns }) => {
-    if (to === undefined) return [];
-    return [
-      ...(port === undefined ? [] : [{ from, to, port, protocol: 'tcp' as const }]),
-      ...(dns === 'proxy' ? (['tcp', 'udp'] as const).map((protocol) => ({ from, to, port: 53, protocol })) : []),
-    ];
+  return via.flatMap((each) => {
+    const { from, to } = each;
+    return to === undefined ? [] : carriedTo(each).map((service) => ({ from, to, ...service }));
   });
 }
 

@@ -1,5 +1,5 @@
 import type { IntendedVia } from '../api/egress-via.ts';
-import { carriedTo } from '../rules/isolate-via.ts';
+import { carriedTo } from '../rules/via-model.ts';
 import type { WiringVia } from '../rules/wiring.ts';
 import type { PolicySubject } from './directory.ts';
 import type { Notes } from './notes.ts';

@@ -2,32 +2,16 @@ import { familyOf, numberOf, type Family } from './addresses.ts';
 import { both } from './isolate-both.ts';
 import { recordAudited } from './isolate-audit.ts';
 import { priority, type Chain, type NamedSet } from './nft.ts';
+import { carriedTo, dnsPort, dnsServices } from './via-model.ts';
 import type { Allowed, Via } from './wiring.ts';
 
 /** In the byte of a mark that says who answered: nobody of this Pod, by the caller's proxy. Containers count from 1. */
 export const byProxy = 0xfd;
 
-const dnsPort = 53;
-const dnsServices = [
-  { protocol: 'tcp', port: dnsPort },
-  { protocol: 'udp', port: dnsPort },
-] as const;
-
 export interface NumberedVia extends Via {
   readonly caller: number;
   readonly uid: number;
   readonly answerer: number;
-}
-
-/** Where the proxy listens for what its client is made to send there. */
-export function carriedTo({
-  port,
-  dns,
-}: Pick<Via, 'port' | 'dns'>): readonly { readonly protocol: 'tcp' | 'udp'; readonly port: number }[] {
-  return [
-    ...(port === undefined ? [] : [{ protocol: 'tcp', port } as const]),
-    ...(dns === 'proxy' ? dnsServices.filter(({ protocol }) => protocol !== 'tcp' || port !== dnsPort) : []),
-  ];
 }
 
 /** All that a kept container calls beyond the Pod by itself: policies may narrow it. */

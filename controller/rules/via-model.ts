@@ -1,3 +1,4 @@
+import type { Protocol } from '../api/flow.ts';
 import { familyOf, type Family } from './addresses.ts';
 import { loopback, type PresentPeer } from './model.ts';
 import type { Via, Wiring } from './wiring.ts';
@@ -23,8 +24,25 @@ export interface ViaElements {
   readonly to: readonly string[];
 }
 
-const dnsPort = 53;
-const dnsServices = [`tcp . ${dnsPort}`, `udp . ${dnsPort}`] as const;
+export const dnsPort = 53;
+export const dnsServices = [
+  { protocol: 'tcp', port: dnsPort },
+  { protocol: 'udp', port: dnsPort },
+] as const satisfies readonly Service[];
+const dnsElements = dnsServices.map(({ protocol, port }) => `${protocol} . ${port}`);
+
+export interface Service {
+  readonly protocol: Protocol;
+  readonly port: number;
+}
+
+/** Where the proxy listens for what its client is made to send there. */
+export function carriedTo({ port, dns }: Pick<Via, 'port' | 'dns'>): readonly Service[] {
+  return [
+    ...(port === undefined ? [] : [{ protocol: 'tcp', port } as const]),
+    ...(dns === 'proxy' ? dnsServices.filter(({ protocol }) => protocol !== 'tcp' || port !== dnsPort) : []),
+  ];
+}
 
 /** The way out of this piece. */
 export function keptBy({ via, piece }: Wiring): Via | undefined {
@@ -46,13 +64,13 @@ export function viaElements(family: Family, wiring: Wiring, peers: readonly Pres
   );
   return {
     carried: reachable && kept.port !== undefined ? ['tcp'] : [],
-    carriedPorts: reachable && kept.dns === 'proxy' ? dnsServices : [],
+    carriedPorts: reachable && kept.dns === 'proxy' ? dnsElements : [],
     resolvers: resolversOf(kept, family),
     clients: clients.map(({ mac, address }) => `${mac} . ${address}`),
     taken: clients.filter(({ port }) => port !== undefined).map(({ address }) => `${address} . tcp`),
     takenPorts: clients
       .filter(({ dns }) => dns === 'proxy')
-      .flatMap(({ address }) => dnsServices.map((service) => `${address} . ${service}`)),
+      .flatMap(({ address }) => dnsElements.map((service) => `${address} . ${service}`)),
     to: clients.flatMap(({ address, port }) =>
       port === undefined ? [] : [`${address} : ${loopback[family]} . ${port}`],
     ),
@@ -63,5 +81,5 @@ function resolversOf(via: Via | undefined, family: Family): readonly string[] {
   if (via?.dns !== 'cluster') return [];
   return via.resolvers
     .filter((address) => familyOf(address) === family)
-    .flatMap((address) => dnsServices.map((service) => `${address} . ${service}`));
+    .flatMap((address) => dnsElements.map((service) => `${address} . ${service}`));
 }
