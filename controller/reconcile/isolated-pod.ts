@@ -20,7 +20,6 @@ import { dnsUnknown, type ClusterDns } from './cluster-dns.ts';
 import { createOrFind } from './create-or-find.ts';
 import type { IsolateNads } from './isolate-nads.ts';
 import { isolatePodSplit, isolateStatus, type IsolateStatusInput } from './isolate-status.ts';
-import { notEnforcing, waysOut } from './podsplit-status.ts';
 import { isDeleting, isEnded, isGated, toldResolvers, wiringText, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
 import type { Obstacle } from './wire.ts';
@@ -35,7 +34,7 @@ export interface IsolatedPodDependencies {
   readonly world: World;
   readonly nads: IsolateNads;
   readonly clusterDns: Pick<ClusterDns, 'resolversOf'>;
-  readonly reporter: Pick<Reporter, 'event'>;
+  readonly reporter: Pick<Reporter, 'event' | 'warn'>;
   readonly clock: Clock;
   readonly options: SplitOptions;
   /** Seconds from the Pod's creation until it may start. */
@@ -172,11 +171,7 @@ export class IsolatedPodReconciler {
     // The node's agent writes what was denied and what was used; a merge leaves it there.
     const { denied: _denied, observed: _observed, ...own } = current.status ?? {};
     if (sameJson(status, own)) return;
-    const said = current.status?.conditions?.find(({ type }) => type === 'Enforcing')?.status === 'False';
-    if (state.observe && !said) reporter.event(pod, 'Warning', 'NotEnforcing', notEnforcing);
-    const way = waysOut(state.via ?? []);
-    const known = current.status?.conditions?.find(({ type }) => type === 'EgressVia')?.message;
-    if (way?.status === 'False' && way.message !== known) reporter.event(pod, 'Warning', way.reason, way.message);
+    reporter.warn(pod, { ...state, previous: current.status });
     const { uid, name } = current.metadata;
     const body = { metadata: { uid }, status };
     await this.quietly(() =>

@@ -164,7 +164,7 @@ export function egressVia({ via, previous, now }: Pick<StatusInput, 'via' | 'pre
 }
 
 /** For condition and Event. */
-export function waysOut(via: readonly ResolvedVia[]): Pick<Condition, 'status' | 'reason' | 'message'> | undefined {
+function waysOut(via: readonly ResolvedVia[]): Pick<Condition, 'status' | 'reason' | 'message'> | undefined {
   if (via.length === 0) return undefined;
   const closed = via.filter((each) => each.kind === 'none');
   const [first] = closed;
@@ -184,8 +184,25 @@ export function waysOut(via: readonly ResolvedVia[]): Pick<Condition, 'status' |
   return { status: 'True', reason: 'Kept', message: ways.slice(0, maxSentences).join(' ') };
 }
 
+/** What conditions begin to say that a user has to hear of once, as an Event: afterwards they go on saying it. */
+export function warningsOf({
+  observe,
+  via = [],
+  previous,
+}: Pick<StatusInput, 'observe' | 'via' | 'previous'>): readonly Warning[] {
+  const said = (type: string): Condition | undefined => previous?.conditions?.find((each) => each.type === type);
+  const verdict = waysOut(via);
+  const isNews = verdict?.status === 'False' && said('EgressVia')?.message !== verdict.message;
+  return [
+    ...(observe && said('Enforcing')?.status !== 'False' ? [{ reason: 'NotEnforcing', message: notEnforcing }] : []),
+    ...(isNews ? [{ reason: verdict.reason, message: verdict.message }] : []),
+  ];
+}
+
+type Warning = Pick<Condition, 'reason' | 'message'>;
+
 /** For condition and Event: nobody shall take an observed Pod for a guarded one. */
-export const notEnforcing =
+const notEnforcing =
   'podsplit.io/flows is observe: NOTHING IS ENFORCED between the containers of this Pod, but what ' +
   'ContainerNetworkPolicies say of them. What they use is recorded; ' +
   'kubectl podsplit flows POD -o policy prints the policy that fits it.';

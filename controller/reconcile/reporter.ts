@@ -12,7 +12,7 @@ import type { PieceAddresses } from '../split/wire.ts';
 import type { ResolvedVia } from '../policies/resolve-via.ts';
 import { readiness, saysSo, type Observed, type Readiness, type Step } from './lifecycle.ts';
 import { isDeleting, isEnded, isGated, piecesCondition, type LivePod } from './piece-pod.ts';
-import { notEnforcing, statusOf, waysOut } from './podsplit-status.ts';
+import { statusOf, warningsOf } from './podsplit-status.ts';
 import { inexactPolicies } from './policy-mirrors.ts';
 import type { Obstacle } from './wire.ts';
 import type { World } from './world.ts';
@@ -49,8 +49,6 @@ export class Reporter {
     const { primary, obstacle, seen, step } = report;
     const wanted = verdict(seen, step, obstacle);
     await this.condition(primary, wanted, step.kind);
-    this.sayNotEnforcing(report);
-    this.sayNoWayOut(report);
     await this.status(report, wanted);
     await this.flows(report);
   }
@@ -59,20 +57,9 @@ export class Reporter {
     this.event(primary, 'Normal', 'Wired', 'The pieces are made and have their addresses; the Pod may be scheduled.');
   }
 
-  /** Once, when it begins: the condition goes on saying it. */
-  private sayNotEnforcing({ primary, observe }: Report): void {
-    const podSplit = this.podSplitOf(primary);
-    const said = podSplit?.status?.conditions?.find(({ type }) => type === 'Enforcing')?.status === 'False';
-    if (observe && podSplit !== undefined && !said) this.event(primary, 'Warning', 'NotEnforcing', notEnforcing);
-  }
-
-  /** Once for each reason: the condition goes on saying it. */
-  private sayNoWayOut({ primary, via = [] }: Report): void {
-    const podSplit = this.podSplitOf(primary);
-    const said = podSplit?.status?.conditions?.find(({ type }) => type === 'EgressVia')?.message;
-    const verdict = waysOut(via);
-    if (podSplit === undefined || verdict?.status !== 'False' || said === verdict.message) return;
-    this.event(primary, 'Warning', verdict.reason, verdict.message);
+  /** Of conditions that are not written yet. */
+  warn(pod: LivePod, state: Parameters<typeof warningsOf>[0]): void {
+    for (const { reason, message } of warningsOf(state)) this.event(pod, 'Warning', reason, message);
   }
 
   /** On the Pod, and on what owns it: a gated Pod of a Deployment is not where its user looks first. */
@@ -140,6 +127,7 @@ export class Reporter {
     const { client, clock, world } = this.deps;
     const current = this.podSplitOf(primary);
     if (current === undefined) return;
+    this.warn(primary, { observe, via, previous: current.status });
     const status = statusOf({
       primary,
       siblings: seen.siblings,

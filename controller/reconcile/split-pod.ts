@@ -9,6 +9,7 @@ import { wiringHash } from '../rules/wiring-json.ts';
 import { podIPAnnotations } from '../split/downward-api.ts';
 import type { Plan } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
+import { dnsUnknown } from './cluster-dns.ts';
 import { labelNews } from './kept-labels.ts';
 import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
@@ -271,7 +272,7 @@ export class SplitPodReconciler {
 
 /** Where the cluster's DNS is nobody tells when it is known. */
 function sooner(outcome: Outcome): Outcome {
-  return outcome.kind === 'done' ? { kind: 'requeue', afterMs: 10_000 } : outcome;
+  return outcome.kind === 'done' ? { kind: 'requeue', afterMs: dnsUnknown.retryMs } : outcome;
 }
 
 /** Where they can change on a Pod that runs, and are known. */
