@@ -1,8 +1,10 @@
+import { sameFlow } from '../api/flow.ts';
 import type { ObservedUse } from '../api/resources.ts';
 import type { Host } from '../netns/host.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import { parseIsolateWiring, type IsolateWiring } from '../rules/isolate-wiring.ts';
 import type { Attempt } from './denials.ts';
+import { isInside, meantFor } from './isolate-parties.ts';
 import type { IsolatedSandbox } from './isolate-sandbox.ts';
 import { inNetns } from './netns.ts';
 import { together, type UseLedger, type UseOfPod } from './use-ledger.ts';
@@ -25,26 +27,25 @@ export async function isolateUsesOf(
 
 /** @param uids by UDP port: whose sockets take datagrams there */
 export function isolateUse(
-  { interfaceName, to: address, port, protocol }: Attempt,
-  { containers, flows }: Pick<IsolateWiring, 'containers' | 'flows'>,
+  use: Attempt,
+  wiring: Pick<IsolateWiring, 'containers' | 'flows'>,
   podIPs: readonly string[],
   uids: ReadonlyMap<number, number>,
 ): UseOfPod {
-  const mark = Number(interfaceName);
+  const { to: address, port, protocol } = use;
+  const { containers, flows } = wiring;
+  const mark = Number(use.interfaceName);
   const nameOf = (number: number): string | undefined => containers[number - 1]?.name;
   const from = nameOf(mark & 0xff) ?? 'nobody';
-  const network = address.startsWith('127.') || address === '::1' || podIPs.includes(address) ? 'loopback' : 'pod';
+  const network = isInside(address, podIPs) ? 'loopback' : 'pod';
   if (network === 'pod') return { from, to: address, port, protocol, network, wouldDeny: false };
   const to =
     nameOf(mark >> 8) ??
-    flows.find((flow) => flow.from === from && flow.port === port && flow.protocol === protocol)?.to ??
-    containers.find(({ ports }) => ports.some((own) => own.port === port && own.protocol === protocol))?.name ??
+    meantFor(wiring, from, use) ??
     containers.find(({ uid }) => uid === uids.get(port))?.name ??
     address;
-  const allowed = flows.some(
-    (flow) => flow.from === from && flow.to === to && flow.port === port && flow.protocol === protocol,
-  );
-  return { from, to, port, protocol, network, wouldDeny: !allowed };
+  const flow = { from, to, port, protocol };
+  return { ...flow, network, wouldDeny: !flows.some((one) => sameFlow(one, flow)) };
 }
 
 async function readReceivers(inside: Host): Promise<ReadonlyMap<number, number>> {

@@ -1,3 +1,4 @@
+import { sameFlow } from '../api/flow.ts';
 import type { ObservedUse } from '../api/resources.ts';
 import { peerInterface } from '../api/names.ts';
 import { isRecord } from '../api/json.ts';
@@ -91,17 +92,8 @@ function useOf(use: Attempt, wiring: Wiring): UseOfPod {
   const peer = wiring.peers.find(({ ipv4, ipv6 }) => ipv4 === use.to || ipv6 === use.to)?.name;
   const to = network === 'peer' ? (peer ?? use.to) : use.to;
   const { port, protocol } = use;
-  const allowed = wiring.flows.some(
-    (flow) => flow.from === wiring.piece && flow.to === to && flow.port === port && flow.protocol === protocol,
-  );
-  return {
-    from: wiring.piece,
-    to,
-    port,
-    protocol,
-    network,
-    wouldDeny: network === 'peer' && !allowed,
-  };
+  const flow = { from: wiring.piece, to, port, protocol };
+  return { ...flow, network, wouldDeny: network === 'peer' && !wiring.flows.some((one) => sameFlow(one, flow)) };
 }
 
 function joined(one: ObservedUse, other: ObservedUse): ObservedUse {

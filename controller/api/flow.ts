@@ -17,6 +17,10 @@ export interface DeclaredPort {
   readonly protocol: Protocol;
 }
 
+export function sameFlow(one: Flow, other: Flow): boolean {
+  return one.from === other.from && one.to === other.to && one.port === other.port && one.protocol === other.protocol;
+}
+
 /** As users write it in `podsplit.io/flows`. */
 export function formatFlow(flow: Flow): string {
   return `${flow.from}->${flow.to}:${flow.port}${flow.protocol === 'tcp' ? '' : `/${flow.protocol}`}`;

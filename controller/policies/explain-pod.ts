@@ -1,5 +1,5 @@
 import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
-import type { Flow } from '../api/flow.ts';
+import { sameFlow, type Flow } from '../api/flow.ts';
 import type { Allowed, Allowances, PolicyProtocol } from '../rules/wiring.ts';
 import { covers } from './address-range.ts';
 import type { Directory, PolicySubject } from './directory.ts';
@@ -104,8 +104,7 @@ function explainFlow(context: Context, from: string, to: string): Explanation {
   const { port, protocol } = question;
   const target = subject.containers.find(({ name }) => name === to);
   if (protocol === 'sctp' || target === undefined || from === to) return nothing('NotInPod');
-  const is = (flow: Flow): boolean =>
-    flow.from === from && flow.to === to && flow.port === port && flow.protocol === protocol;
+  const is = (flow: Flow): boolean => sameFlow(flow, { from, to, port, protocol });
   const { flows, auditedFlows, via } = resolvePod(subject, context.policies, directory);
   const selecting = enforcing(context);
   const at = (direction: 'ingress' | 'egress', own: string, peer: string): EndExplanation => {
