@@ -5,11 +5,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { imageReference } from '../hack/images/recipes.ts';
-import { agentProgram, agents, barePod, call, succeeded, workload, type Target } from './support/agents.ts';
+import { agentProgram, agents, barePod, call, restricted, succeeded, workload, type Target } from './support/agents.ts';
 import type { Agent } from './attack/agent.ts';
 import { eventually } from './support/eventually.ts';
 import { TestNamespace } from './support/namespace.ts';
-import { agentOnNode, onNode } from './support/node.ts';
+import { addressesOutside, agentOnNode } from './support/node.ts';
 import { podIPs, type Pod } from './support/objects.ts';
 import { addressesOf, isReady, readySplitPods, type SplitPod } from './support/pieces.ts';
 
@@ -57,7 +57,7 @@ describe('a mesh in one Pod', () => {
     namespace = await TestNamespace.create('mesh');
     outside = agentOnNode('outside');
     await outside.listen('tcp', '::', outsidePort, true);
-    host = await addressesOutside();
+    host = Object.values(await addressesOutside()).filter((address) => address !== '');
     await namespace.apply(
       agentProgram,
       meshProgram,
@@ -206,13 +206,7 @@ describe('a mesh in one Pod', () => {
       command: ['python3', '-u', '/mesh/mesh.py'],
       args,
       resources: { requests: { cpu: '5m', memory: '16Mi' } },
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: 65532,
-        allowPrivilegeEscalation: false,
-        capabilities: { drop: ['ALL'] },
-        seccompProfile: { type: 'RuntimeDefault' },
-      },
+      securityContext: restricted,
       volumeMounts: [
         { name: source, mountPath: '/mesh' },
         { name: 'agent-source', mountPath: '/agent' },
@@ -261,12 +255,5 @@ describe('a mesh in one Pod', () => {
     } else {
       [pod = pod] = await readySplitPods(namespace, 'mesh', 1, ['app', 'proxy', 'attacker']);
     }
-  }
-
-  async function addressesOutside(): Promise<readonly string[]> {
-    const listed = await onNode('outside', ['ip', '-json', 'address', 'show', 'dev', 'eth0', 'scope', 'global']);
-    const [link] = JSON.parse(listed) as readonly { readonly addr_info: readonly { readonly local: string }[] }[];
-    const locals = (link?.addr_info ?? []).map(({ local }) => local);
-    return [false, true].flatMap((six) => locals.find((address) => address.includes(':') === six) ?? []);
   }
 });

@@ -51,15 +51,13 @@ describe('an isolated Pod in a network namespace', function () {
   describe('without podsplit', () => {
     for (const host of inside) {
       it(`everybody reaches everything at ${host}`, async () => {
-        for (const [who, target, server] of [
+        await expectServed([
           [lab.attacker, tcp(host, 6379), 'cache'],
           [lab.attacker, tcp(host, 9901), 'web'],
           [lab.attacker, udp(host, 8125), 'cache'],
           [lab.attacker, udp(host, 9902), 'web'],
           [lab.stranger, tcp(host, 6379), 'cache'],
-        ] as const) {
-          expect(servedBy(await who.call(target)), `${who.name} ${target.proto}/${target.port}`).to.equal(server);
-        }
+        ]);
       });
     }
 
@@ -83,16 +81,14 @@ describe('an isolated Pod in a network namespace', function () {
 
     for (const host of inside) {
       it(`lets flows pass at ${host}, and what a container serves itself`, async () => {
-        for (const [who, target, server] of [
+        await expectServed([
           [lab.web, tcp(host, 6379), 'cache'],
           [lab.web, udp(host, 8125), 'cache'],
           [lab.web, tcp(host, 9901), 'web'],
           [lab.web, tcp(host, 8080), 'web'],
           [lab.cache, udp(host, 8125), 'cache'],
           [lab.attacker, tcp(host, 7000), 'attacker'],
-        ] as const) {
-          expect(servedBy(await who.call(target)), `${who.name} ${target.proto}/${target.port}`).to.equal(server);
-        }
+        ]);
       });
 
       it(`lets nothing else pass at ${host}`, async () => {
@@ -306,7 +302,7 @@ describe('an isolated Pod in a network namespace', function () {
     });
 
     it('lets pass what they would refuse, and records each connection once', async () => {
-      for (const [who, target, server] of [
+      await expectServed([
         [lab.web, tcp('127.0.0.1', 6379), 'cache'],
         [lab.web, tcp(pod.ipv6, 6379), 'cache'],
         [lab.web, udp('::1', 8125), 'cache'],
@@ -320,9 +316,7 @@ describe('an isolated Pod in a network namespace', function () {
         [lab.other, udp(pod.ipv4, 8125), 'cache'],
         // The kubelet's probe is no policy's business.
         [lab.node, tcp(pod.ipv6, 8081), 'web'],
-      ] as const) {
-        expect(servedBy(await who.call(target)), `${who.name} ${target.host}:${target.port}`).to.equal(server);
-      }
+      ]);
       expect(lab.recorded('audited').toSorted()).to.deep.equal(
         [
           `${markOf(1, 2)} 127.0.0.1 127.0.0.1 tcp 6379, 1`,
@@ -347,7 +341,7 @@ describe('an isolated Pod in a network namespace', function () {
 
     it('lets pass what its containers open, and records it once', async () => {
       lab.wire({ observe: { from: all, to: all } });
-      for (const [who, target, server] of [
+      await expectServed([
         [lab.attacker, tcp('127.0.0.1', 6379), 'cache'],
         [lab.attacker, tcp('::1', 9901), 'web'],
         [lab.attacker, tcp(pod.ipv4, 8080), 'web'],
@@ -357,9 +351,7 @@ describe('an isolated Pod in a network namespace', function () {
         [lab.web, tcp('127.0.0.1', 9901), 'web'],
         [lab.attacker, tcp(other.ipv4, 80), 'other'],
         [lab.web, udp(other.ipv6, 53), 'other'],
-      ] as const) {
-        expect(servedBy(await who.call(target)), `${who.name} ${target.host}:${target.port}`).to.equal(server);
-      }
+      ]);
       expect(lab.recorded('used').toSorted()).to.deep.equal(
         [
           `${markOf(3, 2)} 127.0.0.1 127.0.0.1 tcp 6379, 1`,
@@ -455,5 +447,12 @@ async function until(condition: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 5_000;
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error('it never came');
+  }
+}
+
+/** Who calls what, and who answers. */
+async function expectServed(calls: readonly (readonly [Agent, Target, string])[]): Promise<void> {
+  for (const [who, target, server] of calls) {
+    expect(servedBy(await who.call(target)), `${who.name} ${JSON.stringify(target)}`).to.equal(server);
   }
 }

@@ -5,7 +5,7 @@ import type { Agent } from '../attack/agent.ts';
 import { succeeded } from './agents.ts';
 import { eventually } from './eventually.ts';
 import { TestNamespace } from './namespace.ts';
-import { agentOnNode, onNode } from './node.ts';
+import { addressesOutside, agentOnNode } from './node.ts';
 import { podIPs, type Pod } from './objects.ts';
 import { addressesOf, readySplitPods, splitPods, type SplitPod } from './pieces.ts';
 
@@ -186,16 +186,6 @@ export function triesAll(stage: Stage, exampleOf: () => AgentExample, mode: Mode
       expect(tried.succeeded, tried.output).to.equal(task.succeeds[stage]);
     });
   }
-}
-
-async function addressesOutside(): Promise<AgentExample['host']> {
-  const listed = await onNode('outside', ['ip', '-json', 'address', 'show', 'dev', 'eth0', 'scope', 'global']);
-  const [link] = JSON.parse(listed) as readonly { readonly addr_info: readonly { readonly local: string }[] }[];
-  const locals = (link?.addr_info ?? []).map(({ local }) => local);
-  return {
-    ipv4: locals.find((address) => !address.includes(':')) ?? '',
-    ipv6: locals.find((address) => address.includes(':')) ?? '',
-  };
 }
 
 /** RFC 3986, section 3.2.2. */

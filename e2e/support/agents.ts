@@ -25,6 +25,15 @@ export const agentProgram = {
   data: { 'agent.py': readFileSync(join(import.meta.dirname, 'agent.py'), 'utf8') },
 };
 
+/** What the Pod Security Standard of that name asks for. */
+export const restricted = {
+  runAsNonRoot: true,
+  runAsUser: 65532,
+  allowPrivilegeEscalation: false,
+  capabilities: { drop: ['ALL'] },
+  seccompProfile: { type: 'RuntimeDefault' },
+};
+
 /** A Pod spec with one agent for each entry. */
 export function agents(containers: Readonly<Record<string, readonly Listener[]>>) {
   return {
@@ -46,13 +55,7 @@ function agent(name: string, listeners: readonly Listener[]) {
       .filter(({ declared }) => declared)
       .map(({ port, protocol }) => ({ containerPort: port, protocol: protocol.toUpperCase() })),
     resources: { requests: { cpu: '5m', memory: '16Mi' } },
-    securityContext: {
-      runAsNonRoot: true,
-      runAsUser: 65532,
-      allowPrivilegeEscalation: false,
-      capabilities: { drop: ['ALL'] },
-      seccompProfile: { type: 'RuntimeDefault' },
-    },
+    securityContext: restricted,
     volumeMounts: [{ name: source, mountPath: '/agent' }],
   };
 }

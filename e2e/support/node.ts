@@ -14,6 +14,17 @@ export async function onNode(node: string, command: readonly string[]): Promise<
   return stdout;
 }
 
+/** Of the namespace that plays the world outside. */
+export async function addressesOutside(): Promise<{ readonly ipv4: string; readonly ipv6: string }> {
+  const listed = await onNode('outside', ['ip', '-json', 'address', 'show', 'dev', 'eth0', 'scope', 'global']);
+  const [link] = JSON.parse(listed) as readonly { readonly addr_info: readonly { readonly local: string }[] }[];
+  const locals = (link?.addr_info ?? []).map(({ local }) => local);
+  return {
+    ipv4: locals.find((address) => !address.includes(':')) ?? '',
+    ipv6: locals.find((address) => address.includes(':')) ?? '',
+  };
+}
+
 /** Opens sockets there; `outside` is the world beyond the cluster. */
 export function agentOnNode(node: string): Agent {
   const agent = spawn(enterScript, [node, 'python3', '-u', '-c', agentSource, node]);

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ownLabels } from '../../controller/api/names.ts';
 import { imageReference } from '../../hack/images/recipes.ts';
-import { splitMode, workload } from './agents.ts';
+import { restricted, splitMode, workload } from './agents.ts';
 import { eventually } from './eventually.ts';
 import type { TestNamespace } from './namespace.ts';
 import { podIPs, type Pod } from './objects.ts';
@@ -42,13 +42,7 @@ function racer(name: First, role: string, ports: readonly object[]) {
     env: [{ name: 'POD_IPS', valueFrom: { fieldRef: { fieldPath: 'status.podIPs' } } }],
     ports,
     resources: { requests: { cpu: '2m', memory: '12Mi' } },
-    securityContext: {
-      runAsNonRoot: true,
-      runAsUser: 65532,
-      allowPrivilegeEscalation: false,
-      capabilities: { drop: ['ALL'] },
-      seccompProfile: { type: 'RuntimeDefault' },
-    },
+    securityContext: restricted,
     volumeMounts: [{ name: 'race', mountPath: '/race' }],
   };
 }
