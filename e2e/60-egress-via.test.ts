@@ -14,8 +14,8 @@ for (const mode of ['split', 'isolate'] as const) {
     });
 
     after(async () => {
-      example.end();
       await TestNamespace.deleteAll();
+      example.end();
     });
 
     for (const stage of stages) describeStage(stage, () => example, mode);

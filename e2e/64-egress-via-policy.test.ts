@@ -44,8 +44,8 @@ function describeMode(mode: Mode): void {
     });
 
     after(async () => {
-      example.end();
       await TestNamespace.deleteAll();
+      example.end();
     });
 
     describe('without the policy', () => {

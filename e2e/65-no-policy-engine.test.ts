@@ -28,8 +28,8 @@ describe('on a cluster without an engine for NetworkPolicies', () => {
   // The second time as a rule for nothing: the last test has it back.
   after(async () => {
     await givePolicyEngine(cluster.nodes.length);
-    example.end();
     await TestNamespace.deleteAll();
+    example.end();
   });
 
   // In a suite of their own: mocha runs what stands beside suites before all of them.

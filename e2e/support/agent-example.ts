@@ -55,9 +55,20 @@ export class AgentExample {
   }
 
   static async start(purpose: string, mode: Mode = 'split'): Promise<AgentExample> {
-    const namespace = await TestNamespace.create(purpose);
-    const outside = agentOnNode('outside');
-    const made = new AgentExample(namespace, mode, outside, await addressesOutside());
+    const [namespace, host] = [await TestNamespace.create(purpose), await addressesOutside()];
+    const made = new AgentExample(namespace, mode, agentOnNode('outside'), host);
+    try {
+      await made.begin();
+    } catch (error) {
+      // It would keep the suite's process from ending.
+      made.end();
+      throw error;
+    }
+    return made;
+  }
+
+  private async begin(): Promise<void> {
+    const { namespace, mode, outside } = this;
     for (const [proto, port] of [
       ['tcp', 8443],
       ['tcp', 53],
@@ -75,7 +86,6 @@ export class AgentExample {
       namespace.kubectl(['rollout', 'status', 'deployment/agent', '--timeout=120s']),
       namespace.kubectl(['wait', '--for=condition=Ready', 'pod/world', '--timeout=90s']),
     ]);
-    return made;
   }
 
   end(): void {
