@@ -133,6 +133,22 @@ const copies: readonly {
     expect: split,
   },
   { name: 'to a StatefulSet', now: { kind: 'StatefulSet', own: split }, expect: split },
+  {
+    name: 'to a StatefulSet whose claims are volumes of its Pods',
+    now: {
+      kind: 'StatefulSet',
+      own: split,
+      podSpec: {
+        containers: ['web', 'cache'].map((name) => ({
+          name,
+          image: `registry.example/${name}:1`,
+          volumeMounts: [{ name: 'data', mountPath: '/data' }],
+        })),
+      },
+      spec: { volumeClaimTemplates: [{ metadata: { name: 'data' } }] },
+    },
+    expect: split,
+  },
   { name: 'to a DaemonSet', now: { kind: 'DaemonSet', own: split }, expect: split },
   { name: "to somebody's own ReplicaSet", now: { kind: 'ReplicaSet', own: split }, expect: split },
 ];

@@ -5,6 +5,7 @@ import { group, userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import { judge as judgePod } from '../isolate/judge.ts';
 import type { JsonPatchOperation } from '../split/cut.ts';
+import { withClaimVolumes } from '../split/claim-templates.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import { noteOf, notesOf } from './notes.ts';
 import { refused } from './refused.ts';
@@ -143,11 +144,21 @@ function allowed({ patch }: Copy, warnings: readonly string[]): Allowed {
 }
 
 /** The Pod that the workload's controller would make of the template. */
-function podOf({ now, templatePath, namespace }: Workload, annotations: Annotations): IPod {
+function podOf({ kind, now, templatePath, namespace }: Workload, annotations: Annotations): IPod {
   const template = record(at(now, templatePath));
   const metadata = { ...record(template['metadata']), namespace, annotations };
   // `split` checks the shape of all that it reads.
-  return { ...template, apiVersion: 'v1', kind: 'Pod', metadata };
+  return {
+    ...finished(kind, template, at(now, ['spec', 'volumeClaimTemplates'])),
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata,
+  };
+}
+
+function finished(kind: string, template: JsonObject, claimTemplates: unknown): JsonObject {
+  if (kind !== 'StatefulSet') return template;
+  return { ...template, spec: withClaimVolumes(record(template['spec']), claimTemplates, 'POD') };
 }
 
 /** The field as it is called in the object that the user wrote. */

@@ -1,5 +1,6 @@
 import { isRecord } from '../api/json.ts';
 import { group } from '../api/names.ts';
+import { withClaimVolumes } from '../split/claim-templates.ts';
 import type { Manifest } from './input.ts';
 
 type JsonObject = Readonly<Record<string, unknown>>;
@@ -91,12 +92,6 @@ function finishStatefulSet(pod: PodJson, manifest: Manifest): Pick<Replica, 'pod
       metadata: { ...metadata, name: `${text(metadata['name'])}-${name}` },
     };
   });
-  const volumes = templates.map((template) => {
-    const volume = text(record(template['metadata'])['name']);
-    return { name: volume, persistentVolumeClaim: { claimName: `${volume}-${name}` } };
-  });
-  const replaced = new Set(volumes.map((volume) => volume.name));
-  const others = list(spec['volumes']).filter((volume) => !replaced.has(text(record(volume)['name'])));
   const serviceName = at(manifest.object, ['spec', 'serviceName']);
   return {
     claims,
@@ -111,10 +106,9 @@ function finishStatefulSet(pod: PodJson, manifest: Manifest): Pick<Replica, 'pod
         },
       },
       spec: {
-        ...spec,
+        ...withClaimVolumes(spec, templates, name),
         hostname: name,
         ...(typeof serviceName === 'string' && serviceName !== '' ? { subdomain: serviceName } : {}),
-        ...(volumes.length === 0 ? {} : { volumes: [...others, ...volumes] }),
       },
     },
   };
