@@ -32,6 +32,8 @@ async function kubectlPodsplit(args: readonly string[], stdin?: string | Uint8Ar
     colours: false,
     now: () => 0,
     connect: () => Promise.reject(new Error('offline commands ask no cluster')),
+    kubectl: () => Promise.reject(new Error('offline commands run no kubectl')),
+    readKubectl: () => Promise.reject(new Error('offline commands run no kubectl')),
   });
   return { exitCode, stdout, stderr };
 }

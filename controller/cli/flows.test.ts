@@ -183,6 +183,8 @@ describe('kubectl podsplit flows', () => {
       colours: false,
       now: () => now,
       connect: () => Promise.resolve({ client: clientOf(answers), namespace: 'shop' }),
+      kubectl: () => Promise.reject(new Error('kubectl is not needed')),
+      readKubectl: () => Promise.reject(new Error('kubectl is not needed')),
     });
     return { exitCode, stdout, stderr };
   }

@@ -16,6 +16,10 @@ export interface Io {
   /** Epoch milliseconds. */
   now(): number;
   connect(options: ClusterOptions): Promise<Cluster>;
+  /** Hands over to kubectl, and gives its exit code. */
+  kubectl(args: readonly string[]): Promise<number>;
+  /** What kubectl prints. */
+  readKubectl(args: readonly string[]): Promise<{ readonly exitCode: number; readonly stdout: string }>;
 }
 
 /** One Kubernetes object of the input, raw. */

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { buffer } from 'node:stream/consumers';
 import pc from 'picocolors';
+import { readKubectl, runKubectl } from './kubectl.ts';
 import { run } from './run.ts';
 
 // `… | head` closes the pipe: nobody wants the rest.
@@ -19,4 +20,6 @@ process.exitCode = await run(process.argv.slice(2), {
   colours: pc.isColorSupported && (process.stdout.isTTY || process.env['FORCE_COLOR'] !== undefined),
   now: () => Date.now(),
   connect: async (options) => (await import('./connect-cluster.ts')).connectCluster(options),
+  kubectl: runKubectl,
+  readKubectl,
 });

@@ -5,8 +5,10 @@ import { version } from '../version.ts';
 import { CliError } from './cli-error.ts';
 import { type FlowsCommand, runFlows } from './flows-command.ts';
 import type { Io } from './input.ts';
+import { runOnPiece } from './piece-command.ts';
 import { type PolicyCommand, runPolicy } from './policy-command.ts';
 import { runSplit, type SplitCommand } from './split-command.ts';
+import { verbCommands, verbOf } from './verb-commands.ts';
 
 export const exitCodes = { ok: 0, refused: 1, usage: 2 } as const;
 
@@ -69,6 +71,9 @@ Examples:
   # Who may reach whom in a Pod that runs, and what was denied?
   kubectl podsplit flows web-6d4f9c7b5-x7k2p
 
+  # A shell in whichever piece runs the container cache.
+  kubectl podsplit exec -it web-6d4f9c7b5-x7k2p -c cache -- sh
+
 Each command's --help has more.
 `;
 
@@ -100,6 +105,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
       exitCode = await runPolicy(command, io);
     }),
   );
+  for (const command of verbCommands(program)) program.addCommand(command);
   program
     .command('version')
     .description('print the version')
@@ -108,6 +114,8 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     });
 
   try {
+    const verb = verbOf(args);
+    if (verb !== undefined) return await runOnPiece(verb, args.slice(1), io);
     await program.parseAsync(args, { from: 'user' });
     return exitCode;
   } catch (error) {
