@@ -8,6 +8,7 @@ export interface Meta {
   readonly uid: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly annotations?: Readonly<Record<string, string>>;
+  readonly creationTimestamp: string;
   readonly deletionTimestamp?: string;
   readonly ownerReferences?: readonly { readonly kind: string; readonly name: string; readonly uid: string }[];
 }
@@ -17,6 +18,7 @@ export interface Condition {
   readonly status: string;
   readonly reason?: string;
   readonly message?: string;
+  readonly lastTransitionTime?: string;
 }
 
 export interface KubeObject {
@@ -34,6 +36,7 @@ export interface Pod extends KubeObject {
   readonly status: {
     readonly phase: string;
     readonly podIPs?: readonly { readonly ip: string }[];
+    readonly hostIPs?: readonly { readonly ip: string }[];
     readonly conditions?: readonly Condition[];
   };
 }

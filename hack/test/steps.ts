@@ -47,8 +47,18 @@ const cluster: readonly Step[] = [
  */
 const lanes: readonly (readonly string[])[] = [
   // Those that listen in the world outside stay in one lane: its ports are there once.
-  ['10-web', '11-loopback', '12-restricted', '60-egress-via', '64-egress-via-policy', '66-mesh'],
-  ['30-bad-input', '31-gated', '32-tampering', '61-network-policies', '62-observe'],
+  ['10-web', '11-loopback', '12-restricted', '13-kubectl-verbs', '60-egress-via', '64-egress-via-policy', '66-mesh'],
+  [
+    '30-bad-input',
+    '31-gated',
+    '32-tampering',
+    '61-network-policies',
+    '62-observe',
+    '14-what-containers-see',
+    '15-workload-kinds',
+    '16-services',
+    '17-probes-and-hooks',
+  ],
   // One after the other: each calls everybody from everywhere, and keeps a small machine busy by itself.
   ['63-policies-split', '63-policies-isolate'],
 ];
