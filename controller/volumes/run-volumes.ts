@@ -11,7 +11,7 @@ import { csiServices } from './driver.ts';
 import { serveOn } from './grpc-server.ts';
 import { systemMounter } from './mounter.ts';
 import { Registration } from './registration.ts';
-import { enforceSizeLimits } from './size-limits.ts';
+import { SizeLimits } from './size-limits.ts';
 import { verifyVolume } from './verify-volume.ts';
 import { VolumeStore } from './volume-store.ts';
 import { readVolumesConfig, type VolumesConfig } from './volumes-config.ts';
@@ -42,12 +42,8 @@ async function run(config: VolumesConfig, log: Logger): Promise<number> {
 
   const collect = (): Promise<void> => collectVolumes({ store, client, node, podsFolder });
   const collections = new Rounds({ name: 'collect', everyMs: config.collectMs, work: collect, ...common });
-  const sizes = new Rounds({
-    name: 'sizes',
-    everyMs: config.sizesMs,
-    work: () => enforceSizeLimits({ store, client, events, ...common }),
-    ...common,
-  });
+  const limits = new SizeLimits({ store, client, events, ...common });
+  const sizes = new Rounds({ name: 'sizes', everyMs: config.sizesMs, work: () => limits.enforce(), ...common });
   collections.start();
   collections.soon();
   sizes.start();

@@ -3,7 +3,8 @@ import { pino } from 'pino';
 import type { KubeClient } from '../kube/client.ts';
 import { ApiError } from '../kube/errors.ts';
 import type { Pod } from '../kube/resources.ts';
-import { enforceSizeLimits } from './size-limits.ts';
+import { SizeLimits } from './size-limits.ts';
+import type { Measure } from './measure-tree.ts';
 import type { LimitedVolume } from './volume-store.ts';
 
 const volume: LimitedVolume = {
@@ -20,15 +21,17 @@ const running: Pod = {
 };
 const message = 'Usage of EmptyDir volume "logs" exceeds the limit "1Mi". ';
 
+const bytes = (count: number): Measure => ({ kind: 'bytes', bytes: count });
+
 function apiError(code: 'NotFound' | 'Conflict'): ApiError {
   return new ApiError({ code, status: 0, path: 'pods/web', message: code, maybeHappened: false });
 }
 
 /** What is written of a Pod whose volume takes so much. */
-async function written(used: number | undefined, pod: Pod | 'gone' = running, answer?: ApiError) {
+async function written(used: Measure | undefined, pod: Pod | 'gone' = running, answer?: ApiError) {
   const patches: unknown[] = [];
   const events: unknown[] = [];
-  await enforceSizeLimits({
+  await new SizeLimits({
     store: { limited: () => Promise.resolve([volume]), used: () => Promise.resolve(used) },
     client: {
       get: (() => (pod === 'gone' ? Promise.reject(apiError('NotFound')) : Promise.resolve(pod))) as KubeClient['get'],
@@ -38,15 +41,15 @@ async function written(used: number | undefined, pod: Pod | 'gone' = running, an
       }) as KubeClient['patch'],
     },
     events: { event: (...event) => events.push(event) },
-    clock: { now: () => 0 },
+    clock: { now: () => 0, monotonic: () => 0 },
     log: pino({ level: 'silent' }),
-  });
+  }).enforce();
   return { patches, events };
 }
 
 describe('enforceSizeLimits', () => {
   it('fails a Pod whose volume exceeds its limit, in the words of the kubelet', async () => {
-    const { patches, events } = await written(2 ** 20 + 1);
+    const { patches, events } = await written(bytes(2 ** 20 + 1));
     const condition = { type: 'DisruptionTarget', status: 'True', reason: 'SizeLimitExceeded', message };
     const body = {
       metadata: { uid: 'uid-1', resourceVersion: '7' },
@@ -63,13 +66,18 @@ describe('enforceSizeLimits', () => {
     expect(events).to.deep.equal([[{ apiVersion: 'v1', kind: 'Pod', ...volume.pod }, 'Warning', 'Evicted', message]]);
   });
 
-  const spared: readonly (readonly [string, number | undefined, Pod | 'gone'])[] = [
-    ['up to its limit', 2 ** 20, running],
-    ['that could not be measured', undefined, running],
-    ['of a Pod that is gone', 2 ** 21, 'gone'],
-    ['of an earlier Pod of the name', 2 ** 21, { ...running, metadata: { ...running.metadata, uid: 'uid-2' } }],
-    ['of a Pod that is ending', 2 ** 21, { ...running, metadata: { ...running.metadata, deletionTimestamp: 'now' } }],
-    ['of a Pod that has ended', 2 ** 21, { ...running, status: { phase: 'Succeeded' } }],
+  const spared: readonly (readonly [string, Measure | undefined, Pod | 'gone'])[] = [
+    ['up to its limit', bytes(2 ** 20), running],
+    ['that could not be measured in time', { kind: 'too slow' }, running],
+    ['that is gone', undefined, running],
+    ['of a Pod that is gone', bytes(2 ** 21), 'gone'],
+    ['of an earlier Pod of the name', bytes(2 ** 21), { ...running, metadata: { ...running.metadata, uid: 'uid-2' } }],
+    [
+      'of a Pod that is ending',
+      bytes(2 ** 21),
+      { ...running, metadata: { ...running.metadata, deletionTimestamp: 'now' } },
+    ],
+    ['of a Pod that has ended', bytes(2 ** 21), { ...running, status: { phase: 'Succeeded' } }],
   ];
   for (const [what, used, pod] of spared) {
     it(`leaves alone one ${what}`, async () => {
@@ -78,25 +86,59 @@ describe('enforceSizeLimits', () => {
   }
 
   it('says nothing that did not happen', async () => {
-    const { events } = await written(2 ** 21, running, apiError('Conflict'));
+    const { events } = await written(bytes(2 ** 21), running, apiError('Conflict'));
     expect(events).to.deep.equal([]);
   });
 
-  it('goes on with the other volumes when one fails', async () => {
+  it('fails a Pod whose volume has more in it than can be measured', async () => {
+    const { events } = await written({ kind: 'too large' });
+    const said = 'EmptyDir volume "logs" holds too many files to be measured against the limit "1Mi". ';
+    expect(events).to.deep.equal([[{ apiVersion: 'v1', kind: 'Pod', ...volume.pod }, 'Warning', 'Evicted', said]]);
+  });
+
+  it('takes turns where a round has not the time for all', async () => {
     const measured: string[] = [];
-    await enforceSizeLimits({
+    let now = 0;
+    const names = ['a', 'b', 'c', 'd', 'e'];
+    const limits = new SizeLimits({
       store: {
-        limited: () => Promise.resolve([volume, { ...volume, name: 'other' }]),
+        limited: () => Promise.resolve(names.map((name) => ({ ...volume, name }))),
         used: ({ name }) => {
           measured.push(name);
-          return name === 'logs' ? Promise.reject(new Error('no du here')) : Promise.resolve(0);
+          now += 2 * 60_000;
+          return Promise.resolve({ kind: 'too slow' });
         },
       },
       client: { get: () => Promise.reject(apiError('NotFound')), patch: () => Promise.reject(apiError('NotFound')) },
       events: { event: () => undefined },
-      clock: { now: () => 0 },
+      clock: { now: () => 0, monotonic: () => now },
       log: pino({ level: 'silent' }),
     });
+    await limits.enforce();
+    expect(measured).to.deep.equal(['a', 'b', 'c']);
+    await limits.enforce();
+    expect(measured.splice(0)).to.deep.equal(['a', 'b', 'c', 'd', 'e', 'a']);
+    // The one whose turn it is has gone.
+    names.splice(1, 1);
+    await limits.enforce();
+    expect(measured).to.deep.equal(['a', 'c', 'd']);
+  });
+
+  it('goes on with the other volumes when one fails', async () => {
+    const measured: string[] = [];
+    await new SizeLimits({
+      store: {
+        limited: () => Promise.resolve([volume, { ...volume, name: 'other' }]),
+        used: ({ name }) => {
+          measured.push(name);
+          return name === 'logs' ? Promise.reject(new Error('no du here')) : Promise.resolve(bytes(0));
+        },
+      },
+      client: { get: () => Promise.reject(apiError('NotFound')), patch: () => Promise.reject(apiError('NotFound')) },
+      events: { event: () => undefined },
+      clock: { now: () => 0, monotonic: () => 0 },
+      log: pino({ level: 'silent' }),
+    }).enforce();
     expect(measured).to.deep.equal(['logs', 'other']);
   });
 });

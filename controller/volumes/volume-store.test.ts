@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,7 +9,7 @@ import type { EmptyDir } from '../split/shared-volumes.ts';
 import type { Target } from './requests.ts';
 import { PaperMounter } from './testdata/paper-mounter.ts';
 import type { SharedVolume } from './verify-volume.ts';
-import { VolumeStore } from './volume-store.ts';
+import { VolumeStore, type LimitedVolume } from './volume-store.ts';
 
 const log = pino({ level: 'silent' });
 
@@ -44,6 +45,10 @@ describe('VolumeStore', () => {
     ...(await store.primaries()),
     ...(await readdir(join(folder, '.trash'))),
   ];
+  const bytesOf = async (volume: LimitedVolume): Promise<number> => {
+    const measure = await store.used(volume);
+    return measure?.kind === 'bytes' ? measure.bytes : expect.fail(`${measure?.kind} is no size`);
+  };
   const dataOf = (uid: string, volume = 'logs'): string => join(folder, uid, volume, 'data');
 
   it('shows one directory to all pieces of a Pod, and another to those of another', async () => {
@@ -133,16 +138,30 @@ describe('VolumeStore', () => {
       { name: 'logs', pod: { namespace: 'shop', name: 'pod-u1', uid: 'u1' }, sizeLimit: '1Mi', bytes: 2 ** 20 },
     ]);
     await writeFile(join(placeOf('u1'), 'large'), Buffer.alloc(3 * 2 ** 20, 1));
-    expect(await store.used(limited!)).to.be.within(3 * 2 ** 20, 4 * 2 ** 20);
+    expect(await bytesOf(limited!)).to.be.within(3 * 2 ** 20, 4 * 2 ** 20);
   });
 
   it('measures and deletes trees that are deeper than a path may be long', async () => {
     await store.publish(volumeOf('u1', { medium: 'disk', sizeLimit: '1Mi', bytes: 2 ** 20 }), await target('u1'));
-    const { execFileSync } = await import('node:child_process');
     const deep =
       'n=$(printf %0200d 0); for i in $(seq 40); do mkdir $n && cd -P $n; done; head -c 3000000 /dev/urandom > big';
     execFileSync('bash', ['-c', deep], { cwd: dataOf('u1') });
-    expect(await store.used((await store.limited())[0]!)).to.be.greaterThan(3_000_000);
+    expect(await bytesOf((await store.limited())[0]!)).to.be.greaterThan(3_000_000);
+    await store.unpublish(await target('u1'));
+    await store.emptied();
+    expect(await left()).to.deep.equal([]);
+  });
+
+  it('measures and deletes in little memory trees that are made to exhaust it', async function () {
+    this.timeout(60_000);
+    await store.publish(volumeOf('u1', { medium: 'disk', sizeLimit: '1Mi', bytes: 2 ** 20 }), await target('u1'));
+    const wide = 'for i in $(seq 4); do mkdir d && seq 6000 | xargs touch && cd -P d; done';
+    execFileSync('bash', ['-c', wide], { cwd: dataOf('u1') });
+    const memory = 3_500_000;
+    const [limited] = await store.limited();
+    const small = new VolumeStore({ folder, mounter, log, bounds: { memory, cpuSeconds: 30, ms: 60_000 } });
+    expect(await small.used(limited!)).to.deep.equal({ kind: 'too large' });
+    expect(await bytesOf(limited!), 'with the usual bounds').to.be.greaterThan(2 ** 18);
     await store.unpublish(await target('u1'));
     await store.emptied();
     expect(await left()).to.deep.equal([]);

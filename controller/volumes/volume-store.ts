@@ -1,20 +1,15 @@
-import { execFile, spawn } from 'node:child_process';
 import { chmod, chown, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { isRecord } from '../api/json.ts';
 import type { PodIdentity } from '../agent/cni-request.ts';
 import { KeyedLock } from '../kube/keyed-lock.ts';
 import type { Logger } from '../observability/log.ts';
+import { emptyFolder } from './empty-folder.ts';
+import { measureBounds, measureTree, type Measure, type MeasureBounds } from './measure-tree.ts';
 import type { Mounter } from './mounter.ts';
 import type { Target } from './requests.ts';
 import type { SharedVolume } from './verify-volume.ts';
 
-const run = promisify(execFile);
-/** Of trees that users made: there is no limit to what is in them. */
-const treeMs = 10 * 60_000;
-/** A volume whose tree takes longer keeps the others from being measured. */
-const measureMs = 60_000;
 const trash = '.trash';
 
 export interface VolumeStoreOptions {
@@ -22,6 +17,7 @@ export interface VolumeStoreOptions {
   readonly folder: string;
   readonly mounter: Mounter;
   readonly log: Logger;
+  readonly bounds?: MeasureBounds;
 }
 
 /** A volume on disk whose size has a limit. */
@@ -45,13 +41,15 @@ export class VolumeStore {
   private readonly folder: string;
   private readonly mounter: Mounter;
   private readonly log: Logger;
+  private readonly bounds: MeasureBounds;
   private readonly lock = new KeyedLock();
   private emptying: Promise<void> = Promise.resolve();
 
-  constructor({ folder, mounter, log }: VolumeStoreOptions) {
+  constructor({ folder, mounter, log, bounds = measureBounds }: VolumeStoreOptions) {
     this.folder = folder;
     this.mounter = mounter;
     this.log = log;
+    this.bounds = bounds;
   }
 
   async publish(volume: SharedVolume, target: Target): Promise<void> {
@@ -117,15 +115,11 @@ export class VolumeStore {
     return found;
   }
 
-  /** Bytes that it takes on disk; undefined where that could not be found out. */
-  async used({ pod, name }: LimitedVolume): Promise<number | undefined> {
+  /** What it takes on disk; undefined where it is gone. */
+  async used({ pod, name }: LimitedVolume): Promise<Measure | undefined> {
     const data = join(this.folderOf(pod.uid, name), 'data');
-    // du walks trees that are deeper than a path may be long, and says what it found when a file went away meanwhile.
-    const args = ['--summarize', '--block-size=1', '--one-file-system', '--', data];
-    const bytes = Number.parseInt(await outputOf('du', args, measureMs), 10);
-    if (!Number.isNaN(bytes)) return bytes;
-    this.log.warn({ volume: name, pod }, 'a volume could not be measured in time');
-    return undefined;
+    const measure = await measureTree(data, this.bounds);
+    return measure.kind === 'bytes' || (await exists(data)) ? measure : undefined;
   }
 
   /** Until what was removed before is deleted. */
@@ -142,10 +136,9 @@ export class VolumeStore {
       });
   }
 
-  /** Its content, and not the folder: another volume may be moved there at this moment. */
   private async deleteTrash(): Promise<void> {
-    const paths = (await namesIn(join(this.folder, trash))).map((name) => join(this.folder, trash, name));
-    if (paths.length > 0) await run('rm', ['-rf', '--one-file-system', '--', ...paths], { timeout: treeMs });
+    const folder = join(this.folder, trash);
+    if (await exists(folder)) await emptyFolder(folder);
   }
 
   private folderOf(uid: string, volume: string): string {
@@ -244,18 +237,4 @@ function unless(...codes: readonly string[]): (error: unknown) => undefined {
     if (error instanceof Error && 'code' in error && codes.includes(String(error.code))) return undefined;
     throw error;
   };
-}
-
-/** What it complains of is not kept: its writers could make that as long as they like, with names that come and go. */
-function outputOf(command: string, args: readonly string[], timeout: number): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'ignore'], timeout });
-    let output = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-    child.once('error', reject).once('close', () => {
-      resolve(output);
-    });
-  });
 }
