@@ -7,7 +7,7 @@ import {
 } from '@grpc/grpc-js';
 import { expect } from 'chai';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -181,6 +181,31 @@ describe('the volume driver on its socket', () => {
     const elsewhere = { ...publish, target_path: path.replace('uid-1', 'uid-2') };
     expect((await failureOf(node.call('NodePublishVolume', elsewhere))).code).to.equal(status.INVALID_ARGUMENT);
     expect(asked).to.deep.equal([]);
+  });
+
+  it('leaves the socket to the process that has taken its place, however late it ends', async () => {
+    const taken = join(folder, 'taken', 'csi.sock');
+    const driver = (name: string) =>
+      serveOn(
+        taken,
+        [{ definition: services.identity, handlers: { GetPluginInfo: () => ({ name, vendor_version: '1' }) } }],
+        log,
+      );
+    const who = async (): Promise<unknown> => {
+      const kubelet = clientOf(taken, services.identity);
+      const answer = await kubelet.call('GetPluginInfo', {}).finally(() => {
+        kubelet.close();
+      });
+      return answer['name'];
+    };
+    const old = await driver('old');
+    expect(await who()).to.equal('old');
+    const next = await driver('next');
+    expect(await who()).to.equal('next');
+    await old.close();
+    expect(await who()).to.equal('next');
+    await next.close();
+    expect(await readdir(join(folder, 'taken'))).to.deep.equal([]);
   });
 
   it('takes the place of a socket that an earlier process left', async () => {
