@@ -309,6 +309,42 @@ describe('volumes that containers share', () => {
       });
     });
 
+    it('stay while their Pod runs, though the only pieces that share them have ended', async () => {
+      const scratch = [{ name: 'scratch', mountPath: '/scratch' }];
+      const apart = {
+        ...restricted,
+        restartPolicy: 'Never',
+        containers: [
+          container('app', []),
+          container('first', scratch, 'echo first > /scratch/result'),
+          container('second', scratch, 'until [ -e /scratch/result ]; do sleep 0.1; done'),
+        ],
+        volumes: [{ name: 'scratch', emptyDir: {} }],
+      };
+      await namespace.apply(barePod('apart', apart, { ...splitMode, 'podsplit.io/flows': 'none' }));
+      const pods = await eventually('both have ended', async () => {
+        const found = (await namespace.list<Pod>('pods')).filter(({ metadata }) => metadata.name.startsWith('apart'));
+        const siblings = found.filter(({ metadata }) => metadata.labels?.[ownLabels.role] === 'sibling');
+        expect(siblings.map(({ status }) => status.phase)).to.deep.equal(['Succeeded', 'Succeeded']);
+        return found;
+      });
+      const { metadata, spec } = pods.find(({ metadata }) => metadata.name === 'apart')!;
+      const node = spec.nodeName!;
+      await eventually('nobody mounts it', async () => {
+        const mounts = await onNode(node, ['cat', '/proc/self/mountinfo']);
+        for (const { metadata } of pods)
+          expect(mounts).not.to.contain(`/pods/${metadata.uid}/volumes/kubernetes.io~csi/`);
+      });
+      // What would remove it comes within seconds, so a new agent has had its first round when it is ready.
+      await restartAgent(node);
+      const result = `/var/lib/podsplit/volumes/${metadata.uid}/scratch/data/result`;
+      expect(await onNode(node, ['cat', result])).to.equal('first\n');
+      await namespace.kubectl(['delete', 'pod', 'apart', '--wait=true', '--timeout=60s']);
+      await eventually('the directory is gone', async () => {
+        expect(await foldersOn(node)).not.to.include(metadata.uid);
+      });
+    });
+
     it('end their Pod when they exceed their sizeLimit, as the kubelet ends a whole one', async () => {
       const fill = 'head -c 20000000 /dev/zero > /logs/large; sync';
       await Promise.all([namespace.exec('whole', 'app', ['bash', '-c', fill]), run('app', fill)]);

@@ -1,6 +1,8 @@
 import { expect } from 'chai';
 import type { KubeClient, ListOptions } from '../kube/client.ts';
-import { collectVolumes } from './collect.ts';
+import { ApiError } from '../kube/errors.ts';
+import type { Pod } from '../kube/resources.ts';
+import { collectVolumes, removeIdleVolumes } from './collect.ts';
 
 /** UIDs that are collected where the store has these, and the node's primaries are those, in pages. */
 async function collected(stored: readonly string[], pages: readonly (readonly string[])[]) {
@@ -40,5 +42,52 @@ describe('collectVolumes', () => {
 
   it('asks nobody where there is nothing', async () => {
     expect(await collected([], [])).to.deep.equal({ gone: [], asked: [], seen: [] });
+  });
+});
+
+describe('removeIdleVolumes', () => {
+  const pod = { namespace: 'shop', name: 'web', uid: 'uid-1' };
+  const running: Pod = { apiVersion: 'v1', kind: 'Pod', metadata: pod, status: { phase: 'Running' } };
+  const apiError = (code: 'NotFound' | 'Timeout') =>
+    new ApiError({ code, status: 0, path: 'pods/web', message: code, maybeHappened: false });
+
+  /** Volumes that are removed where one is idle, and the API server says that of its primary. */
+  async function removed(answer: Pod | ApiError): Promise<readonly string[]> {
+    const names: string[] = [];
+    await removeIdleVolumes({
+      store: {
+        idle: () => Promise.resolve([{ name: 'logs', pod }]),
+        removeIdle: ({ name }) => {
+          names.push(name);
+          return Promise.resolve();
+        },
+      },
+      client: {
+        get: (() =>
+          answer instanceof ApiError ? Promise.reject(answer) : Promise.resolve(answer)) as KubeClient['get'],
+      },
+    });
+    return names;
+  }
+
+  it('keeps one whose Pod runs: its next piece may be still to come', async () => {
+    expect(await removed(running)).to.deep.equal([]);
+    expect(await removed({ ...running, status: { phase: 'Pending' } })).to.deep.equal([]);
+  });
+
+  it('removes one whose Pod has ended, is ending or is gone', async () => {
+    const ended: readonly (Pod | ApiError)[] = [
+      { ...running, status: { phase: 'Succeeded' } },
+      { ...running, status: { phase: 'Failed' } },
+      { ...running, metadata: { ...pod, deletionTimestamp: 'now' } },
+      { ...running, metadata: { ...pod, uid: 'uid-2' } },
+      apiError('NotFound'),
+    ];
+    for (const answer of ended) expect(await removed(answer), JSON.stringify(answer)).to.deep.equal(['logs']);
+  });
+
+  it('keeps it while nobody can say', async () => {
+    const ended = await removed(apiError('Timeout')).catch((error: unknown) => String(error));
+    expect(ended).to.contain('Timeout');
   });
 });

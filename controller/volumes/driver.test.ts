@@ -70,6 +70,7 @@ describe('the volume driver on its socket', () => {
   const published: [SharedVolume, Target][] = [];
   const unpublished: Target[] = [];
   const asked: unknown[] = [];
+  let told = 0;
 
   before(async () => {
     folder = await mkdtemp(join(tmpdir(), 'podsplit-csi-'));
@@ -88,7 +89,11 @@ describe('the volume driver on its socket', () => {
       asked.push(call);
       return verdict();
     };
-    server = await serveOn(socket, csiServices({ node: 'node1', podsFolder, store, verify }), log);
+    server = await serveOn(
+      socket,
+      csiServices({ node: 'node1', podsFolder, store, verify, unpublished: () => told++ }),
+      log,
+    );
     node = clientOf(socket, services.node);
     identity = clientOf(socket, services.identity);
   });
@@ -141,6 +146,7 @@ describe('the volume driver on its socket', () => {
     await node.call('NodeUnpublishVolume', { volume_id: 'csi-1', target_path: path });
     expect(unpublished).to.deep.equal([{ path, podUid: 'uid-1', volume: 'logs' }]);
     expect(asked).to.deep.equal([]);
+    expect(told).to.equal(1);
   });
 
   const refusals: readonly (readonly [string, Error, status, string])[] = [

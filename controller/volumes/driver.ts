@@ -14,10 +14,12 @@ export interface DriverOptions {
   readonly store: Pick<VolumeStore, 'publish' | 'unpublish'>;
   /** @throws VolumeError where this Pod may not have it */
   readonly verify: (pod: PodIdentity, volume: string) => Promise<SharedVolume>;
+  /** A piece has let go of a volume: it may have been the last one. */
+  readonly unpublished: () => void;
 }
 
 /** The two services of a CSI driver that has volumes inside of Pods only: nothing is created, attached or staged. */
-export function csiServices({ node, podsFolder, store, verify }: DriverOptions): readonly Service[] {
+export function csiServices({ node, podsFolder, store, verify, unpublished }: DriverOptions): readonly Service[] {
   return [
     {
       definition: services.identity,
@@ -39,6 +41,7 @@ export function csiServices({ node, podsFolder, store, verify }: DriverOptions):
         },
         NodeUnpublishVolume: async (request) => {
           await store.unpublish(parseUnpublish(request, podsFolder));
+          unpublished();
           return {};
         },
       },

@@ -5,13 +5,12 @@ import { ApiError } from '../kube/errors.ts';
 import type { Pod } from '../kube/resources.ts';
 import { SizeLimits } from './size-limits.ts';
 import type { Measure } from './measure-tree.ts';
-import type { LimitedVolume } from './volume-store.ts';
+import type { VolumeRecord } from './volume-record.ts';
 
-const volume: LimitedVolume = {
+const volume: VolumeRecord = {
   name: 'logs',
   pod: { namespace: 'shop', name: 'web', uid: 'uid-1' },
-  sizeLimit: '1Mi',
-  bytes: 2 ** 20,
+  sizeLimit: { text: '1Mi', bytes: 2 ** 20 },
 };
 const running: Pod = {
   apiVersion: 'v1',
@@ -32,7 +31,7 @@ async function written(used: Measure | undefined, pod: Pod | 'gone' = running, a
   const patches: unknown[] = [];
   const events: unknown[] = [];
   await new SizeLimits({
-    store: { limited: () => Promise.resolve([volume]), used: () => Promise.resolve(used) },
+    store: { volumes: () => Promise.resolve([volume]), used: () => Promise.resolve(used) },
     client: {
       get: (() => (pod === 'gone' ? Promise.reject(apiError('NotFound')) : Promise.resolve(pod))) as KubeClient['get'],
       patch: ((...call: unknown[]) => {
@@ -102,7 +101,7 @@ describe('enforceSizeLimits', () => {
     const names = ['a', 'b', 'c', 'd', 'e'];
     const limits = new SizeLimits({
       store: {
-        limited: () => Promise.resolve(names.map((name) => ({ ...volume, name }))),
+        volumes: () => Promise.resolve(names.map((name) => ({ ...volume, name }))),
         used: ({ name }) => {
           measured.push(name);
           now += 2 * 60_000;
@@ -128,7 +127,7 @@ describe('enforceSizeLimits', () => {
     const measured: string[] = [];
     await new SizeLimits({
       store: {
-        limited: () => Promise.resolve([volume, { ...volume, name: 'other' }]),
+        volumes: () => Promise.resolve([volume, { ...volume, name: 'other' }]),
         used: ({ name }) => {
           measured.push(name);
           return name === 'logs' ? Promise.reject(new Error('no du here')) : Promise.resolve(bytes(0));

@@ -5,11 +5,13 @@ import type { KubeClient } from '../kube/client.ts';
 import { isApiError } from '../kube/errors.ts';
 import { resources, type Pod } from '../kube/resources.ts';
 import type { Logger } from '../observability/log.ts';
+import { hasEnded } from './collect.ts';
 import type { Measure } from './measure-tree.ts';
-import type { LimitedVolume, VolumeStore } from './volume-store.ts';
+import type { StorageLimit, VolumeRecord } from './volume-record.ts';
+import type { VolumeStore } from './volume-store.ts';
 
 export interface SizeLimitsOptions {
-  readonly store: Pick<VolumeStore, 'limited' | 'used'>;
+  readonly store: Pick<VolumeStore, 'volumes' | 'used'>;
   readonly client: Pick<KubeClient, 'get' | 'patch'>;
   readonly events: Pick<EventRecorder, 'event'>;
   readonly clock: Pick<Clock, 'now' | 'monotonic'>;
@@ -38,7 +40,7 @@ export class SizeLimits {
   async enforce(): Promise<void> {
     const { store, clock } = this.options;
     const end = clock.monotonic() + roundMs;
-    const volumes = await store.limited();
+    const volumes = (await store.volumes()).filter(isLimited);
     const first = Math.max(
       0,
       volumes.findIndex((volume) => keyOf(volume) === this.next),
@@ -59,7 +61,7 @@ export class SizeLimits {
     try {
       const used = await store.used(volume);
       if (used?.kind === 'too slow') log.warn({ pod, volume: name }, 'a volume could not be measured in time');
-      if (used?.kind === 'too large' || (used?.kind === 'bytes' && used.bytes > volume.bytes)) {
+      if (used?.kind === 'too large' || (used?.kind === 'bytes' && used.bytes > volume.sizeLimit.bytes)) {
         await evict(volume, used, this.options);
       }
     } catch (error) {
@@ -67,6 +69,14 @@ export class SizeLimits {
       log.error({ err: error, pod, volume: name }, 'a limit could not be enforced');
     }
   }
+}
+
+interface LimitedVolume extends VolumeRecord {
+  readonly sizeLimit: StorageLimit;
+}
+
+function isLimited(volume: VolumeRecord): volume is LimitedVolume {
+  return volume.sizeLimit !== undefined;
 }
 
 function keyOf({ pod, name }: LimitedVolume): string {
@@ -89,15 +99,18 @@ async function evict(
     if (isApiError(error, 'Conflict', 'NotFound')) return;
     throw error;
   }
-  log.warn({ pod, volume: volume.name, used, limit: volume.bytes }, 'a Pod is evicted: its volume exceeds its limit');
+  log.warn(
+    { pod, volume: volume.name, used, limit: volume.sizeLimit.bytes },
+    'a Pod is evicted: its volume exceeds its limit',
+  );
   events.event({ apiVersion: 'v1', kind: 'Pod', ...pod }, 'Warning', 'Evicted', message);
 }
 
 function messageOf({ name, sizeLimit }: LimitedVolume, used: Measure): string {
   return used.kind === 'bytes'
     ? // The kubelet's own words.
-      `Usage of EmptyDir volume "${name}" exceeds the limit "${sizeLimit}". `
-    : `EmptyDir volume "${name}" holds too many files to be measured against the limit "${sizeLimit}". `;
+      `Usage of EmptyDir volume "${name}" exceeds the limit "${sizeLimit.text}". `
+    : `EmptyDir volume "${name}" holds too many files to be measured against the limit "${sizeLimit.text}". `;
 }
 
 const toStatus = { subresource: 'status', fieldManager: 'podsplit-volumes' } as const;
@@ -119,8 +132,4 @@ function failed({ metadata: { uid, resourceVersion } }: Pod, message: string, no
     metadata: { uid, resourceVersion },
     status: { phase: 'Failed', reason: 'Evicted', message, conditions: [condition] },
   };
-}
-
-function hasEnded({ metadata, status }: Pod): boolean {
-  return metadata.deletionTimestamp !== undefined || status?.phase === 'Succeeded' || status?.phase === 'Failed';
 }

@@ -9,7 +9,8 @@ import type { EmptyDir } from '../split/shared-volumes.ts';
 import type { Target } from './requests.ts';
 import { PaperMounter } from './testdata/paper-mounter.ts';
 import type { SharedVolume } from './verify-volume.ts';
-import { VolumeStore, type LimitedVolume } from './volume-store.ts';
+import type { VolumeRecord } from './volume-record.ts';
+import { VolumeStore } from './volume-store.ts';
 
 const log = pino({ level: 'silent' });
 
@@ -43,11 +44,16 @@ describe('VolumeStore', () => {
   /** Of volumes, and of those that were removed. */
   const left = async (): Promise<readonly string[]> => [
     ...(await store.primaries()),
-    ...(await readdir(join(folder, '.trash'))),
+    ...(existsSync(join(folder, '.trash')) ? await readdir(join(folder, '.trash')) : []),
   ];
-  const bytesOf = async (volume: LimitedVolume): Promise<number> => {
+  const bytesOf = async (volume: VolumeRecord): Promise<number> => {
     const measure = await store.used(volume);
     return measure?.kind === 'bytes' ? measure.bytes : expect.fail(`${measure?.kind} is no size`);
+  };
+  /** As it is done once the Pod has ended. */
+  const removeIdle = async (): Promise<void> => {
+    for (const volume of await store.idle()) await store.removeIdle(volume);
+    await store.emptied();
   };
   const dataOf = (uid: string, volume = 'logs'): string => join(folder, uid, volume, 'data');
 
@@ -76,17 +82,22 @@ describe('VolumeStore', () => {
     expect([...mounter.mounts.keys()]).to.deep.equal([placeOf('u1')]);
   });
 
-  it('keeps the volume until its last piece is gone, and unpublishes twice', async () => {
+  it('keeps the volume when its last piece is gone, until its Pod has ended, and unpublishes twice', async () => {
     for (const piece of ['u1', 'u1-shipper']) await store.publish(volumeOf('u1'), await target(piece));
     await writeFile(join(placeOf('u1'), 'line'), 'hello');
     for (let time = 0; time < 2; time++) await store.unpublish(await target('u1'));
     expect(existsSync(placeOf('u1'))).to.equal(false);
     expect(await readFile(join(placeOf('u1-shipper'), 'line'), 'utf8')).to.equal('hello');
-    await store.unpublish(await target('u1-shipper'));
-    await store.unpublish(await target('u1-shipper'));
-    await store.emptied();
-    expect(await left()).to.deep.equal([]);
+    expect(await store.idle(), 'one mounts it').to.deep.equal([]);
+    for (let time = 0; time < 2; time++) await store.unpublish(await target('u1-shipper'));
     expect(mounter.mounts.size).to.equal(0);
+    await store.publish(volumeOf('u1'), await target('u1-late'));
+    expect(await readFile(join(placeOf('u1-late'), 'line'), 'utf8')).to.equal('hello');
+    await removeIdle();
+    expect(await left(), 'it is mounted again').to.deep.equal(['u1']);
+    await store.unpublish(await target('u1-late'));
+    await removeIdle();
+    expect(await left()).to.deep.equal([]);
   });
 
   it('unpublishes what it does not know', async () => {
@@ -98,9 +109,10 @@ describe('VolumeStore', () => {
     const memory = volumeOf('u1', { medium: 'memory', sizeLimit: '8Mi', bytes: 2 ** 23 });
     for (const piece of ['u1', 'u1-shipper']) await store.publish({ ...memory, fsGroup: 2000 }, await target(piece));
     expect(mounter.mounts.get(dataOf('u1'))).to.deep.equal({ bytes: 2 ** 23, gid: 2000 });
-    expect(await store.limited(), 'its tmpfs has the limit').to.deep.equal([]);
+    const [{ sizeLimit } = expect.fail('it is not there')] = await store.volumes();
+    expect(sizeLimit, 'its tmpfs has the limit').to.equal(undefined);
     for (const piece of ['u1', 'u1-shipper']) await store.unpublish(await target(piece));
-    await store.emptied();
+    await removeIdle();
     expect(mounter.mounts.size).to.equal(0);
     expect(await left()).to.deep.equal([]);
   });
@@ -126,17 +138,19 @@ describe('VolumeStore', () => {
     const next = new VolumeStore({ folder, mounter, log });
     await next.publish(volumeOf('u1'), await target('u1'));
     await next.unpublish(await target('u1'));
-    await next.emptied();
+    await removeIdle();
     expect(await left()).to.deep.equal([]);
   });
 
   it('measures what has a limit', async () => {
     await store.publish(volumeOf('u1', { medium: 'disk', sizeLimit: '1Mi', bytes: 2 ** 20 }), await target('u1'));
     await store.publish(volumeOf('u1', { medium: 'disk' }, 'other'), await target('u1', 'other'));
-    const [limited, ...more] = await store.limited();
-    expect([limited, ...more]).to.deep.equal([
-      { name: 'logs', pod: { namespace: 'shop', name: 'pod-u1', uid: 'u1' }, sizeLimit: '1Mi', bytes: 2 ** 20 },
+    const pod = { namespace: 'shop', name: 'pod-u1', uid: 'u1' };
+    expect(await store.volumes()).to.deep.equal([
+      { name: 'logs', pod, sizeLimit: { text: '1Mi', bytes: 2 ** 20 } },
+      { name: 'other', pod },
     ]);
+    const [limited] = await store.volumes();
     await writeFile(join(placeOf('u1'), 'large'), Buffer.alloc(3 * 2 ** 20, 1));
     expect(await bytesOf(limited!)).to.be.within(3 * 2 ** 20, 4 * 2 ** 20);
   });
@@ -146,9 +160,9 @@ describe('VolumeStore', () => {
     const deep =
       'n=$(printf %0200d 0); for i in $(seq 40); do mkdir $n && cd -P $n; done; head -c 3000000 /dev/urandom > big';
     execFileSync('bash', ['-c', deep], { cwd: dataOf('u1') });
-    expect(await bytesOf((await store.limited())[0]!)).to.be.greaterThan(3_000_000);
+    expect(await bytesOf((await store.volumes())[0]!)).to.be.greaterThan(3_000_000);
     await store.unpublish(await target('u1'));
-    await store.emptied();
+    await removeIdle();
     expect(await left()).to.deep.equal([]);
   });
 
@@ -158,28 +172,30 @@ describe('VolumeStore', () => {
     const wide = 'for i in $(seq 4); do mkdir d && seq 6000 | xargs touch && cd -P d; done';
     execFileSync('bash', ['-c', wide], { cwd: dataOf('u1') });
     const memory = 3_500_000;
-    const [limited] = await store.limited();
+    const [limited] = await store.volumes();
     const small = new VolumeStore({ folder, mounter, log, bounds: { memory, cpuSeconds: 30, ms: 60_000 } });
     expect(await small.used(limited!)).to.deep.equal({ kind: 'too large' });
     expect(await bytesOf(limited!), 'with the usual bounds').to.be.greaterThan(2 ** 18);
     await store.unpublish(await target('u1'));
-    await store.emptied();
+    await removeIdle();
     expect(await left()).to.deep.equal([]);
   });
 
   it('passes over a limit that was cut short, until it is written again', async () => {
     const limited = volumeOf('u1', { medium: 'disk', sizeLimit: '1Mi', bytes: 2 ** 20 });
     await store.publish(limited, await target('u1'));
-    await writeFile(join(folder, 'u1', 'logs', 'limit.json'), '');
-    expect(await store.limited()).to.deep.equal([]);
+    await writeFile(join(folder, 'u1', 'logs', 'volume.json'), '');
+    expect(await store.volumes()).to.deep.equal([]);
     await store.publish(limited, await target('u1'));
-    expect(await store.limited()).to.have.length(1);
+    expect(await store.volumes()).to.have.length(1);
   });
 
   it('removes many at once', async () => {
     const uids = Array.from({ length: 20 }, (_, at) => `u${at}`);
     await Promise.all(uids.map(async (uid) => store.publish(volumeOf(uid), await target(uid))));
     await Promise.all(uids.map(async (uid) => store.unpublish(await target(uid))));
+    const volumes = await store.idle();
+    await Promise.all(volumes.map((volume) => store.removeIdle(volume)));
     await store.emptied();
     expect(await left()).to.deep.equal([]);
   });

@@ -1,14 +1,14 @@
-import { chmod, chown, mkdir, readdir, readFile, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, readdir, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isRecord } from '../api/json.ts';
-import type { PodIdentity } from '../agent/cni-request.ts';
 import { KeyedLock } from '../kube/keyed-lock.ts';
 import type { Logger } from '../observability/log.ts';
 import { emptyFolder } from './empty-folder.ts';
+import { unless } from './file-errors.ts';
 import { measureBounds, measureTree, type Measure, type MeasureBounds } from './measure-tree.ts';
 import type { Mounter } from './mounter.ts';
 import type { Target } from './requests.ts';
 import type { SharedVolume } from './verify-volume.ts';
+import { readRecord, writeRecord, type VolumeRecord } from './volume-record.ts';
 
 const trash = '.trash';
 
@@ -20,22 +20,14 @@ export interface VolumeStoreOptions {
   readonly bounds?: MeasureBounds;
 }
 
-/** A volume on disk whose size has a limit. */
-export interface LimitedVolume {
-  readonly name: string;
-  readonly pod: PodIdentity;
-  readonly sizeLimit: string;
-  readonly bytes: number;
-}
-
 /**
  * The shared volumes of this node:
  *
  *     FOLDER/PRIMARY UID/VOLUME/data              what the pieces see; in memory, a tmpfs is mounted there
  *                              /pieces/POD UID    one for each piece that has it mounted
- *                              /limit.json        of one on disk that has a sizeLimit
+ *                              /volume.json       whose it is, and its sizeLimit
  *
- * They outlive the driver, as its mounts do. One goes when the last piece that mounts it is gone.
+ * They outlive the driver, as its mounts do. One goes when its Pod ends, and no piece mounts it any more.
  */
 export class VolumeStore {
   private readonly folder: string;
@@ -58,7 +50,7 @@ export class VolumeStore {
       const pieces = join(folder, 'pieces');
       await mkdir(this.folder, { recursive: true, mode: 0o700 });
       await mkdir(pieces, { recursive: true, mode: 0o700 });
-      await writeLimit(folder, volume);
+      await writeRecord(folder, volume);
       const data = await this.prepare(folder, volume);
       // Before the mount: a mount that nobody knows of would never be let go.
       await writeFile(join(pieces, target.podUid), '');
@@ -70,13 +62,8 @@ export class VolumeStore {
     await this.unmountAll(target.path);
     await rmdir(target.path).catch(unless('ENOENT'));
     for (const uid of await this.primaries()) {
-      const folder = this.folderOf(uid, target.volume);
-      await this.lock.run(uid, async () => {
-        const pieces = await namesIn(join(folder, 'pieces'));
-        if (!pieces.includes(target.podUid)) return;
-        if (pieces.length === 1) await this.remove(uid, target.volume);
-        else await rm(join(folder, 'pieces', target.podUid));
-      });
+      const piece = join(this.folderOf(uid, target.volume), 'pieces', target.podUid);
+      await this.lock.run(uid, () => rm(piece, { force: true }).catch(unless('ENOTDIR')));
     }
   }
 
@@ -103,20 +90,34 @@ export class VolumeStore {
     });
   }
 
-  /** Those that somebody has to measure. */
-  async limited(): Promise<readonly LimitedVolume[]> {
-    const found: LimitedVolume[] = [];
+  async volumes(): Promise<readonly VolumeRecord[]> {
+    const found: VolumeRecord[] = [];
     for (const uid of await this.primaries()) {
       for (const volume of await namesIn(join(this.folder, uid))) {
-        const limit = await readLimit(this.folderOf(uid, volume), uid, volume);
-        if (limit !== undefined) found.push(limit);
+        const record = await readRecord(this.folderOf(uid, volume));
+        if (record !== undefined) found.push(record);
       }
     }
     return found;
   }
 
+  /** Those that no piece mounts at this moment: all have ended, or the next one is still to come. */
+  async idle(): Promise<readonly VolumeRecord[]> {
+    const found: VolumeRecord[] = [];
+    for (const volume of await this.volumes()) if (await this.isIdle(volume)) found.push(volume);
+    return found;
+  }
+
+  /** Unless a piece mounts it by now. */
+  async removeIdle(volume: VolumeRecord): Promise<void> {
+    const { pod, name } = volume;
+    await this.lock.run(pod.uid, async () => {
+      if (await this.isIdle(volume)) await this.remove(pod.uid, name);
+    });
+  }
+
   /** What it takes on disk; undefined where it is gone. */
-  async used({ pod, name }: LimitedVolume): Promise<Measure | undefined> {
+  async used({ pod, name }: Pick<VolumeRecord, 'pod' | 'name'>): Promise<Measure | undefined> {
     const data = join(this.folderOf(pod.uid, name), 'data');
     const measure = await measureTree(data, this.bounds);
     return measure.kind === 'bytes' || (await exists(data)) ? measure : undefined;
@@ -139,6 +140,11 @@ export class VolumeStore {
   private async deleteTrash(): Promise<void> {
     const folder = join(this.folder, trash);
     if (await exists(folder)) await emptyFolder(folder);
+  }
+
+  private async isIdle({ pod, name }: VolumeRecord): Promise<boolean> {
+    const folder = this.folderOf(pod.uid, name);
+    return (await exists(folder)) && (await namesIn(join(folder, 'pieces'))).length === 0;
   }
 
   private folderOf(uid: string, volume: string): string {
@@ -192,49 +198,10 @@ export class VolumeStore {
   }
 }
 
-async function writeLimit(folder: string, { name, pod, emptyDir }: SharedVolume): Promise<void> {
-  const { medium, sizeLimit, bytes } = emptyDir;
-  // A tmpfs has its limit itself.
-  if (medium !== 'disk' || sizeLimit === undefined || bytes === undefined) return;
-  const path = join(folder, 'limit.json');
-  await writeFile(
-    `${path}.new`,
-    JSON.stringify({ namespace: pod.namespace, pod: pod.name, volume: name, sizeLimit, bytes }),
-  );
-  await rename(`${path}.new`, path);
-}
-
-/** One that does not read was cut short by a node that lost its power. It is written again when the Pod's pieces are. */
-async function readLimit(folder: string, uid: string, name: string): Promise<LimitedVolume | undefined> {
-  const text = await readFile(join(folder, 'limit.json'), 'utf8').catch(unless('ENOENT', 'ENOTDIR'));
-  const value = text === undefined ? undefined : parseJson(text);
-  if (!isRecord(value)) return undefined;
-  const { namespace, pod, sizeLimit, bytes } = value;
-  if (typeof namespace !== 'string' || typeof pod !== 'string') return undefined;
-  if (typeof sizeLimit !== 'string' || typeof bytes !== 'number') return undefined;
-  return { name, pod: { namespace, name: pod, uid }, sizeLimit, bytes };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-}
-
 async function namesIn(folder: string): Promise<readonly string[]> {
   return (await readdir(folder).catch(unless('ENOENT', 'ENOTDIR'))) ?? [];
 }
 
 async function exists(path: string): Promise<boolean> {
   return (await stat(path).catch(unless('ENOENT'))) !== undefined;
-}
-
-/** For `catch`: these are no errors, all others are. */
-function unless(...codes: readonly string[]): (error: unknown) => undefined {
-  return (error) => {
-    if (error instanceof Error && 'code' in error && codes.includes(String(error.code))) return undefined;
-    throw error;
-  };
 }

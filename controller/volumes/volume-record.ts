@@ -1,0 +1,66 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isRecord } from '../api/json.ts';
+import type { PodIdentity } from '../agent/cni-request.ts';
+import { unless } from './file-errors.ts';
+import type { SharedVolume } from './verify-volume.ts';
+
+export interface StorageLimit {
+  /** As the user wrote it. */
+  readonly text: string;
+  readonly bytes: number;
+}
+
+/** What the driver keeps beside a volume, for when nobody calls: whose it is, and what it may take on disk. */
+export interface VolumeRecord {
+  readonly name: string;
+  /** The primary. */
+  readonly pod: PodIdentity;
+  readonly sizeLimit?: StorageLimit;
+}
+
+const file = 'volume.json';
+
+export async function writeRecord(folder: string, { name, pod, emptyDir }: SharedVolume): Promise<void> {
+  const { medium, sizeLimit, bytes } = emptyDir;
+  // A tmpfs has its limit itself.
+  const limited = medium === 'disk' && sizeLimit !== undefined && bytes !== undefined;
+  const record: VolumeRecord = {
+    name,
+    pod,
+    ...(limited ? { sizeLimit: { text: sizeLimit, bytes } } : {}),
+  };
+  const path = join(folder, file);
+  await writeFile(`${path}.new`, JSON.stringify(record));
+  await rename(`${path}.new`, path);
+}
+
+/** One that does not read was cut short by a node that lost its power. It is written again when the Pod's pieces are. */
+export async function readRecord(folder: string): Promise<VolumeRecord | undefined> {
+  const text = await readFile(join(folder, file), 'utf8').catch(unless('ENOENT', 'ENOTDIR'));
+  const value = text === undefined ? undefined : parseJson(text);
+  if (!isRecord(value) || typeof value['name'] !== 'string') return undefined;
+  const pod = podIn(value['pod']);
+  const sizeLimit = limitIn(value['sizeLimit']);
+  if (pod === undefined) return undefined;
+  return { name: value['name'], pod, ...(sizeLimit === undefined ? {} : { sizeLimit }) };
+}
+
+function podIn(value: unknown): PodIdentity | undefined {
+  const { namespace, name, uid } = isRecord(value) ? value : {};
+  if (typeof namespace !== 'string' || typeof name !== 'string' || typeof uid !== 'string') return undefined;
+  return { namespace, name, uid };
+}
+
+function limitIn(value: unknown): StorageLimit | undefined {
+  const { text, bytes } = isRecord(value) ? value : {};
+  return typeof text === 'string' && typeof bytes === 'number' ? { text, bytes } : undefined;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
