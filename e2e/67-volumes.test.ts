@@ -335,7 +335,7 @@ describe('volumes that containers share', () => {
         for (const { metadata } of pods)
           expect(mounts).not.to.contain(`/pods/${metadata.uid}/volumes/kubernetes.io~csi/`);
       });
-      // What would remove it comes within seconds, so a new agent has had its first round when it is ready.
+      // A driver that starts looks for what it has to remove.
       await restartAgent(node);
       const result = `/var/lib/podsplit/volumes/${metadata.uid}/scratch/data/result`;
       expect(await onNode(node, ['cat', result])).to.equal('first\n');
@@ -371,6 +371,39 @@ describe('volumes that containers share', () => {
           ),
         ).to.have.length(0);
       });
+    });
+
+    it("end their Pod when they take more than the containers' limits on ephemeral storage together", async () => {
+      const limited = (name: string) => ({
+        ...container(name, [{ name: 'logs', mountPath: '/logs' }]),
+        resources: { limits: { 'ephemeral-storage': '8Mi' } },
+      });
+      const volumes = [{ name: 'logs', emptyDir: {} }];
+      const filling = { ...restricted, containers: ['app', 'shipper'].map(limited), volumes };
+      await namespace.apply(
+        barePod('filling', filling, { ...splitMode, 'podsplit.io/flows': 'none' }),
+        barePod('filling-whole', filling),
+      );
+      await readySplitPods(namespace, 'filling', 1, ['app', 'shipper']);
+      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/filling-whole', '--timeout=60s']);
+      for (const pod of ['filling', 'filling-whole']) {
+        succeeded(await namespace.exec(pod, 'app', ['bash', '-c', 'head -c 20000000 /dev/zero > /logs/large; sync']));
+      }
+      const messages = await Promise.all(
+        ['filling', 'filling-whole'].map((pod) =>
+          eventually(
+            `${pod} is evicted`,
+            async () => {
+              expect((await namespace.get<Pod>('pod', pod)).status.phase).to.equal('Failed');
+              return (await eventOf(namespace, 'Evicted', 'Pod', pod)).message.trim();
+            },
+            200_000,
+          ),
+        ),
+      );
+      const message = 'Pod ephemeral local storage usage exceeds the total limit of containers 16Mi.';
+      expect(messages).to.deep.equal([message, message]);
+      await namespace.kubectl(['delete', 'pod', 'filling', 'filling-whole', '--wait=true', '--timeout=60s']);
     });
 
     it('are gone with it: directory, tmpfs and mounts', async () => {

@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { parseQuantity } from './quantity.ts';
+import { formatBytes, parseQuantity } from './quantity.ts';
 
 describe('parseQuantity', () => {
   const taken: readonly (readonly [string, number])[] = [
@@ -27,4 +27,14 @@ describe('parseQuantity', () => {
       expect(parseQuantity(text)).to.equal(undefined);
     });
   }
+});
+
+describe('formatBytes', () => {
+  it('says bytes in the largest unit that they fill', () => {
+    for (const text of ['0', '1', '1023', '1Ki', '1025', '1536Ki', '2Gi', '3Ti']) {
+      expect(formatBytes(parseQuantity(text)!)).to.equal(text);
+    }
+    expect(formatBytes(10_000_000)).to.equal('10000000');
+    expect(formatBytes(2 ** 30 + 2 ** 20)).to.equal('1025Mi');
+  });
 });

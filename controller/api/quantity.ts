@@ -30,3 +30,12 @@ export function parseQuantity(text: string): number | undefined {
   const value = Number(`${digits}${exponent}`) * power;
   return Number.isFinite(value) ? Math.ceil(value) : undefined;
 }
+
+/** Bytes in the largest binary unit of which they are a whole number. */
+export function formatBytes(bytes: number): string {
+  for (const unit of ['Ei', 'Pi', 'Ti', 'Gi', 'Mi', 'Ki']) {
+    const count = bytes / (powers.get(unit) ?? Number.NaN);
+    if (Number.isInteger(count) && count > 0) return `${count}${unit}`;
+  }
+  return String(bytes);
+}

@@ -1,7 +1,7 @@
 import { expect } from 'chai';
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { Piece } from './plan.ts';
-import { emptyDirOf, pieceVolume, standsFor } from './shared-volumes.ts';
+import { emptyDirOf, pieceVolume, standsFor, storageLimitOf } from './shared-volumes.ts';
 
 function piece(name: string, memory?: string, initContainers: readonly IContainer[] = []): Piece {
   return {
@@ -54,6 +54,24 @@ describe('emptyDirOf', () => {
 
   it('has nothing for huge pages', () => {
     expect(emptyDirOf({ name: 'v', emptyDir: { medium: 'HugePages-2Mi' } }, unlimited)).to.equal(undefined);
+  });
+});
+
+describe('storageLimitOf', () => {
+  const limited = (name: string, storage: string, initContainers: readonly IContainer[] = []): Piece => ({
+    ...piece(name, undefined, initContainers),
+    container: { name, resources: { limits: { 'ephemeral-storage': storage } } },
+  });
+
+  it('is none where no container has one', () => {
+    expect(storageLimitOf(unlimited)).to.equal(undefined);
+  });
+
+  it("is the sum of the containers', or the largest init container's", () => {
+    const pieces = { primary: limited('app', '1Gi'), siblings: [limited('shipper', '512Mi'), piece('viewer')] };
+    expect(storageLimitOf(pieces)).to.deep.equal({ text: '1536Mi', bytes: 1.5 * 2 ** 30 });
+    const init: IContainer = { name: 'init', resources: { limits: { 'ephemeral-storage': '2Gi' } } };
+    expect(storageLimitOf({ ...pieces, primary: limited('app', '1Gi', [init]) })?.text).to.equal('2Gi');
   });
 });
 

@@ -3,7 +3,7 @@ import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import { volumeDriver } from '../api/names.ts';
-import { parseQuantity } from '../api/quantity.ts';
+import { formatBytes, parseQuantity } from '../api/quantity.ts';
 import type { Division } from './divide.ts';
 import type { Piece, Plan } from './plan.ts';
 import { isEmptyDir, specOf } from './pod.ts';
@@ -58,7 +58,7 @@ export function emptyDirOf(volume: IVolume, pieces: Pick<Plan, 'primary' | 'sibl
   const written = sizeLimit === undefined ? undefined : String(sizeLimit);
   // To the kubelet a limit of 0 is none.
   const limit = positive(written === undefined ? undefined : parseQuantity(written));
-  const bounds = [limit, medium === 'Memory' ? positive(memoryLimit(pieces)) : undefined].filter(
+  const bounds = [limit, medium === 'Memory' ? positive(podLimit('memory', pieces)) : undefined].filter(
     (bytes) => bytes !== undefined,
   );
   return {
@@ -72,17 +72,29 @@ function positive(bytes: number | undefined): number | undefined {
   return bytes !== undefined && bytes > 0 ? bytes : undefined;
 }
 
-/** Of the whole Pod, as the kubelet sizes its tmpfs by it (KEP-1967): all containers, or the largest init container. */
-function memoryLimit({ primary, siblings }: Pick<Plan, 'primary' | 'siblings'>): number {
-  const together = [primary, ...siblings]
-    .map(({ container }) => memoryOf(container))
-    .reduce((sum, one) => sum + one, 0);
-  return Math.max(together, ...primary.initContainers.map(memoryOf));
+export interface StorageLimit {
+  /** As the user wrote it, or as one would. */
+  readonly text: string;
+  readonly bytes: number;
 }
 
-function memoryOf({ resources }: IContainer): number {
-  const limit = resources?.limits?.['memory'];
-  return limit === undefined ? 0 : (parseQuantity(String(limit)) ?? 0);
+/**
+ * What the containers' limits on ephemeral storage leave the whole Pod, as the kubelet counts them: those that have none do
+ * not make it more (pkg/kubelet/eviction, podEphemeralStorageLimitEviction).
+ */
+export function storageLimitOf(pieces: Pick<Plan, 'primary' | 'siblings'>): StorageLimit | undefined {
+  const bytes = podLimit('ephemeral-storage', pieces);
+  return bytes > 0 ? { text: formatBytes(bytes), bytes } : undefined;
+}
+
+/** Of the whole Pod: all containers, or the largest init container. By that of memory the kubelet sizes a tmpfs (KEP-1967). */
+function podLimit(resource: string, { primary, siblings }: Pick<Plan, 'primary' | 'siblings'>): number {
+  const limitOf = ({ resources }: IContainer): number => {
+    const limit = resources?.limits?.[resource];
+    return limit === undefined ? 0 : (parseQuantity(String(limit)) ?? 0);
+  };
+  const together = [primary, ...siblings].reduce((sum, { container }) => sum + limitOf(container), 0);
+  return Math.max(together, ...primary.initContainers.map(limitOf));
 }
 
 /** Containers whose variables are read from files of the volume: the kubelet reads those of an emptyDir only (KEP-3721). */

@@ -27,6 +27,7 @@ const shared: SharedVolume = {
   pod: { namespace: 'shop', name: 'web', uid: 'uid-1' },
   emptyDir: { medium: 'disk' },
   fsGroup: undefined,
+  storageLimit: undefined,
 };
 
 type Call = (method: string, request: object) => Promise<Readonly<Record<string, unknown>>>;

@@ -57,6 +57,7 @@ async function run(config: VolumesConfig, log: Logger): Promise<number> {
   const limits = new SizeLimits({ store, client, events, ...common });
   const sizes = new Rounds({ name: 'sizes', everyMs: config.sizesMs, work: () => limits.enforce(), ...common });
   removals.start();
+  removals.soon();
   collections.start();
   collections.soon();
   sizes.start();

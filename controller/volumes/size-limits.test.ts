@@ -27,11 +27,11 @@ function apiError(code: 'NotFound' | 'Conflict'): ApiError {
 }
 
 /** What is written of a Pod whose volume takes so much. */
-async function written(used: Measure | undefined, pod: Pod | 'gone' = running, answer?: ApiError) {
+async function written(used: Measure | undefined, pod: Pod | 'gone' = running, answer?: ApiError, volumes = [volume]) {
   const patches: unknown[] = [];
   const events: unknown[] = [];
   await new SizeLimits({
-    store: { volumes: () => Promise.resolve([volume]), used: () => Promise.resolve(used) },
+    store: { volumes: () => Promise.resolve(volumes), used: () => Promise.resolve(used) },
     client: {
       get: (() => (pod === 'gone' ? Promise.reject(apiError('NotFound')) : Promise.resolve(pod))) as KubeClient['get'],
       patch: ((...call: unknown[]) => {
@@ -46,7 +46,7 @@ async function written(used: Measure | undefined, pod: Pod | 'gone' = running, a
   return { patches, events };
 }
 
-describe('enforceSizeLimits', () => {
+describe('SizeLimits', () => {
   it('fails a Pod whose volume exceeds its limit, in the words of the kubelet', async () => {
     const { patches, events } = await written(bytes(2 ** 20 + 1));
     const condition = { type: 'DisruptionTarget', status: 'True', reason: 'SizeLimitExceeded', message };
@@ -89,10 +89,14 @@ describe('enforceSizeLimits', () => {
     expect(events).to.deep.equal([]);
   });
 
-  it('fails a Pod whose volume has more in it than can be measured', async () => {
-    const { events } = await written({ kind: 'too large' });
-    const said = 'EmptyDir volume "logs" holds too many files to be measured against the limit "1Mi". ';
-    expect(events).to.deep.equal([[{ apiVersion: 'v1', kind: 'Pod', ...volume.pod }, 'Warning', 'Evicted', said]]);
+  it("adds up what a Pod's volumes take, and leaves those of other Pods out", async () => {
+    const storageLimit = { text: '3Mi', bytes: 3 * 2 ** 20 };
+    const of = (uid: string, name: string): VolumeRecord => ({ name, pod: { ...volume.pod, uid }, storageLimit });
+    const one = await written(bytes(2 ** 21), running, undefined, [of('uid-1', 'a'), of('uid-2', 'b')]);
+    expect(one.events).to.deep.equal([]);
+    const two = await written(bytes(2 ** 21), running, undefined, [of('uid-1', 'a'), of('uid-1', 'b')]);
+    const said = 'Pod ephemeral local storage usage exceeds the total limit of containers 3Mi. ';
+    expect(two.events).to.deep.equal([[{ apiVersion: 'v1', kind: 'Pod', ...volume.pod }, 'Warning', 'Evicted', said]]);
   });
 
   it('takes turns where a round has not the time for all', async () => {
@@ -101,9 +105,9 @@ describe('enforceSizeLimits', () => {
     const names = ['a', 'b', 'c', 'd', 'e'];
     const limits = new SizeLimits({
       store: {
-        volumes: () => Promise.resolve(names.map((name) => ({ ...volume, name }))),
-        used: ({ name }) => {
-          measured.push(name);
+        volumes: () => Promise.resolve(names.map((name) => ({ ...volume, pod: { ...volume.pod, uid: name } }))),
+        used: ({ pod }) => {
+          measured.push(pod.uid);
           now += 2 * 60_000;
           return Promise.resolve({ kind: 'too slow' });
         },
@@ -123,11 +127,11 @@ describe('enforceSizeLimits', () => {
     expect(measured).to.deep.equal(['a', 'c', 'd']);
   });
 
-  it('goes on with the other volumes when one fails', async () => {
+  it('goes on with the other Pods when one fails', async () => {
     const measured: string[] = [];
     await new SizeLimits({
       store: {
-        volumes: () => Promise.resolve([volume, { ...volume, name: 'other' }]),
+        volumes: () => Promise.resolve([volume, { ...volume, name: 'other', pod: { ...volume.pod, uid: 'uid-2' } }]),
         used: ({ name }) => {
           measured.push(name);
           return name === 'logs' ? Promise.reject(new Error('no du here')) : Promise.resolve(bytes(0));

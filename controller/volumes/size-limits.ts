@@ -1,3 +1,4 @@
+import type { PodIdentity } from '../agent/cni-request.ts';
 import { timestamp } from '../api/timestamp.ts';
 import type { Clock } from '../kube/clock.ts';
 import type { EventRecorder } from '../kube/events.ts';
@@ -6,8 +7,8 @@ import { isApiError } from '../kube/errors.ts';
 import { resources, type Pod } from '../kube/resources.ts';
 import type { Logger } from '../observability/log.ts';
 import { hasEnded } from './collect.ts';
-import type { Measure } from './measure-tree.ts';
-import type { StorageLimit, VolumeRecord } from './volume-record.ts';
+import { excessOf, type MeasuredVolume } from './excess.ts';
+import type { VolumeRecord } from './volume-record.ts';
 import type { VolumeStore } from './volume-store.ts';
 
 export interface SizeLimitsOptions {
@@ -22,15 +23,13 @@ export interface SizeLimitsOptions {
 const roundMs = 5 * 60_000;
 
 /**
- * What the kubelet does with an emptyDir on disk that has outgrown its sizeLimit: it measures now and then, and fails the
- * Pod (pkg/kubelet/eviction, emptyDirLimitEviction). A phase that is final ends the Pod on its node; the controller ends the
- * siblings of a primary that has ended.
- *
- * A tree that is too large to be measured is over any limit: else it would be the way around it.
+ * What the kubelet does with a Pod whose emptyDirs on disk have outgrown their sizeLimit, or its containers' limits on
+ * ephemeral storage: it measures now and then, and fails the Pod (pkg/kubelet/eviction). A phase that is final ends the Pod on
+ * its node; the controller ends the siblings of a primary that has ended.
  */
 export class SizeLimits {
   private readonly options: SizeLimitsOptions;
-  /** Of the volumes that a round had no time for, the first. */
+  /** UID of the first Pod that a round had no time for. */
   private next: string | undefined;
 
   constructor(options: SizeLimitsOptions) {
@@ -40,56 +39,53 @@ export class SizeLimits {
   async enforce(): Promise<void> {
     const { store, clock } = this.options;
     const end = clock.monotonic() + roundMs;
-    const volumes = (await store.volumes()).filter(isLimited);
+    const limited = (await store.volumes()).filter(
+      ({ sizeLimit, storageLimit }) => sizeLimit !== undefined || storageLimit !== undefined,
+    );
+    const pods = [...Map.groupBy(limited, ({ pod }) => pod.uid)];
     const first = Math.max(
       0,
-      volumes.findIndex((volume) => keyOf(volume) === this.next),
+      pods.findIndex(([uid]) => uid === this.next),
     );
     this.next = undefined;
-    for (const volume of [...volumes.slice(first), ...volumes.slice(0, first)]) {
+    for (const [uid, volumes] of [...pods.slice(first), ...pods.slice(0, first)]) {
       if (clock.monotonic() >= end) {
-        this.next = keyOf(volume);
+        this.next = uid;
         return;
       }
-      await this.enforceOn(volume);
+      await this.enforceOn(volumes);
     }
   }
 
-  private async enforceOn(volume: LimitedVolume): Promise<void> {
-    const { store, log } = this.options;
-    const { pod, name } = volume;
+  /** Volumes of one Pod. */
+  private async enforceOn(volumes: readonly VolumeRecord[]): Promise<void> {
     try {
-      const used = await store.used(volume);
-      if (used?.kind === 'too slow') log.warn({ pod, volume: name }, 'a volume could not be measured in time');
-      if (used?.kind === 'too large' || (used?.kind === 'bytes' && used.bytes > volume.sizeLimit.bytes)) {
-        await evict(volume, used, this.options);
-      }
+      const measured: MeasuredVolume[] = [];
+      for (const volume of volumes) measured.push(...(await this.measured(volume)));
+      const message = excessOf(measured);
+      const [one] = measured;
+      if (one !== undefined && message !== undefined) await evict(one.volume.pod, message, this.options);
     } catch (error) {
-      // The other volumes' limits hold all the same.
-      log.error({ err: error, pod, volume: name }, 'a limit could not be enforced');
+      // The other Pods' limits hold all the same.
+      this.options.log.error({ err: error, pod: volumes[0]?.pod }, 'a limit could not be enforced');
     }
   }
-}
 
-interface LimitedVolume extends VolumeRecord {
-  readonly sizeLimit: StorageLimit;
-}
-
-function isLimited(volume: VolumeRecord): volume is LimitedVolume {
-  return volume.sizeLimit !== undefined;
-}
-
-function keyOf({ pod, name }: LimitedVolume): string {
-  return `${pod.uid}/${name}`;
+  private async measured(volume: VolumeRecord): Promise<readonly MeasuredVolume[]> {
+    const { store, log } = this.options;
+    const used = await store.used(volume);
+    if (used?.kind === 'too slow') {
+      log.warn({ pod: volume.pod, volume: volume.name }, 'a volume could not be measured in time');
+    }
+    return used === undefined ? [] : [{ volume, used }];
+  }
 }
 
 async function evict(
-  volume: LimitedVolume,
-  used: Measure,
+  pod: PodIdentity,
+  message: string,
   { client, events, clock, log }: SizeLimitsOptions,
 ): Promise<void> {
-  const { pod } = volume;
-  const message = messageOf(volume, used);
   try {
     const live: Pod = await client.get(resources.pods, pod);
     if (live.metadata.uid !== pod.uid || hasEnded(live)) return;
@@ -99,18 +95,8 @@ async function evict(
     if (isApiError(error, 'Conflict', 'NotFound')) return;
     throw error;
   }
-  log.warn(
-    { pod, volume: volume.name, used, limit: volume.sizeLimit.bytes },
-    'a Pod is evicted: its volume exceeds its limit',
-  );
+  log.warn({ pod, why: message.trim() }, 'a Pod is evicted: its volumes exceed a limit');
   events.event({ apiVersion: 'v1', kind: 'Pod', ...pod }, 'Warning', 'Evicted', message);
-}
-
-function messageOf({ name, sizeLimit }: LimitedVolume, used: Measure): string {
-  return used.kind === 'bytes'
-    ? // The kubelet's own words.
-      `Usage of EmptyDir volume "${name}" exceeds the limit "${sizeLimit.text}". `
-    : `EmptyDir volume "${name}" holds too many files to be measured against the limit "${sizeLimit.text}". `;
 }
 
 const toStatus = { subresource: 'status', fieldManager: 'podsplit-volumes' } as const;

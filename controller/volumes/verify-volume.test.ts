@@ -37,6 +37,7 @@ describe('sharedVolumeOf', () => {
       pod: { namespace: 'shop', name: 'sharing', uid: 'uid-1' },
       emptyDir: { medium: 'disk', sizeLimit: '1Gi', bytes: 2 ** 30 },
       fsGroup: 2000,
+      storageLimit: undefined,
     });
     expect(may('shipper', 'logs')).to.deep.equal(may('app', 'logs'));
   });

@@ -4,8 +4,8 @@ import { verifyOrigin } from '../agent/verify-piece.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { LivePod } from '../reconcile/piece-pod.ts';
 import { planOf } from '../reconcile/plan-of.ts';
-import type { SplitOptions } from '../split/plan.ts';
-import { emptyDirOf, type EmptyDir } from '../split/shared-volumes.ts';
+import type { Plan, SplitOptions } from '../split/plan.ts';
+import { emptyDirOf, storageLimitOf, type EmptyDir, type StorageLimit } from '../split/shared-volumes.ts';
 import { isUid } from './requests.ts';
 import { asVolumeError, VolumeError } from './volume-error.ts';
 
@@ -16,6 +16,8 @@ export interface SharedVolume {
   readonly pod: PodIdentity;
   readonly emptyDir: EmptyDir;
   readonly fsGroup: number | undefined;
+  /** Of the whole Pod. */
+  readonly storageLimit: StorageLimit | undefined;
 }
 
 /** None of it matters to which volumes a Pod has that was split. */
@@ -42,8 +44,9 @@ export async function verifyVolume(
 
 /** @throws VolumeError where the plan of the primary gives this piece no shared volume of the name */
 export function sharedVolumeOf(pod: LivePod, primary: LivePod, name: string): SharedVolume {
-  const emptyDir = plannedFor(pod, primary, name);
-  if (emptyDir === undefined || !isUid(primary.uid)) {
+  const plan = planOf(primary, options);
+  const emptyDir = plan === undefined ? undefined : plannedFor(pod, plan, name);
+  if (plan === undefined || emptyDir === undefined || !isUid(primary.uid)) {
     const { namespace, name: primaryName } = primary;
     throw new VolumeError(
       'NotShared',
@@ -55,12 +58,12 @@ export function sharedVolumeOf(pod: LivePod, primary: LivePod, name: string): Sh
     pod: { namespace: primary.namespace, name: primary.name, uid: primary.uid },
     emptyDir,
     fsGroup: primary.raw.spec?.securityContext?.fsGroup,
+    storageLimit: storageLimitOf(plan),
   };
 }
 
-function plannedFor(pod: LivePod, primary: LivePod, name: string): EmptyDir | undefined {
-  const plan = planOf(primary, options);
-  if (plan?.sharedVolumes.includes(name) !== true) return undefined;
+function plannedFor(pod: LivePod, plan: Plan, name: string): EmptyDir | undefined {
+  if (!plan.sharedVolumes.includes(name)) return undefined;
   const piece = [plan.primary, ...plan.siblings].find((one) => one.name === pod.container);
   const volume = piece?.volumes.find((one) => one.name === name);
   return volume === undefined ? undefined : emptyDirOf(volume, plan);

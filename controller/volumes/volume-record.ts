@@ -2,14 +2,9 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isRecord } from '../api/json.ts';
 import type { PodIdentity } from '../agent/cni-request.ts';
+import type { StorageLimit } from '../split/shared-volumes.ts';
 import { unless } from './file-errors.ts';
 import type { SharedVolume } from './verify-volume.ts';
-
-export interface StorageLimit {
-  /** As the user wrote it. */
-  readonly text: string;
-  readonly bytes: number;
-}
 
 /** What the driver keeps beside a volume, for when nobody calls: whose it is, and what it may take on disk. */
 export interface VolumeRecord {
@@ -17,19 +12,19 @@ export interface VolumeRecord {
   /** The primary. */
   readonly pod: PodIdentity;
   readonly sizeLimit?: StorageLimit;
+  /** Of the whole Pod, for all of its volumes on disk together. */
+  readonly storageLimit?: StorageLimit;
 }
 
 const file = 'volume.json';
 
-export async function writeRecord(folder: string, { name, pod, emptyDir }: SharedVolume): Promise<void> {
+export async function writeRecord(folder: string, { name, pod, emptyDir, storageLimit }: SharedVolume): Promise<void> {
   const { medium, sizeLimit, bytes } = emptyDir;
-  // A tmpfs has its limit itself.
-  const limited = medium === 'disk' && sizeLimit !== undefined && bytes !== undefined;
-  const record: VolumeRecord = {
-    name,
-    pod,
-    ...(limited ? { sizeLimit: { text: sizeLimit, bytes } } : {}),
-  };
+  // A tmpfs has its limit itself, and takes no storage.
+  const onDisk = medium === 'disk';
+  const own = sizeLimit === undefined || bytes === undefined ? undefined : { text: sizeLimit, bytes };
+  // JSON leaves out what is undefined.
+  const record = { name, pod, ...(onDisk ? { sizeLimit: own, storageLimit } : {}) };
   const path = join(folder, file);
   await writeFile(`${path}.new`, JSON.stringify(record));
   await rename(`${path}.new`, path);
@@ -41,9 +36,14 @@ export async function readRecord(folder: string): Promise<VolumeRecord | undefin
   const value = text === undefined ? undefined : parseJson(text);
   if (!isRecord(value) || typeof value['name'] !== 'string') return undefined;
   const pod = podIn(value['pod']);
-  const sizeLimit = limitIn(value['sizeLimit']);
+  const [sizeLimit, storageLimit] = [limitIn(value['sizeLimit']), limitIn(value['storageLimit'])];
   if (pod === undefined) return undefined;
-  return { name: value['name'], pod, ...(sizeLimit === undefined ? {} : { sizeLimit }) };
+  return {
+    name: value['name'],
+    pod,
+    ...(sizeLimit === undefined ? {} : { sizeLimit }),
+    ...(storageLimit === undefined ? {} : { storageLimit }),
+  };
 }
 
 function podIn(value: unknown): PodIdentity | undefined {

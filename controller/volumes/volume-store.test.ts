@@ -34,6 +34,7 @@ describe('VolumeStore', () => {
     pod: { namespace: 'shop', name: `pod-${uid}`, uid },
     emptyDir,
     fsGroup: undefined,
+    storageLimit: undefined,
   });
   const placeOf = (podUid: string, volume = 'logs'): string => join(root, 'pods', podUid, volume, 'mount');
   const target = async (podUid: string, volume = 'logs'): Promise<Target> => {
@@ -150,6 +151,9 @@ describe('VolumeStore', () => {
       { name: 'logs', pod, sizeLimit: { text: '1Mi', bytes: 2 ** 20 } },
       { name: 'other', pod },
     ]);
+    const storageLimit = { text: '2Gi', bytes: 2 ** 31 };
+    await store.publish({ ...volumeOf('u1', undefined, 'other'), storageLimit }, await target('u1', 'other'));
+    expect((await store.volumes())[1]).to.deep.equal({ name: 'other', pod, storageLimit });
     const [limited] = await store.volumes();
     await writeFile(join(placeOf('u1'), 'large'), Buffer.alloc(3 * 2 ** 20, 1));
     expect(await bytesOf(limited!)).to.be.within(3 * 2 ** 20, 4 * 2 ** 20);
