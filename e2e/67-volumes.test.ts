@@ -224,34 +224,44 @@ describe('volumes that containers share', () => {
     });
 
     it('are failed by no agent, but a Pod on its own node that was split', async () => {
+      const account = ['--as=system:serviceaccount:podsplit-node:podsplit-agent', '--as-group=system:authenticated'];
       const asAgent = (node: string): readonly string[] => [
-        '--as=system:serviceaccount:podsplit-node:podsplit-agent',
-        '--as-group=system:authenticated',
+        ...account,
         `--as-user-extra=authentication.kubernetes.io/node-name=${node}`,
       ];
-      const write = [
-        'apply',
-        '-f',
-        '-',
-        '--server-side',
-        '--force-conflicts',
-        '--subresource=status',
-        '--validate=false',
-      ];
-      const tell = (name: string, status: object, node: string) => {
-        const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name }, status };
-        return namespace.try([...write, '--dry-run=server', ...asAgent(node)], JSON.stringify(pod));
+      // Server-side apply patches without reading first, as the driver does, who has no right to read a status.
+      const write = ['--server-side', '--force-conflicts', '--subresource=status', '--validate=false'];
+      const tell = (name: string, status: object, who: readonly string[], metadata: object = {}) => {
+        const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name, ...metadata }, status };
+        return namespace.try(['apply', '-f', '-', ...write, '--dry-run=server', ...who], JSON.stringify(pod));
       };
       const { name } = split.primary.metadata;
-      const evicted = { phase: 'Failed', reason: 'Evicted', message: 'no' };
-      const allowed = await tell(name, evicted, nodeOf());
+      // Where this annotation is, kubectl writes it anew with whatever it applies.
+      await namespace.kubectl(['annotate', 'pod', name, 'kubectl.kubernetes.io/last-applied-configuration-']);
+      const own = asAgent(nodeOf());
+      const target = { type: 'DisruptionTarget', status: 'True', reason: 'SizeLimitExceeded', message: 'no' };
+      const condition = { ...target, lastTransitionTime: '2026-01-02T03:04:05Z' };
+      const evicted = { phase: 'Failed', reason: 'Evicted', message: 'no', conditions: [condition] };
+      const allowed = await tell(name, evicted, own);
       expect(allowed.status, allowed.output).to.equal(0);
-      const notItsNode = await tell(name, evicted, `not-${nodeOf()}`);
-      expect(notItsNode.output).to.contain('of Pods on its own node only');
-      const notSplit = await tell('whole', evicted, (await namespace.get<Pod>('pod', 'whole')).spec.nodeName!);
+      for (const who of [account, asAgent(`not-${nodeOf()}`)]) {
+        expect((await tell(name, evicted, who)).output).to.contain('of Pods on its own node only');
+      }
+      const notSplit = await tell('whole', evicted, asAgent((await namespace.get<Pod>('pod', 'whole')).spec.nodeName!));
       expect(notSplit.output).to.contain('may fail the primary of a split Pod');
-      const notFailed = await tell(name, { message: 'all is well' }, nodeOf());
+      const notFailed = await tell(name, { message: 'all is well' }, own);
       expect(notFailed.output).to.contain('may fail the primary of a split Pod');
+      const nothingElse: readonly (readonly [object, object])[] = [
+        [evicted, { labels: { app: 'another' } }],
+        [evicted, { annotations: { 'example.com/note': 'by the agent' } }],
+        [{ ...evicted, podIP: '192.0.2.1', podIPs: [{ ip: '192.0.2.1' }] }, {}],
+        [{ ...evicted, conditions: [condition, { ...condition, type: 'Ready' }] }, {}],
+        [{ ...evicted, conditions: [{ ...condition, reason: 'PreemptionByScheduler' }] }, {}],
+      ];
+      for (const [status, metadata] of nothingElse) {
+        const ended = await tell(name, status, own, metadata);
+        expect(ended.output, JSON.stringify({ status, metadata })).to.contain('when it fails a Pod, the agent');
+      }
     });
   });
 
