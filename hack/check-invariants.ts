@@ -16,6 +16,7 @@ import { checks, rows, violations, type Row, type Snapshot } from './invariants.
 import { kubeconfig, kubectl } from './kubectl.ts';
 
 const betweenLooksMs = 500;
+const trash = '.trash';
 
 /** `--wait` alone waits a minute. */
 const args = process.argv
@@ -78,9 +79,16 @@ function isDriver({ metadata, status }: Pod): boolean {
 
 /** What the API does not know: its container sees the folder as the node does. */
 function volumesOf({ metadata, spec }: Pod): Snapshot['volumes'] {
-  const list = ['exec', '-n', metadata.namespace ?? '', metadata.name, '-c', 'volumes', '--', 'ls'];
-  const names = kubectl([...list, '/var/lib/podsplit/volumes']).split('\n');
-  return names.filter((name) => name !== '').map((primaryUid) => ({ node: spec?.nodeName ?? '', primaryUid }));
+  // Names with a dot too: what is being deleted, and what was never finished.
+  const list = ['exec', '-n', metadata.namespace ?? '', metadata.name, '-c', 'volumes', '--', 'ls', '-A'];
+  const namesIn = (folder: string): readonly string[] =>
+    kubectl([...list, `/var/lib/podsplit/volumes/${folder}`])
+      .split('\n')
+      .filter((name) => name !== '');
+  const folders = namesIn('').flatMap((name) =>
+    name === trash ? namesIn(trash).map((removed) => `${trash}/${removed}`) : [name],
+  );
+  return folders.map((folder) => ({ node: spec?.nodeName ?? '', folder }));
 }
 
 /** A kind that the cluster does not have has no objects: podsplit may be uninstalled, Multus absent. */

@@ -29,7 +29,7 @@ const sound: Snapshot = {
   nads: [generated(nad)],
   networkPolicies: [policy({ name: `podsplit-${key}-in-log`, labels: generatedLabels }), usersOwn, mirrorOf(usersOwn)],
   multiNetworkPolicies: [generated(`podsplit-${key}-log`)],
-  volumes: [{ node: 'node-1', primaryUid: 'uid-a' }],
+  volumes: [{ node: 'node-1', folder: 'uid-a' }],
 };
 
 describe('invariants of a cluster', () => {
@@ -87,10 +87,11 @@ describe('invariants of a cluster', () => {
       ['PieceClaimed', /has MAC 0a:58:c6:12:00:05, the claim 0a:58:c6:12:00:03/],
     ],
     [
-      'a volume of a Pod that is gone, and one on a node that its Pod has left',
-      { ...sound, volumes: ['uid-gone', 'uid-a'].map((primaryUid) => ({ node: 'node-2', primaryUid })) },
+      'a volume of a Pod that is gone, one on a node that its Pod has left, and one that is not deleted',
+      { ...sound, volumes: ['uid-gone', 'uid-a', '.trash/x'].map((folder) => ({ node: 'node-2', folder })) },
       ['VolumeOwned', /no split Pod of UID uid-gone is there/],
       ['VolumeOwned', /no split Pod of UID uid-a is there/],
+      ['VolumeOwned', /volumes\/.trash\/x is not deleted/],
     ],
     [
       'a piece without its network',

@@ -24,8 +24,8 @@ export interface Snapshot {
   readonly nads: readonly KubeObject[];
   readonly networkPolicies: readonly NetworkPolicy[];
   readonly multiNetworkPolicies: readonly KubeObject[];
-  /** Directories of shared volumes on the nodes. */
-  readonly volumes: readonly { readonly node: string; readonly primaryUid: string }[];
+  /** Folders of shared volumes on the nodes: named by the primary's UID, and `.trash/…` for what is being deleted. */
+  readonly volumes: readonly { readonly node: string; readonly folder: string }[];
 }
 
 export interface Violation {
@@ -331,11 +331,13 @@ function siblingOwned(view: View, sibling: Piece): readonly Violation[] {
 
 function volumesOwned(view: View): readonly Violation[] {
   return view.volumes
-    .filter(({ node, primaryUid }) => view.primaries.get(splitId(primaryUid))?.pod.spec?.nodeName !== node)
-    .map(({ node, primaryUid }) => ({
+    .filter(({ node, folder }) => view.primaries.get(splitId(folder))?.pod.spec?.nodeName !== node)
+    .map(({ node, folder }) => ({
       check: 'VolumeOwned' as const,
       object: `Node ${node}`,
-      message: `no split Pod of UID ${primaryUid} is there: its volumes are a leak.`,
+      message: folder.startsWith('.')
+        ? `volumes/${folder} is not deleted.`
+        : `no split Pod of UID ${folder} is there: its volumes are a leak.`,
     }));
 }
 
