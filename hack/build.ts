@@ -1,12 +1,13 @@
 // Bundles the programs: `dist/podsplit.js`, `dist/agent.js` and `dist/volumes.js`, which run in the cluster, and
-// `dist/cli.js` with `dist/cli/`, `kubectl podsplit`.
+// `dist/cli.js` with `dist/cli/`, `kubectl podsplit`. Beside them `dist/THIRD_PARTY_LICENSES`, of what is bundled.
 // A bundle starts in a third of the time of its imports and holds half the memory; the image then needs no node_modules.
 //
 //     node hack/build.ts [podsplit] [agent] [volumes] [cli]
 
 import { build, type BuildOptions } from 'esbuild';
-import { chmod, readFile, rm } from 'node:fs/promises';
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { licenseText, nodeLicense, packagesOf } from './licenses.ts';
 
 const repository = join(import.meta.dirname, '..');
 
@@ -33,13 +34,26 @@ export const programs = {
 const requireShim =
   "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
 
-/** Writes `program.out` with its source map, and returns both paths. */
-export async function bundle(program: Program): Promise<readonly string[]> {
+/** Writes the programs with their source maps, and the licences of what is in them. Returns all paths. */
+export async function bundle(chosen: readonly Program[]): Promise<readonly string[]> {
+  const built = await Promise.all(chosen.map(write));
+  const packages = await packagesOf(
+    built.flatMap(({ inputs }) => inputs),
+    repository,
+  );
+  const licenses = join(repository, 'dist', 'THIRD_PARTY_LICENSES');
+  await writeFile(licenses, licenseText([...packages, await nodeLicense(repository)]));
+  return [...built.flatMap(({ files }) => files), licenses];
+}
+
+async function write(
+  program: Program,
+): Promise<{ readonly files: readonly string[]; readonly inputs: readonly string[] }> {
   const out = join(repository, program.out);
   if (program.chunks !== undefined) await rm(join(dirname(out), program.chunks), { recursive: true, force: true });
-  await build(options(program, out, await packageVersion()));
+  const { metafile } = await build({ ...options(program, out, await packageVersion()), metafile: true });
   await chmod(out, 0o755);
-  return [out, `${out}.map`];
+  return { files: [out, `${out}.map`], inputs: Object.keys(metafile.inputs) };
 }
 
 export async function packageVersion(): Promise<string> {
@@ -50,6 +64,7 @@ export async function packageVersion(): Promise<string> {
 
 function options(program: Program, out: string, version: string): BuildOptions {
   return {
+    absWorkingDir: repository,
     entryPoints: [join(repository, program.entry)],
     ...(program.chunks === undefined
       ? { outfile: out }
@@ -75,5 +90,5 @@ function options(program: Program, out: string, version: string): BuildOptions {
 if (import.meta.main) {
   const wanted = process.argv.slice(2);
   const chosen = Object.entries(programs).filter(([name]) => wanted.length === 0 || wanted.includes(name));
-  await Promise.all(chosen.map(([, program]) => bundle(program)));
+  await bundle(chosen.map(([, program]) => program));
 }

@@ -29,7 +29,7 @@ describe('image recipes', () => {
     expect(containerfile).to.contain(`USER ${nonRootUser}:${nonRootUser}`);
     expect(containerfile).to.contain(`ENTRYPOINT ${JSON.stringify(recipe.config.Entrypoint)}`);
     expect(containerfile).to.contain(`CMD ${JSON.stringify(recipe.config.Cmd)}`);
-    for (const path of ['/usr/bin/node', '/usr/lib/podsplit/', '/usr/bin/podsplit']) {
+    for (const path of ['/usr/bin/node', '/usr/lib/podsplit/', '/usr/bin/podsplit', '/usr/share/doc/podsplit/']) {
       expect(containerfile).to.contain(path);
     }
   });

@@ -98,24 +98,29 @@ const samples: LayerRecipe = {
 
 const bundleLayer: TopLayer = {
   prepare: async () => [
-    ...(await Promise.all([programs.podsplit, programs.agent, programs.volumes].map(bundle))).flat(),
-    await buildCni(),
+    ...(await bundle([programs.podsplit, programs.agent, programs.volumes])),
+    ...(await buildCni()),
+    join(repository, 'LICENSE'),
   ],
   fill: async (root, files) => {
     const home = join(root, 'usr/lib/podsplit');
     await mkdir(join(home, 'cni'), { recursive: true });
     await mkdir(join(root, 'usr/bin'));
-    for (const file of files) {
-      // The CNI plugin has no ending; the agent puts it onto the node.
-      const isPlugin = extname(file) === '';
-      await copyFile(file, join(isPlugin ? join(home, 'cni') : home, basename(file)));
-    }
+    const documents = join(root, 'usr/share/doc/podsplit');
+    await mkdir(documents, { recursive: true });
+    for (const file of files) await copyFile(file, join(folderOf(basename(file), home, documents), basename(file)));
     await chmod(join(home, 'cni', cniPluginType), 0o755);
     await writeFile(join(home, 'package.json'), '{ "type": "module" }\n');
     // The bundle's first line names its interpreter, so the image needs no shell.
     await symlink('../lib/podsplit/podsplit.js', join(root, 'usr/bin/podsplit'));
   },
 };
+
+function folderOf(file: string, home: string, documents: string): string {
+  if (file.includes('LICENSE')) return documents;
+  // The CNI plugin has no ending; the agent puts it onto the node.
+  return extname(file) === '' ? join(home, 'cni') : home;
+}
 
 export const images: readonly ImageRecipe[] = [
   {
