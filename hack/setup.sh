@@ -47,9 +47,11 @@ if [ -n "$missing" ]; then
   fi
 fi
 
-if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
+if [ ! -e node_modules/node/bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   echo 'setup: npm ci'
   npm ci --no-audit --no-fund --loglevel=error
+  # .npmrc lets no package run programs when it is installed. The package `node` has to: it fetches its binary.
+  npm rebuild --ignore-scripts=false --loglevel=error node > /dev/null
   touch node_modules/.package-lock.json
 elif [ -z "$missing" ]; then
   echo 'setup: nothing to do'
