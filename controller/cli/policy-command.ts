@@ -31,7 +31,7 @@ export async function runPolicy(command: PolicyCommand, io: Io): Promise<number>
   try {
     const pod = await primaryOf(client, namespace, command.pod.replace(/^pods?\//, ''));
     const policed = policedPod(pod);
-    const { subject } = policed;
+    const { subject, ingressVia } = policed;
     const policies = await policiesIn(client, namespace);
     const { directory, unseen } = await readDirectory(client, namespace);
     if (unseen.length > 0) io.stderr(`You may not list ${unseen.join(', ')}: what is said of others may be wrong.\n`);
@@ -44,7 +44,7 @@ export async function runPolicy(command: PolicyCommand, io: Io): Promise<number>
       namespace,
       pod: subject.name,
       ...question,
-      ...explainPod(subject, policies, directory, question),
+      ...explainPod(subject, policies, directory, question, ingressVia),
     };
     print(answer, formatAnswer, { command, io });
     return answer.allowed ? 0 : 1;

@@ -166,7 +166,7 @@ export interface Answer extends Explanation, PolicyQuestion {
 
 export function formatAnswer(answer: Answer, colours: boolean): string {
   const { bold, green, red } = pc.createColors(colours);
-  const { allowed, because, audited, from, to, port, protocol, ends, via } = answer;
+  const { allowed, because, audited, from, to, port, protocol, ends, via, entersBy } = answer;
   const rows = ends.map(({ container, direction, verdict, policies, rules }) => [
     container,
     direction,
@@ -179,6 +179,7 @@ export function formatAnswer(answer: Answer, colours: boolean): string {
     reasons[because],
     ...(audited ? ['Policies that audit would refuse it.'] : []),
     ...(via === undefined ? [] : [viaText(via)]),
+    ...(entersBy === undefined ? [] : [entryText(entersBy, to)]),
     ...(rows.length === 0 ? [] : ['', bold('Ends'), '']),
     ...(rows.length === 0
       ? []
@@ -192,6 +193,10 @@ function viaText(via: ResolvedVia): string {
   if (via.kind === 'none') return `${printable(via.message)} (${via.code}, ${by}).`;
   const target = via.port === undefined ? via.to : `${via.to}:${via.port}`;
   return `It goes by ${target} and by nothing else (${by}), which has to take it there.`;
+}
+
+function entryText(proxy: string, to: Party): string {
+  return `Clients come in by ${proxy} (${userAnnotations.ingressVia}): its policies are asked, and it has to take the call to ${partyText(to)} by a flow.`;
 }
 
 function partyText(party: Party): string {

@@ -73,9 +73,9 @@ const policies = [
   policy('look', { action: 'Audit', containers: ['log'], policyTypes: ['Egress'] }),
 ];
 
-function answer(from: string, to: string): string {
+function answer(from: string, to: string, ingressVia?: string): string {
   const question = parseQuestion({ from, to }, subject);
-  const explained = explainPod(subject, policies, directory, question);
+  const explained = explainPod(subject, policies, directory, question, ingressVia);
   return formatAnswer({ namespace: 'shop', pod: 'web-0', ...question, ...explained }, false);
 }
 
@@ -135,6 +135,27 @@ describe('kubectl podsplit policy', () => {
       .to.include('allowed: log -> [2001:db8::1]:443/tcp')
       .and.include('It goes by web:8080 and by nothing else');
     expect(out).to.include('Policies that audit would refuse it.');
+  });
+
+  it('asks the policies of the proxy where clients come in by one, and says so', () => {
+    const byProxy = 'Clients come in by web (podsplit.io/ingress-via): its policies are asked';
+    const ofMonitoring = answer('mon/prom', 'cache:8080', 'web');
+    expect(ofMonitoring)
+      .to.include('allowed: mon/prom -> cache:8080/tcp')
+      .and.include('scrape spec.ingress[0]')
+      .and.include(`${byProxy}, and it has to take the call to cache by a flow.`);
+    expect(answer('10.0.0.8', 'cache:8080', 'web'))
+      .to.include('denied:')
+      .and.include(byProxy);
+    // The proxy itself, what is not carried, and calls inside of the Pod.
+    for (const other of [
+      answer('mon/prom', 'web:8080', 'web'),
+      answer('mon/prom', 'cache:8080/udp', 'web'),
+      answer('web', 'cache:6379', 'web'),
+    ]) {
+      expect(other).not.to.include('come in by');
+    }
+    expect(answer('mon/prom', 'cache:8080')).to.include('denied:');
   });
 
   for (const [from, to, why] of [

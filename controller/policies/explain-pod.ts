@@ -34,6 +34,8 @@ export interface Explanation {
   readonly ends: readonly EndExplanation[];
   /** Where the caller is kept, and calls the Pods' network: by whom it goes, or why by nobody. */
   readonly via?: ResolvedVia;
+  /** Where clients come in by a proxy: that container, whose end is explained in the place of the one that was asked for. */
+  readonly entersBy?: string;
 }
 
 /** With a sentence each for people. */
@@ -65,12 +67,17 @@ export interface EndExplanation {
   readonly rules: readonly { readonly policy: string; readonly path: string }[];
 }
 
-/** Which rule decides about one connection: what `kubectl podsplit policy` prints. The other Pod's own policies are not asked. */
+/**
+ * Which rule decides about one connection: what `kubectl podsplit policy` prints. The other Pod's own policies are not asked.
+ *
+ * @param ingressVia the container by which clients come in: it takes their TCP, so policies judge that one
+ */
 export function explainPod(
   subject: PolicySubject,
   policies: readonly ContainerNetworkPolicy[],
   directory: Directory,
   question: PolicyQuestion,
+  ingressVia?: string,
 ): Explanation {
   const { from, to } = question;
   const context: Context = { subject, policies, directory, question };
@@ -83,9 +90,12 @@ export function explainPod(
       ? explainFlow(context, from.name, to.name)
       : explainNetwork(context, 'egress', from.name, addressesOf(to, directory, 'called'));
   }
-  return to.kind === 'container'
-    ? explainNetwork(context, 'ingress', to.name, addressesOf(from, directory, 'calling'))
-    : nothing('UnknownParty');
+  if (to.kind !== 'container') return nothing('UnknownParty');
+  const entersBy = question.protocol === 'tcp' && ingressVia !== to.name ? ingressVia : undefined;
+  return {
+    ...explainNetwork(context, 'ingress', entersBy ?? to.name, addressesOf(from, directory, 'calling')),
+    ...(entersBy === undefined ? {} : { entersBy }),
+  };
 }
 
 interface Context {
