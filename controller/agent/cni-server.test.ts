@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,9 +39,9 @@ describe('the socket of the agent', () => {
   });
 
   /** Until the agent ends the connection. */
-  function call(text: string): Promise<string> {
+  function call(text: string, at = socket): Promise<string> {
     return new Promise((resolve, reject) => {
-      const connection = net.connect(socket, () => connection.write(text));
+      const connection = net.connect(at, () => connection.write(text));
       let answer = '';
       connection.setEncoding('utf8').on('data', (chunk: string) => (answer += chunk));
       connection.on('close', () => {
@@ -54,6 +54,17 @@ describe('the socket of the agent', () => {
   it("is root's alone", () => {
     expect(statSync(socket).mode & 0o777).to.equal(0o600);
     expect(statSync(join(folder, 'run')).mode & 0o777).to.equal(0o700);
+  });
+
+  it('leaves the socket to the agent that has taken its place, however late it ends', async () => {
+    const own = join(folder, 'taken', 'agent.sock');
+    const agent = (name: string) =>
+      startCniServer({ socket: own, handle: () => Promise.resolve({ name }), log: silentLogger });
+    const [old, next] = [await agent('old'), await agent('next')];
+    await old.close();
+    expect(JSON.parse(await call(`${request}\n`, own))).to.deep.equal({ result: { name: 'next' } });
+    await next.close();
+    expect(readdirSync(join(folder, 'taken'))).to.deep.equal([]);
   });
 
   it('answers with a result, or with nothing but a yes', async () => {

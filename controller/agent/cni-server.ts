@@ -1,7 +1,8 @@
-import { chmod, mkdir, rm } from 'node:fs/promises';
+import { chmod, mkdir } from 'node:fs/promises';
 import net from 'node:net';
 import { dirname } from 'node:path';
 import type { Logger } from '../observability/log.ts';
+import { placeSocket } from '../unix-socket.ts';
 import { AgentError, cniErrorCode, type AgentErrorCode } from './agent-error.ts';
 import { parseCniRequest, type CniRequest } from './cni-request.ts';
 
@@ -30,7 +31,6 @@ export async function startCniServer(options: CniServerOptions): Promise<CniServ
   const { socket } = options;
   await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
   await chmod(dirname(socket), 0o700);
-  await rm(socket, { force: true });
   const open = new Set<net.Socket>();
   const served = new Set<Promise<void>>();
   const server = net.createServer((connection) => {
@@ -46,15 +46,17 @@ export async function startCniServer(options: CniServerOptions): Promise<CniServ
     served.add(call);
     void call.then(() => served.delete(call));
   });
-  const mask = process.umask(0o177);
-  try {
-    await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
-      server.listen(socket, resolve);
-    });
-  } finally {
-    process.umask(mask);
-  }
+  const placed = await placeSocket(socket, async (path) => {
+    const mask = process.umask(0o177);
+    try {
+      await new Promise<void>((resolve, reject) => {
+        server.once('error', reject);
+        server.listen(path, resolve);
+      });
+    } finally {
+      process.umask(mask);
+    }
+  });
   return {
     close: async () => {
       const closed = new Promise<void>((resolve) => {
@@ -65,6 +67,7 @@ export async function startCniServer(options: CniServerOptions): Promise<CniServ
       // Whoever waits is told by the cut connection to try again; the kubelet does. What was begun is taken back.
       for (const connection of open) connection.destroy();
       await Promise.all([closed, ...served]);
+      await placed.remove();
     },
   };
 }

@@ -1,6 +1,5 @@
-import { randomUUID } from 'node:crypto';
-import { chmod, lstat, mkdir, rename, rm } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { chmod, mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import {
   Server,
   ServerCredentials,
@@ -10,6 +9,7 @@ import {
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js';
 import type { Logger } from '../observability/log.ts';
+import { placeSocket } from '../unix-socket.ts';
 import { VolumeError, volumeErrorCodes } from './volume-error.ts';
 
 /** The answer to one message. What it throws is the caller's error. */
@@ -28,28 +28,20 @@ export interface GrpcServer {
 /** Without a limit a call of a volume that hangs would hold up the end of the process. */
 const drainMs = 5_000;
 
-/**
- * Serves on a unix socket that only root can open, in the place of one that an earlier process left or still serves.
- *
- * It is bound by another name, and put there by rename: when a server ends, libuv deletes the name that it was bound by, and
- * by then that may be the next one's. The kubelet passes over files that begin with a dot, and takes the rename for a new
- * socket (pkg/kubelet/pluginmanager/pluginwatcher).
- */
+/** Serves on a unix socket that only root can open, in the place of one that an earlier process left or still serves. */
 export async function serveOn(socket: string, services: readonly Service[], log: Logger): Promise<GrpcServer> {
   const server = new Server();
   for (const { definition, handlers } of services) server.addService(definition, implementation(handlers, log));
   await mkdir(dirname(socket), { recursive: true, mode: 0o750 });
-  // A path of a socket may have 107 characters.
-  const bound = join(dirname(socket), `.${basename(socket)}.${randomUUID().slice(0, 8)}`);
-  await new Promise<void>((resolve, reject) => {
-    server.bindAsync(`unix:${bound}`, ServerCredentials.createInsecure(), (error) => {
-      if (error === null) resolve();
-      else reject(error);
+  const placed = await placeSocket(socket, async (path) => {
+    await new Promise<void>((resolve, reject) => {
+      server.bindAsync(`unix:${path}`, ServerCredentials.createInsecure(), (error) => {
+        if (error === null) resolve();
+        else reject(error);
+      });
     });
+    await chmod(path, 0o600);
   });
-  await chmod(bound, 0o600);
-  const own = await fileAt(bound);
-  await rename(bound, socket);
   return {
     close: async () => {
       const { promise, resolve } = Promise.withResolvers<unknown>();
@@ -58,15 +50,9 @@ export async function serveOn(socket: string, services: readonly Service[], log:
       await promise;
       clearTimeout(timer);
       server.forceShutdown();
-      if ((await fileAt(socket)) === own) await rm(socket, { force: true });
+      await placed.remove();
     },
   };
-}
-
-/** Which file it is, as long as that exists. */
-async function fileAt(path: string): Promise<string | undefined> {
-  const found = await lstat(path, { bigint: true }).catch(() => undefined);
-  return found === undefined ? undefined : `${found.dev} ${found.ino}`;
 }
 
 function implementation(handlers: Service['handlers'], log: Logger): UntypedServiceImplementation {
