@@ -56,11 +56,27 @@ describe('siblingPod', () => {
   it('writes the annotations it is given, and an owner and a gate only when told', () => {
     const [sibling] = siblingsOf(podNamed('web'), { wiring: '{}', networks: '[]', owner: false, gated: false });
     expect(sibling?.metadata?.annotations).to.deep.equal({
+      'cluster-autoscaler.kubernetes.io/safe-to-evict': 'true',
       'podsplit.io/wiring': '{}',
       'k8s.v1.cni.cncf.io/networks': '[]',
     });
     expect(sibling?.metadata).to.not.have.property('ownerReferences');
     expect(sibling?.spec).to.not.have.property('schedulingGates');
+  });
+
+  it("leaves it to the primary whether the cluster autoscaler may take its node, and when the Pod's time is up", () => {
+    const pod = podNamed('web', { activeDeadlineSeconds: 30, priorityClassName: 'low' });
+    const annotations = { ...pod.metadata?.annotations, 'cluster-autoscaler.kubernetes.io/safe-to-evict': 'false' };
+    const kept = { ...pod, metadata: { ...pod.metadata, annotations } };
+    const plan = split(kept, corpusOptions);
+    if (plan.kind !== 'split') throw new Error(JSON.stringify(plan));
+    const primary = cutPod(kept, plan, corpusOptions);
+    expect(primary.metadata?.annotations?.['cluster-autoscaler.kubernetes.io/safe-to-evict']).to.equal('false');
+    expect(primary.spec).to.include({ activeDeadlineSeconds: 30 });
+    const [sibling] = siblingsOf(kept);
+    expect(sibling?.metadata?.annotations?.['cluster-autoscaler.kubernetes.io/safe-to-evict']).to.equal('true');
+    expect(sibling?.spec).to.include({ priorityClassName: 'low' });
+    expect(sibling?.spec).to.not.have.property('activeDeadlineSeconds');
   });
 
   it("reads its own UID where nobody knows the primary's", () => {

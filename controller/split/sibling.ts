@@ -40,6 +40,8 @@ const notInherited = [
   'volumes',
   'resourceClaims',
   'schedulingGates',
+  // The kubelet counts the Pod's time in the primary, and the siblings end with it: their own would begin later.
+  'activeDeadlineSeconds',
   // The primary's readiness is the Pod's.
   'readinessGates',
   // Placement is the primary's, and the sibling follows it.
@@ -57,6 +59,12 @@ const notInherited = [
   'hostnameOverride',
 ] as const;
 
+/**
+ * The cluster autoscaler keeps every node with a Pod that a Pod controls, or that a budget keeps, unless the Pod says this
+ * (cluster-autoscaler, simulator/drainability/rules). What the user says of the Pod the primary says.
+ */
+const safeToEvict = 'cluster-autoscaler.kubernetes.io/safe-to-evict';
+
 /** The Pod that runs one of the removed containers. */
 export function siblingPod(input: SiblingInput): IPod {
   const { primary, plan, piece, options } = input;
@@ -72,6 +80,7 @@ export function siblingPod(input: SiblingInput): IPod {
       labels: siblingLabels(input, visible),
       annotations: {
         ...piece.annotations,
+        [safeToEvict]: 'true',
         ...volumeAnnotations(own.volumes, visible),
         ...(input.wiring === undefined ? {} : { [ownAnnotations.wiring]: input.wiring }),
         ...(input.networks === undefined ? {} : { [networksAnnotation]: input.networks }),
