@@ -213,7 +213,7 @@ describe('the life of split Pods', () => {
   it('leaves nothing behind', async () => {
     await namespace.kubectl(['delete', 'deployment,statefulset,daemonset', '--all', '--wait=false']);
     await eventually('no generated object is left', async () => {
-      const generated = 'pods,podsplits,network-attachment-definitions,networkpolicies';
+      const generated = 'pods,podsplits,network-attachment-definitions,networkpolicies,poddisruptionbudgets';
       expect((await namespace.kubectl(['get', generated, '-o', 'name'])).trim()).to.equal('');
       expect(await blocks()).to.have.length(0);
     });

@@ -56,16 +56,17 @@ process.exitCode = found.length === 0 ? 0 : 1;
 /** The lists are of different moments: a Pod that comes or goes in between shows as a violation, and --wait looks again. */
 async function read(from: KubeClient): Promise<Snapshot> {
   const pods = await list(from, resources.pods);
-  const [blocks, networks, podSplits, nads, networkPolicies, multiNetworkPolicies] = await Promise.all([
+  const [blocks, networks, podSplits, nads, networkPolicies, multiNetworkPolicies, budgets] = await Promise.all([
     list(from, resources.addressBlocks),
     list(from, resources.splitNetworks),
     list(from, resources.podSplits),
     list(from, resources.networkAttachmentDefinitions),
     list(from, resources.networkPolicies),
     list(from, resources.multiNetworkPolicies),
+    list(from, resources.podDisruptionBudgets),
   ]);
   const volumes = pods.filter(isDriver).flatMap(volumesOf);
-  return { pods, blocks, networks, podSplits, nads, networkPolicies, multiNetworkPolicies, volumes };
+  return { pods, blocks, networks, podSplits, nads, networkPolicies, multiNetworkPolicies, budgets, volumes };
 }
 
 function isDriver({ metadata, status }: Pod): boolean {

@@ -2,7 +2,8 @@ import { expect } from 'chai';
 import type { INetworkPolicyPeer as Peer } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicyPeer';
 import { splitId, workloadKey, type WorkloadRef } from '../controller/api/identity.ts';
 import type { AddressBlock, ObjectMeta } from '../controller/api/resources.ts';
-import type { KubeObject, NetworkPolicy, Pod } from '../controller/kube/resources.ts';
+import type { KubeObject, NetworkPolicy, Pod, PodDisruptionBudget } from '../controller/kube/resources.ts';
+import { siblingBudget } from '../controller/policies/disruption-budget.ts';
 import { peerMirror } from '../controller/policies/peer-mirror.ts';
 import { checks, rows, violations, type Snapshot, type Violation } from './invariants.ts';
 
@@ -29,6 +30,7 @@ const sound: Snapshot = {
   nads: [generated(nad)],
   networkPolicies: [policy({ name: `podsplit-${key}-in-log`, labels: generatedLabels }), usersOwn, mirrorOf(usersOwn)],
   multiNetworkPolicies: [generated(`podsplit-${key}-log`)],
+  budgets: [budget()],
   volumes: [{ node: 'node-1', folder: 'uid-a' }],
 };
 
@@ -51,9 +53,24 @@ describe('invariants of a cluster', () => {
       nads: [],
       networkPolicies: [],
       multiNetworkPolicies: [],
+      budgets: [],
       volumes: [],
     };
     expect(violations({ ...bare, pods: [bystander()] })).to.deep.equal([]);
+  });
+
+  it('hold for a DaemonSet, whose siblings are under no budget', () => {
+    const ofDaemonSet = (pod: Pod): Pod =>
+      pod.metadata.labels?.['podsplit.io/role'] === 'primary'
+        ? edit(pod, ({ metadata, ...rest }) => ({
+            ...rest,
+            metadata: {
+              ...metadata,
+              ownerReferences: [{ apiVersion: 'apps/v1', kind: 'DaemonSet', name: 'web', uid: 'w', controller: true }],
+            },
+          }))
+        : pod;
+    expect(violations({ ...sound, pods: sound.pods.map(ofDaemonSet), budgets: [] })).to.deep.equal([]);
   });
 
   it('hold for a Pod that waits for its network, and for one that is ending', () => {
@@ -195,6 +212,7 @@ describe('invariants of a cluster', () => {
       ['NetworkUsed', /NetworkAttachmentDefinition shop\/podsplit-web-.*its workload has no split Pod/],
       ['PolicyUsed', /NetworkPolicy shop\/podsplit-.*its workload has no split Pod/],
       ['PolicyUsed', /MultiNetworkPolicy shop\/podsplit-.*its workload has no split Pod/],
+      ['BudgetUsed', /PodDisruptionBudget shop\/podsplit-.*its workload has no split Pod/],
       ['MirrorUsed', /its original lets in no split Pod/],
     ],
     ['a NAD that is missing', { ...sound, nads: [] }, ['NetworkUsed', /it has no NAD/]],
@@ -203,6 +221,12 @@ describe('invariants of a cluster', () => {
       { ...sound, networkPolicies: [] },
       ['PolicyUsed', /web-a-log: no NetworkPolicy closes/],
       ['PolicyUsed', /web-b-log: no NetworkPolicy closes/],
+    ],
+    [
+      'siblings that may be evicted for themselves',
+      { ...sound, budgets: [{ ...budget(), spec: { minAvailable: 1, selector: { matchLabels: { app: 'web' } } } }] },
+      ['BudgetUsed', /web-a-log: no PodDisruptionBudget/],
+      ['BudgetUsed', /web-b-log: no PodDisruptionBudget/],
     ],
     [
       'a policy that lets in split Pods, and not their siblings',
@@ -352,6 +376,13 @@ function podSplit(id: string): Snapshot['podSplits'][number] {
       flows: [],
     },
   };
+}
+
+function budget(): PodDisruptionBudget {
+  const { apiVersion, kind, name, uid } = workload;
+  const made = siblingBudget(workload, { apiVersion, kind, name, uid });
+  if (made === undefined) throw new Error('a Deployment has one');
+  return made;
 }
 
 function generated(name: string): KubeObject {

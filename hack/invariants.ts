@@ -11,7 +11,9 @@ import {
 } from '../controller/api/names.ts';
 import type { AddressBlock, Claim, PodSplit, SplitNetwork } from '../controller/api/resources.ts';
 import { sameJson } from '../controller/api/same-json.ts';
-import type { KubeObject, NetworkPolicy, Pod } from '../controller/kube/resources.ts';
+import type { KubeObject, NetworkPolicy, Pod, PodDisruptionBudget } from '../controller/kube/resources.ts';
+import { isOwnBudget } from '../controller/policies/disruption-budget.ts';
+import { selects } from '../controller/policies/label-selector.ts';
 import { findsAsPeer, peerMirror } from '../controller/policies/peer-mirror.ts';
 import { isOwn } from '../controller/policies/pieces-found.ts';
 
@@ -24,6 +26,7 @@ export interface Snapshot {
   readonly nads: readonly KubeObject[];
   readonly networkPolicies: readonly NetworkPolicy[];
   readonly multiNetworkPolicies: readonly KubeObject[];
+  readonly budgets: readonly PodDisruptionBudget[];
   /** Folders of shared volumes on the nodes: named by the primary's UID, and `.trash/…` for what is being deleted. */
   readonly volumes: readonly { readonly node: string; readonly folder: string }[];
 }
@@ -47,6 +50,8 @@ export const checks = {
   SiblingOwned: 'A sibling belongs to a primary that is there and has not ended.',
   NetworkUsed: 'A generated NAD belongs to a workload with split Pods, and each of those has its NAD.',
   PolicyUsed: 'Generated policies belong to a workload with split Pods, and each sibling has its ingress closed.',
+  BudgetUsed:
+    'Generated budgets belong to a workload with split Pods, and each sibling is under one, those of DaemonSets aside.',
   MirrorUsed:
     'A policy that lets in split Pods by their labels has one mirror for their siblings, as podsplit makes it; no other has.',
   VolumeOwned: 'A shared volume on a node belongs to a split Pod on that node.',
@@ -76,6 +81,7 @@ export function violations(snapshot: Snapshot): readonly Violation[] {
     ...view.pieces.filter((piece) => piece.role === 'sibling').flatMap((sibling) => siblingOwned(view, sibling)),
     ...networksUsed(view),
     ...policiesUsed(view),
+    ...budgetsUsed(view),
     ...mirrorsUsed(view),
     ...volumesOwned(view),
     ...podSplitsOwned(view),
@@ -370,6 +376,28 @@ function policiesUsed(view: View): readonly Violation[] {
     ...strays(view, 'PolicyUsed', 'MultiNetworkPolicy', view.multiNetworkPolicies),
     ...open.map((piece) => podViolation('PolicyUsed', piece, 'no NetworkPolicy closes its ingress.')),
   ];
+}
+
+function budgetsUsed(view: View): readonly Violation[] {
+  const own = view.budgets.filter(isOwnBudget);
+  const unguarded = view.pieces.filter(
+    (piece) =>
+      piece.role === 'sibling' &&
+      !isOfDaemonSet(view.primaries.get(piece.split)) &&
+      view.workloads.has(workloadOfPiece(piece)) &&
+      !own.some(
+        ({ metadata, spec }) =>
+          metadata.namespace === piece.namespace && selects(spec?.selector, piece.pod.metadata.labels ?? {}),
+      ),
+  );
+  return [
+    ...strays(view, 'BudgetUsed', 'PodDisruptionBudget', own),
+    ...unguarded.map((piece) => podViolation('BudgetUsed', piece, 'no PodDisruptionBudget keeps it from eviction.')),
+  ];
+}
+
+function isOfDaemonSet(primary: Piece | undefined): boolean {
+  return primary?.pod.metadata.ownerReferences?.some(({ kind }) => kind === 'DaemonSet') ?? false;
 }
 
 function mirrorsUsed(view: View): readonly Violation[] {

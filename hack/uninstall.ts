@@ -141,6 +141,7 @@ function generated(): readonly Item[] {
   return [
     ...list(['network-attachment-definitions', '-A', '-l', 'app.kubernetes.io/managed-by=podsplit']),
     ...list(['networkpolicies', '-A', '-l', 'app.kubernetes.io/managed-by=podsplit']),
+    ...list(['poddisruptionbudgets', '-A', '-l', 'app.kubernetes.io/managed-by=podsplit']),
     ...list(['addressblocks']),
     ...list(['podsplits', '-A']),
   ];

@@ -12,6 +12,7 @@ import type { IEndpointSlice } from 'kubernetes-models/discovery.k8s.io/v1/Endpo
 import type { ILease } from 'kubernetes-models/coordination.k8s.io/v1/Lease';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import type { IServiceCIDR } from 'kubernetes-models/networking.k8s.io/v1/ServiceCIDR';
+import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1/PodDisruptionBudget';
 import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap';
 import type { IEvent } from 'kubernetes-models/v1/Event';
 import type { INamespace } from 'kubernetes-models/v1/Namespace';
@@ -60,6 +61,7 @@ export type ControllerRevision = Stored<IControllerRevision>;
 export type Job = Stored<IJob>;
 export type CronJob = Stored<ICronJob>;
 export type NetworkPolicy = Stored<INetworkPolicy>;
+export type PodDisruptionBudget = Stored<IPodDisruptionBudget>;
 export type EndpointSlice = Stored<IEndpointSlice>;
 export type ServiceCIDR = Stored<IServiceCIDR>;
 export type CustomResourceDefinition = Stored<ICustomResourceDefinition>;
@@ -102,6 +104,7 @@ export const resources = {
   cronJobs: namespaced<CronJob>('batch/v1', 'CronJob', 'cronjobs'),
   leases: namespaced<Lease>('coordination.k8s.io/v1', 'Lease', 'leases'),
   networkPolicies: namespaced<NetworkPolicy>('networking.k8s.io/v1', 'NetworkPolicy', 'networkpolicies'),
+  podDisruptionBudgets: namespaced<PodDisruptionBudget>('policy/v1', 'PodDisruptionBudget', 'poddisruptionbudgets'),
   endpointSlices: namespaced<EndpointSlice>('discovery.k8s.io/v1', 'EndpointSlice', 'endpointslices'),
   serviceCIDRs: clusterScoped<ServiceCIDR>('networking.k8s.io/v1', 'ServiceCIDR', 'servicecidrs'),
   customResourceDefinitions: clusterScoped<CustomResourceDefinition>(

@@ -164,6 +164,12 @@ export class Controller {
     world.nads.onChange(({ object }) => {
       for (const key of workloadIndex(object)) this.workloads.add(key);
     });
+    world.budgets.onChange((change) => {
+      // The API server's own controller writes their status all the time.
+      if (change.kind === 'updated' && sameJson(change.previous.spec, change.object.spec)) return;
+      for (const key of workloadIndex(change.object)) this.workloads.add(key);
+      this.addSplits(change.object.metadata.namespace ?? '');
+    });
     world.networkPolicies.onChange((change) => {
       this.policyChanged(change.object);
       if (change.kind === 'updated') this.wakeInexact(change.previous);
@@ -192,6 +198,13 @@ export class Controller {
       for (const key of workloadIndex(pod)) this.workloads.add(key);
     }
     for (const { metadata } of this.world.policiesOf(namespace)) this.policies.add(`${namespace}/${metadata.name}`);
+  }
+
+  private addSplits(namespace: string): void {
+    for (const pod of this.world.pods.store.byIndex('namespace', namespace)) {
+      const read = readPod(pod);
+      if (read?.role === 'primary') this.splits.add(splitKey(read));
+    }
   }
 
   private policyChanged(policy: NetworkPolicy): void {
@@ -255,7 +268,11 @@ export class Controller {
     }
     for (const block of world.blocks.store.list()) for (const key of claimKeys(block)) this.splits.add(key);
     for (const policy of world.networkPolicies.store.list()) this.networkPolicies.add(objectKey(policy));
-    const generated = [...world.nads.store.list(), ...world.networkPolicies.store.list()];
+    const generated = [
+      ...world.nads.store.list(),
+      ...world.networkPolicies.store.list(),
+      ...world.budgets.store.list(),
+    ];
     for (const object of generated) for (const key of workloadIndex(object)) this.workloads.add(key);
     this.countPhases();
     this.cancelSweep = this.options.clock.after(sweepMs, () => {

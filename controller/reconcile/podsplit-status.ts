@@ -66,6 +66,8 @@ export interface StatusInput {
   readonly refused?: { readonly reason: string; readonly message: string } | undefined;
   /** A sentence for each policy that means other things for the siblings than for the Pod. */
   readonly inexact: readonly string[];
+  /** Names of users' PodDisruptionBudgets that find siblings, which are under podsplit's already. */
+  readonly budgets: readonly string[];
   /** Does nothing hold between the pieces but who they are? */
   readonly observe: boolean;
   /** Whose only way out is whose; undefined as long as nobody can tell. */
@@ -84,7 +86,7 @@ export function statusOf(input: StatusInput): PodSplitStatus {
     ...(node === undefined ? {} : { node }),
     readyPieces: `${pieces.filter((piece) => piece.ready).length}/${input.expected + 1}`,
     pieces,
-    conditions: [ready(input), enforcing(input), policiesMirrored(input), ...egressVia(input)],
+    conditions: [ready(input), enforcing(input), policiesMirrored(input), ...evictedAsOne(input), ...egressVia(input)],
   };
 }
 
@@ -141,6 +143,22 @@ function policiesMirrored({ inexact, previous, now }: StatusInput): Condition {
   return since(previous, now, { type, status: 'False', reason: 'NegativeSelector', message });
 }
 
+/** Said only where it does not hold: an eviction of a sibling is then an error, which drains do not try again. */
+function evictedAsOne({ budgets, previous, now }: StatusInput): readonly Condition[] {
+  if (budgets.length === 0) return [];
+  const message = twoBudgets(budgets);
+  return [since(previous, now, { type: 'EvictedAsOne', status: 'False', reason: 'TwoBudgets', message })];
+}
+
+function twoBudgets(budgets: readonly string[]): string {
+  const names = budgets.slice(0, maxSentences).join(', ');
+  return (
+    `The API server evicts no Pod that two PodDisruptionBudgets find, and podsplit's finds the siblings: a drain of the ` +
+    `node fails at them, and has to be repeated. Let the selector of ${names} find only the labels of its workload, ` +
+    'or add podsplit.io/role NotIn (sibling).'
+  );
+}
+
 export function enforcing({ observe, previous, now }: Pick<StatusInput, 'observe' | 'previous' | 'now'>): Condition {
   return since(
     previous,
@@ -188,13 +206,17 @@ function waysOut(via: readonly ResolvedVia[]): Pick<Condition, 'status' | 'reaso
 export function warningsOf({
   observe,
   via = [],
+  budgets = [],
   previous,
-}: Pick<StatusInput, 'observe' | 'via' | 'previous'>): readonly Warning[] {
+}: Pick<StatusInput, 'observe' | 'via' | 'previous'> & Partial<Pick<StatusInput, 'budgets'>>): readonly Warning[] {
   const said = (type: string): Condition | undefined => previous?.conditions?.find((each) => each.type === type);
   const verdict = waysOut(via);
   const isNews = verdict?.status === 'False' && said('EgressVia')?.message !== verdict.message;
   return [
     ...(observe && said('Enforcing')?.status !== 'False' ? [{ reason: 'NotEnforcing', message: notEnforcing }] : []),
+    ...(budgets.length > 0 && said('EvictedAsOne')?.message !== twoBudgets(budgets)
+      ? [{ reason: 'TwoBudgets', message: twoBudgets(budgets) }]
+      : []),
     ...(isNews ? [{ reason: verdict.reason, message: verdict.message }] : []),
   ];
 }

@@ -14,6 +14,7 @@ import { readiness, saysSo, type Observed, type Readiness, type Step } from './l
 import { isDeleting, isEnded, isGated, piecesCondition, type LivePod } from './piece-pod.ts';
 import { statusOf, warningsOf } from './podsplit-status.ts';
 import { inexactPolicies } from './policy-mirrors.ts';
+import { budgetsTwice } from './sibling-budgets.ts';
 import type { Obstacle } from './wire.ts';
 import type { World } from './world.ts';
 
@@ -127,7 +128,8 @@ export class Reporter {
     const { client, clock, world } = this.deps;
     const current = this.podSplitOf(primary);
     if (current === undefined) return;
-    this.warn(primary, { observe, via, previous: current.status });
+    const budgets = budgetsTwice(world.budgets.store, seen.siblings);
+    this.warn(primary, { observe, via, budgets, previous: current.status });
     const status = statusOf({
       primary,
       siblings: seen.siblings,
@@ -137,6 +139,7 @@ export class Reporter {
       refused: obstacle,
       observe,
       via,
+      budgets,
       inexact: inexactPolicies(world.networkPolicies.store, primary),
       previous: current.status,
       now: timestamp(clock.now()),

@@ -5,13 +5,12 @@ import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/Netw
 import { isIsolateNad, nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
 import { installModes } from '../api/install.ts';
 import { ownLabels } from '../api/names.ts';
-import { sameJson } from '../api/same-json.ts';
 import type { SplitNetwork } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
 import type { EventRecorder } from '../kube/events.ts';
-import type { KubeObject, Resource } from '../kube/resources.ts';
+import type { KubeObject } from '../kube/resources.ts';
 import { resources } from '../kube/resources.ts';
 import { done, type Outcome } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
@@ -20,8 +19,9 @@ import { pieceNetworkPolicies } from '../policies/network-policy.ts';
 import { servedBySiblings } from '../split/ingress-via.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
-import { createOrFind } from './create-or-find.ts';
 import { installOf, readPod, type LivePod } from './piece-pod.ts';
+import { deleteIfThere, replaceSet } from './replace-set.ts';
+import { SiblingBudgets } from './sibling-budgets.ts';
 import { poolRanges, type Obstacle } from './wire.ts';
 import { installsOf, WorkloadNads, type WorkloadState } from './workload-nads.ts';
 import { ownerReference } from './workload-of.ts';
@@ -42,17 +42,20 @@ const discoveryMs = 60_000;
 const lingerMs = 10_000;
 
 /**
- * What all split Pods of one workload share: the NAD, NetworkPolicies, MultiNetworkPolicies. Desired state is computed from
- * the Pods that are there, the difference is applied, and everything goes when the last split Pod is gone.
+ * What all split Pods of one workload share: the NAD, NetworkPolicies, MultiNetworkPolicies, the siblings' budget. Desired
+ * state is computed from the Pods that are there, the difference is applied, and everything goes when the last split Pod is
+ * gone.
  */
 export class WorkloadObjects {
   private readonly deps: WorkloadObjectsDependencies;
   private readonly nads: WorkloadNads;
+  private readonly budgets: SiblingBudgets;
   private multiNetworkPolicies: { readonly at: number; readonly installed: boolean } | undefined;
 
   constructor(deps: WorkloadObjectsDependencies) {
     this.deps = deps;
     this.nads = new WorkloadNads(deps);
+    this.budgets = new SiblingBudgets(deps);
   }
 
   /** Before a Pod is wired: its network is there. Multus reads the NAD at the sandbox's start and knows no waiting. */
@@ -118,6 +121,7 @@ export class WorkloadObjects {
 
   private async applyOthers(state: WorkloadState, pods: readonly PlannedPod[]): Promise<void> {
     await this.applyPolicies(state);
+    await this.budgets.apply(state.workload);
     if (await this.hasMultiNetworkPolicies()) await this.applyMultiPolicies(state, pods);
   }
 
@@ -132,7 +136,7 @@ export class WorkloadObjects {
       owner: ownerReference(workload),
     });
     const actual = world.networkPolicies.store.byIndex('workload', `${namespace}/${workloadKey(workload)}`);
-    await this.replaceSet(resources.networkPolicies, namespace, wanted.map(stored), actual);
+    await replaceSet(this.deps.client, resources.networkPolicies, namespace, wanted.map(stored), actual);
   }
 
   private async applyMultiPolicies(
@@ -151,41 +155,7 @@ export class WorkloadObjects {
       owner: ownerReference(workload),
     });
     const { items } = await this.deps.client.list(resources.multiNetworkPolicies, { namespace, labelSelector });
-    await this.replaceSet(resources.multiNetworkPolicies, namespace, wanted, items);
-  }
-
-  /** Creates what is missing, replaces what differs, deletes what is no longer wanted. */
-  private async replaceSet<T extends KubeObject>(
-    resource: Resource<T>,
-    namespace: string,
-    wanted: readonly NoInfer<T>[],
-    actual: readonly NoInfer<T>[],
-  ): Promise<void> {
-    const { client } = this.deps;
-    for (const object of wanted) {
-      const { name } = object.metadata;
-      const found = actual.find((one) => one.metadata.name === name);
-      if (found === undefined) await createOrFind(client, resource, object);
-      else if (!isAsWanted(found, object)) {
-        // `spec` is replaced whole: a merge would keep rules that are gone. Annotations that others added stay.
-        const annotations = { ...found.metadata.annotations, ...object.metadata.annotations };
-        await client.patch(
-          resource,
-          { namespace, name },
-          {
-            type: 'json',
-            body: [
-              { op: 'replace', path: '/spec', value: specOf(object) },
-              { op: 'add', path: '/metadata/annotations', value: annotations },
-            ],
-          },
-        );
-      }
-    }
-    for (const object of actual) {
-      if (wanted.some((one) => one.metadata.name === object.metadata.name)) continue;
-      await deleteIfThere(client, resource, object);
-    }
+    await replaceSet(this.deps.client, resources.multiNetworkPolicies, namespace, wanted, items);
   }
 
   /**
@@ -216,7 +186,8 @@ export class WorkloadObjects {
     // That of isolated Pods lives as long as those: see isolate-nads.ts.
     const nads = world.nads.store.byIndex('workload', key).filter((nad) => !isIsolateNad(nad.metadata.name));
     const policies = world.networkPolicies.store.byIndex('workload', key);
-    if (nads.length === 0 && policies.length === 0) return done;
+    const budgets = world.budgets.store.byIndex('workload', key);
+    if (nads.length === 0 && policies.length === 0 && budgets.length === 0) return done;
     const wait = lingers(nads, clock.now());
     if (wait > 0) return { kind: 'requeue', afterMs: wait };
     const labelSelector = `${ownLabels.workload}=${hash}`;
@@ -225,6 +196,7 @@ export class WorkloadObjects {
     if (items.some((pod) => readPod(pod)?.role !== 'isolated')) return { kind: 'requeue', afterMs: 30_000 };
     for (const nad of nads) await deleteIfThere(client, resources.networkAttachmentDefinitions, nad);
     for (const policy of policies) await deleteIfThere(client, resources.networkPolicies, policy);
+    await this.budgets.collect(key);
     if (await this.hasMultiNetworkPolicies()) {
       const multi = await client.list(resources.multiNetworkPolicies, { namespace, labelSelector });
       for (const policy of multi.items) await deleteIfThere(client, resources.multiNetworkPolicies, policy);
@@ -262,31 +234,9 @@ async function serves(client: KubeClient, path: string): Promise<boolean> {
   }
 }
 
-async function deleteIfThere(client: KubeClient, resource: Resource, object: KubeObject): Promise<void> {
-  const { namespace, name, uid } = object.metadata;
-  try {
-    await client.delete(resource, { namespace, name }, uid === undefined ? {} : { preconditions: { uid } });
-  } catch (error) {
-    if (!isApiError(error, 'NotFound', 'Conflict')) throw error;
-  }
-}
-
 function stored(policy: INetworkPolicy) {
   const { name = '', ...rest } = policy.metadata ?? {};
   return { ...policy, metadata: { name, ...rest } };
-}
-
-/** Labels, and annotations that others added, are theirs. */
-function isAsWanted(found: KubeObject, wanted: KubeObject): boolean {
-  const annotations = Object.entries(wanted.metadata.annotations ?? {});
-  return (
-    sameJson(specOf(found), specOf(wanted)) &&
-    annotations.every(([key, value]) => found.metadata.annotations?.[key] === value)
-  );
-}
-
-function specOf(object: object): unknown {
-  return 'spec' in object ? object.spec : undefined;
 }
 
 function unique(names: readonly string[]): readonly string[] {

@@ -8,7 +8,14 @@ import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import { Reflector } from '../kube/reflector.ts';
 import type { ReflectorHooks } from '../kube/reflector.ts';
-import type { KubeObject, NetworkAttachmentDefinition, NetworkPolicy, Pod, Resource } from '../kube/resources.ts';
+import type {
+  KubeObject,
+  NetworkAttachmentDefinition,
+  NetworkPolicy,
+  Pod,
+  PodDisruptionBudget,
+  Resource,
+} from '../kube/resources.ts';
 import { resources } from '../kube/resources.ts';
 import type { Indexes } from '../kube/store.ts';
 import type { Logger } from '../observability/log.ts';
@@ -40,6 +47,8 @@ export class World {
   readonly pods: Reflector<Pod>;
   readonly nads: Reflector<NetworkAttachmentDefinition>;
   readonly networkPolicies: Reflector<NetworkPolicy>;
+  /** Users' too: two that find one sibling make its eviction an error. */
+  readonly budgets: Reflector<PodDisruptionBudget>;
   readonly containerPolicies: Reflector<ContainerNetworkPolicy>;
   private readonly clusterDirectory: ClusterDirectory;
   readonly podSplits: Reflector<PodSplit>;
@@ -76,6 +85,10 @@ export class World {
       namespace: (policy) => one(policy.metadata.namespace, (namespace) => namespace),
       ...policyIndexes,
     });
+    this.budgets = watch(resources.podDisruptionBudgets, {
+      workload: workloadIndex,
+      namespace: (budget) => one(budget.metadata.namespace, (namespace) => namespace),
+    });
     this.containerPolicies = watch(resources.containerNetworkPolicies, {
       namespace: (policy) => one(policy.metadata.namespace, (namespace) => namespace),
     });
@@ -102,6 +115,7 @@ export class World {
       this.pods,
       this.nads,
       this.networkPolicies,
+      this.budgets,
       this.containerPolicies,
       this.podSplits,
       this.blocks,
