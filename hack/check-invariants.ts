@@ -66,7 +66,18 @@ async function read(from: KubeClient): Promise<Snapshot> {
     list(from, resources.podDisruptionBudgets),
   ]);
   const volumes = pods.filter(isDriver).flatMap(volumesOf);
-  return { pods, blocks, networks, podSplits, nads, networkPolicies, multiNetworkPolicies, budgets, volumes };
+  return {
+    now: Date.now(),
+    pods,
+    blocks,
+    networks,
+    podSplits,
+    nads,
+    networkPolicies,
+    multiNetworkPolicies,
+    budgets,
+    volumes,
+  };
 }
 
 function isDriver({ metadata, status }: Pod): boolean {

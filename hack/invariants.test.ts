@@ -5,6 +5,7 @@ import type { AddressBlock, ObjectMeta } from '../controller/api/resources.ts';
 import type { KubeObject, NetworkPolicy, Pod, PodDisruptionBudget } from '../controller/kube/resources.ts';
 import { siblingBudget } from '../controller/policies/disruption-budget.ts';
 import { peerMirror } from '../controller/policies/peer-mirror.ts';
+import { formatMoves, withMove } from '../controller/reconcile/moves.ts';
 import { checks, rows, violations, type Snapshot, type Violation } from './invariants.ts';
 
 const workload: WorkloadRef = { apiVersion: 'apps/v1', kind: 'Deployment', namespace: 'shop', name: 'web', uid: 'w' };
@@ -16,6 +17,7 @@ const usersOwn = policy({ name: 'the-users-own', uid: 'np' }, { podSelector: { m
 
 /** Two replicas of two pieces each: offsets 1 and 2, 3 and 4 of block 0. */
 const sound: Snapshot = {
+  now: Date.parse('2026-01-01T00:00:00Z'),
   pods: [primary('a', 1), sibling('a', 2), primary('b', 3), sibling('b', 4), bystander()],
   blocks: [block([claim('a', 1), claim('b', 3)])],
   networks: [
@@ -47,6 +49,7 @@ describe('invariants of a cluster', () => {
 
   it('hold on a cluster without podsplit', () => {
     const bare = {
+      now: sound.now,
       blocks: [],
       networks: [],
       podSplits: [],
@@ -57,6 +60,16 @@ describe('invariants of a cluster', () => {
       volumes: [],
     };
     expect(violations({ ...bare, pods: [bystander()] })).to.deep.equal([]);
+  });
+
+  it('hold for a workload whose next Pod is held back, since the last one did not fit', () => {
+    const moves = formatMoves(withMove({}, 'needs', { node: 'node-1', said: 'no room', now: sound.now }));
+    const [found] = sound.nads;
+    const nads = [{ ...found, metadata: { ...found!.metadata, annotations: { 'podsplit.io/moves': moves } } }];
+    const between = { ...sound, pods: [], blocks: [], podSplits: [], volumes: [], networkPolicies: [], nads };
+    expect(violations(between)).to.deep.equal([]);
+    const later = violations({ ...between, now: sound.now + 120_000 });
+    expect(later.map(({ check }) => check)).to.include('NetworkUsed');
   });
 
   it('hold for a DaemonSet, whose siblings are under no budget', () => {

@@ -16,9 +16,12 @@ import { isOwnBudget } from '../controller/policies/disruption-budget.ts';
 import { selects } from '../controller/policies/label-selector.ts';
 import { findsAsPeer, peerMirror } from '../controller/policies/peer-mirror.ts';
 import { isOwn } from '../controller/policies/pieces-found.ts';
+import { remembersFor } from '../controller/reconcile/moves.ts';
 
 /** All that podsplit and its users have on a cluster, at one moment. */
 export interface Snapshot {
+  /** In ms. */
+  readonly now: number;
   readonly pods: readonly Pod[];
   readonly blocks: readonly AddressBlock[];
   readonly networks: readonly SplitNetwork[];
@@ -158,6 +161,8 @@ function viewOf(snapshot: Snapshot): View {
     workloads: new Set([
       ...workloadsOf(primaries, snapshot.podSplits),
       ...snapshot.pods.filter(isIsolated).map(workloadKeyOf),
+      // Its next Pod is to know what did not fit.
+      ...snapshot.nads.filter((nad) => remembersFor(nad, snapshot.now) > 0).map(workloadKeyOf),
     ]),
     pools: new Map(
       snapshot.networks.flatMap(({ metadata, spec }) => {

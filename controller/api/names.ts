@@ -42,6 +42,9 @@ export const ownAnnotations = {
 /** On a policy that repeats a user's for siblings: the name of that, for people. */
 export const mirrorOfAnnotation = 'podsplit.io/mirror-of';
 
+/** On a workload's NAD: which Pods had to be moved because a piece did not fit, and how long the next are held back, as JSON. */
+export const movesAnnotation = 'podsplit.io/moves';
+
 export const ownLabels = {
   /** The split Pod that a piece belongs to: `splitId` of the primary's UID. On every piece, the primary too. */
   split: 'podsplit.io/split',

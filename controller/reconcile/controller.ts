@@ -17,6 +17,7 @@ import { IsolateNads } from './isolate-nads.ts';
 import { IsolatedPodReconciler } from './isolated-pod.ts';
 import { isGated, readPod, splitKey } from './piece-pod.ts';
 import { policyIndexes } from './policy-indexes.ts';
+import { MoveBook } from './moves.ts';
 import { PolicyMirrors } from './policy-mirrors.ts';
 import { Reporter } from './reporter.ts';
 import { PolicyStatusReconciler } from './policy-status.ts';
@@ -85,6 +86,7 @@ export class Controller {
       addresses,
       objects,
       mirrors,
+      moves: new MoveBook({ client, world, clock }),
       options: split,
       clusterDns,
       reporter,

@@ -119,6 +119,7 @@ function seen(over: Partial<Observed>): Observed {
     told: true,
     addressesSince: now - 60_000,
     outdatedSince: undefined,
+    misfitSince: undefined,
     ...over,
   };
 }

@@ -22,6 +22,7 @@ import {
   wiringText,
   type LivePod,
 } from './piece-pod.ts';
+import { misfitsOf, sayMisfits, unplacedMs } from './placement.ts';
 
 /** Everything that the watch caches say of one split Pod. */
 export interface Observed {
@@ -39,6 +40,8 @@ export interface Observed {
   readonly addressesSince: number;
   /** Since when what `outdated` finds has been so, in ms; undefined if it is not. */
   readonly outdatedSince: number | undefined;
+  /** Since when a piece has had no place beside the primary, and nobody on the node moves away first, in ms. */
+  readonly misfitSince: number | undefined;
 }
 
 /** What to do next for one split Pod. One step at a time: after it the world is looked at again. */
@@ -55,7 +58,7 @@ export type Step =
   | { readonly kind: 'stuck'; readonly reason: ReplaceReason; readonly message: string }
   | { readonly kind: 'report' };
 
-export type ReplaceReason = 'SiblingLost' | 'RulesOutdated';
+export type ReplaceReason = 'SiblingLost' | 'RulesOutdated' | 'PieceDoesNotFit';
 
 /**
  * When all sandboxes of a node end at once, every piece starts again and waits for its new wiring. News of addresses that
@@ -82,7 +85,10 @@ export function nextStep(seen: Observed, now: number): Step {
   if (isGated(primary)) return { kind: 'wire' };
   if (nodeOf(primary) === undefined) return { kind: 'report' };
   const living: Living = { ...seen, primary };
-  return lost(living) ?? stepsOf[installOf(primary)](living, now) ?? { kind: 'report' };
+  const misplaced = placeOf(living, now);
+  if (misplaced?.kind === 'replace') return misplaced;
+  const step = lost(living) ?? stepsOf[installOf(primary)](living, now) ?? { kind: 'report' };
+  return step.kind === 'report' || step.kind === 'stuck' ? (misplaced ?? step) : step;
 }
 
 /** The primary is bound, and not at its end. */
@@ -121,6 +127,15 @@ function lost({ primary, siblings, expected }: Living): Step | undefined {
     'SiblingLost',
     `The piece of ${missing.join(', ')} was deleted or evicted; the pieces of a Pod share one life.`,
   );
+}
+
+/** What has no place beside the primary moves with it, as a Pod's containers are placed together or not at all. */
+function placeOf({ primary, siblings, misfitSince }: Living, now: number): Step | undefined {
+  const misfits = misfitsOf(siblings);
+  if (misfits.length === 0) return undefined;
+  const forMs = (misfitSince ?? now) + unplacedMs - now;
+  if (forMs > 0 && !misfits.some(({ rejected }) => rejected)) return { kind: 'look-again', forMs };
+  return anew(primary, 'PieceDoesNotFit', sayMisfits(misfits, nodeOf(primary) ?? ''));
 }
 
 function lift(siblings: readonly LivePod[]): Step | undefined {

@@ -207,6 +207,7 @@ export function stateOf(pod: LivePod): string {
   if (isGated(pod)) return 'SchedulingGated';
   const trouble = containerTrouble(pod);
   if (trouble !== undefined) return trouble;
+  if (conditionOf(pod, 'PodScheduled')?.reason === 'Unschedulable') return 'Unschedulable';
   if (nodeOf(pod) !== undefined && !isInitialized(pod)) return 'Initializing';
   return pod.raw.status?.phase ?? 'Pending';
 }

@@ -80,6 +80,13 @@ export class Reporter {
     );
   }
 
+  /** As the eviction API says it of a Pod that it deletes: a Job's podFailurePolicy can tell it from a failure. */
+  async disrupted(primary: LivePod, reason: string, message: string): Promise<void> {
+    const lastTransitionTime = timestamp(this.deps.clock.now());
+    const condition = { type: 'DisruptionTarget', status: 'True', reason, message, lastTransitionTime };
+    await this.patchQuietly(primary, { metadata: { uid: primary.uid }, status: { conditions: [condition] } });
+  }
+
   private async condition(primary: LivePod, wanted: Readiness, step: Step['kind']): Promise<void> {
     if (isEnded(primary) || saysSo(primary, wanted)) return;
     const before = piecesCondition(primary);
@@ -164,7 +171,8 @@ export class Reporter {
 /** One sentence for the user: what stands in the way, or how the pieces are. */
 function verdict(seen: Observed, step: Step, obstacle: Obstacle | undefined): Readiness {
   if (obstacle !== undefined) return { ready: false, reason: obstacle.reason, message: obstacle.message };
-  if (step.kind === 'stuck') return { ready: false, reason: step.reason, message: step.message };
+  if (step.kind === 'stuck' || step.kind === 'replace')
+    return { ready: false, reason: step.reason, message: step.message };
   if (step.kind === 'settle') return { ready: false, reason: 'AddressesChanging', message: step.message };
   if (seen.primary !== undefined && isDeleting(seen.primary))
     return { ready: false, reason: 'Ending', message: 'The Pod is being deleted.' };

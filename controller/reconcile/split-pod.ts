@@ -14,6 +14,7 @@ import { labelNews } from './kept-labels.ts';
 import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
 import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
+import { waitOf, type Wait } from './placement.ts';
 import { annotatedVia, type ResolvedVia } from '../policies/resolve-via.ts';
 import { splitSubject } from '../policies/subject.ts';
 import { policed, policedVia, policedWiring, type Policed } from './policy-book.ts';
@@ -34,6 +35,7 @@ interface Memory {
   addresses: string;
   addressesSince: number;
   outdatedSince: number | undefined;
+  wait: Wait | undefined;
   obstacle: Obstacle | undefined;
 }
 
@@ -77,10 +79,11 @@ export class SplitPodReconciler {
       told: [...news].every(([container, wanted]) => carries(pieceOf(container, primary, siblings), wanted)),
       addressesSince: memory.addressesSince,
       outdatedSince: memory.outdatedSince,
+      misfitSince: memory.wait?.since,
     };
     if (primary !== undefined) await this.carryLabels(primary, siblings);
     const step = nextStep(seen, clock.now());
-    const outcome = await this.take(step, seen, { key, news, memory });
+    const outcome = await this.take(step, seen, { key, plan, news, memory });
     if (primary !== undefined) {
       await reporter.report({
         seen,
@@ -114,6 +117,7 @@ export class SplitPodReconciler {
       addresses,
       addressesSince: now,
       outdatedSince: undefined,
+      wait: undefined,
       obstacle: undefined,
     };
     if (known.addresses !== addresses) {
@@ -121,6 +125,7 @@ export class SplitPodReconciler {
       known.addressesSince = now;
     }
     known.outdatedSince = outdated(pieces, wiringHash) ? (known.outdatedSince ?? now) : undefined;
+    known.wait = waitOf({ primary, siblings }, known.wait, { world: this.deps.world, now });
     if (primary === undefined || !isGated(primary)) known.obstacle = undefined;
     this.memory.set(key, known);
     return known;
@@ -145,7 +150,9 @@ export class SplitPodReconciler {
         await this.nudge(step.pieces);
         return done;
       case 'replace':
-        if (primary !== undefined) await this.replace(primary, step.reason, step.message);
+        if (primary === undefined) return done;
+        if (step.reason === 'PieceDoesNotFit') await this.deps.moves.record(primary, context.plan, step.message);
+        await this.replace(primary, step);
         return done;
       case 'settle':
       case 'look-again':
@@ -264,8 +271,9 @@ export class SplitPodReconciler {
     if (!Number.isNaN(created)) this.deps.released?.((this.deps.clock.now() - created) / 1000);
   }
 
-  private async replace(primary: LivePod, reason: string, message: string): Promise<void> {
+  private async replace(primary: LivePod, { reason, message }: ReplaceStep): Promise<void> {
     this.deps.reporter.event(primary, 'Warning', reason, message);
+    await this.deps.reporter.disrupted(primary, reason, message);
     await this.deletePod(primary);
   }
 }
@@ -289,8 +297,11 @@ interface PoliciesFound {
   readonly resolvers: readonly string[] | undefined;
 }
 
+type ReplaceStep = Extract<Step, { kind: 'replace' }>;
+
 interface StepContext {
   readonly key: SplitKey;
+  readonly plan: Plan | undefined;
   readonly news: ReadonlyMap<string, Annotations>;
   readonly memory: Memory;
 }

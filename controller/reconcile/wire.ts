@@ -20,6 +20,7 @@ import { carriedEndpoint, carriedInstall, type LivePod } from './piece-pod.ts';
 import { splitSubject } from '../policies/subject.ts';
 import { policed, policedVia, policedWiring, type Policed } from './policy-book.ts';
 import { podSplitOf } from './podsplit-status.ts';
+import type { MoveBook } from './moves.ts';
 import type { PolicyMirrors } from './policy-mirrors.ts';
 import { workloadOf } from './workload-of.ts';
 import type { WorkloadObjects } from './workload-objects.ts';
@@ -40,6 +41,7 @@ export interface WiringDependencies {
   readonly addresses: AddressBook;
   readonly objects: WorkloadObjects;
   readonly mirrors: PolicyMirrors;
+  readonly moves: MoveBook;
   readonly clusterDns: ClusterDns;
   readonly options: SplitOptions;
 }
@@ -69,6 +71,8 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   if (unusable !== undefined || network === undefined) return unusable ?? obstacle('NetworkNotFound', '');
 
   const workload = await workloadOf(client, primary);
+  const held = deps.moves.held(workload, plan, primary);
+  if (held !== undefined) return { kind: 'obstacle', ...held };
   const nad = nadName(workload, plan.install);
   const missing = await objects.ensure(workload, network, plan, primary);
   if (missing !== undefined) return { kind: 'obstacle', ...missing };
@@ -95,7 +99,7 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   if (!sameJson(await addresses.held(primary), claim.addresses)) {
     return obstacle('ClaimReleasing', 'The addresses of this Pod are being released.', 1000);
   }
-  await liftPrimary(context, client);
+  await liftPrimary(context, deps.moves.nodesToAvoid(workload, plan, primary), client);
   return { kind: 'wired' };
 }
 
@@ -326,7 +330,7 @@ async function deleteQuietly(namespace: string, name: string, client: KubeClient
 }
 
 /** One write: the label that siblings' affinity looks for, networks and wiring, and the gate goes. */
-async function liftPrimary(context: PieceContext, client: KubeClient): Promise<void> {
+async function liftPrimary(context: PieceContext, avoid: readonly string[], client: KubeClient): Promise<void> {
   const { primary, plan, workload } = context;
   const wiring = firstWirings(context)[plan.primary.name];
   const gates = (primary.raw.spec?.schedulingGates ?? []).filter((gate) => gate.name !== schedulingGate);
@@ -345,7 +349,19 @@ async function liftPrimary(context: PieceContext, client: KubeClient): Promise<v
         ...(wiring === undefined ? {} : { [ownAnnotations.wiring]: formatWiring(wiring) }),
       },
     },
-    spec: { schedulingGates: gates.length === 0 ? null : gates },
+    spec: { schedulingGates: gates.length === 0 ? null : gates, ...elsewhere(primary, avoid) },
   };
   await client.patch(resources.pods, primary, { type: 'merge', body });
+}
+
+/**
+ * Where Pods like it did not fit is preferred least, and not forbidden: the node may have room by now, or be the only one.
+ * Preferences may be added as long as a Pod is gated (KEP-3838).
+ */
+function elsewhere({ raw }: LivePod, avoid: readonly string[]) {
+  if (avoid.length === 0) return {};
+  const matchFields = avoid.map((node) => ({ key: 'metadata.name', operator: 'NotIn', values: [node] }));
+  const preferred = raw.spec?.affinity?.nodeAffinity?.preferredDuringSchedulingIgnoredDuringExecution ?? [];
+  const preferredDuringSchedulingIgnoredDuringExecution = [...preferred, { weight: 100, preference: { matchFields } }];
+  return { affinity: { nodeAffinity: { preferredDuringSchedulingIgnoredDuringExecution } } };
 }

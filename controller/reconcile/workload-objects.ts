@@ -20,6 +20,7 @@ import { servedBySiblings } from '../split/ingress-via.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
 import { installOf, readPod, type LivePod } from './piece-pod.ts';
+import { remembersFor } from './moves.ts';
 import { deleteIfThere, replaceSet } from './replace-set.ts';
 import { SiblingBudgets } from './sibling-budgets.ts';
 import { poolRanges, type Obstacle } from './wire.ts';
@@ -219,9 +220,10 @@ interface PlannedPod {
   readonly plan: Plan;
 }
 
-/** Milliseconds until none of them is young. */
+/** Milliseconds until none of them is young, or remembers Pods that were moved. */
 function lingers(nads: readonly KubeObject[], now: number): number {
-  return Math.max(0, ...nads.map((nad) => Date.parse(nad.metadata.creationTimestamp ?? '') + lingerMs - now));
+  const young = nads.map((nad) => Date.parse(nad.metadata.creationTimestamp ?? '') + lingerMs - now);
+  return Math.max(0, ...young, ...nads.map((nad) => remembersFor(nad, now)));
 }
 
 async function serves(client: KubeClient, path: string): Promise<boolean> {

@@ -72,6 +72,7 @@ export class World {
         split: (pod) => one(readPod(pod), splitKey),
         workload: workloadIndex,
         namespace: (pod) => one(pod.metadata.namespace, (namespace) => namespace),
+        node: (pod) => (readPod(pod)?.role === 'primary' ? one(pod.spec?.nodeName, (node) => node) : []),
       },
       ownLabels.role,
     );
@@ -160,6 +161,14 @@ export class World {
       primary: pods.find((pod) => pod.role === 'primary'),
       siblings: pods.filter((pod) => pod.role === 'sibling').sort((a, b) => (a.container < b.container ? -1 : 1)),
     };
+  }
+
+  /** The split Pods that have their primary there. */
+  splitsOn(node: string): readonly { readonly primary: LivePod; readonly siblings: readonly LivePod[] }[] {
+    return this.pods.store.byIndex('node', node).flatMap((pod) => {
+      const read = readPod(pod);
+      return read === undefined ? [] : [{ primary: read, siblings: this.piecesOf(splitKey(read)).siblings }];
+    });
   }
 
   isolatedOf(key: SplitKey): LivePod | undefined {
