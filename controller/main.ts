@@ -5,6 +5,7 @@ const usage = `podsplit ${version}
 Usage:
   podsplit controller   answer admission and reconcile; one replica leads
   podsplit init         load the rules of a piece, then exit: its init container
+  podsplit wait NAME    hold a primary until this native sidecar has started: an init container in its place
   podsplit rules        print what init would load for a wiring
   podsplit version
 
@@ -22,6 +23,8 @@ async function main(args: readonly string[]): Promise<number> {
       return (await import('./run-controller.ts')).runController(process.env);
     case 'init':
       return (await import('./init/command.ts')).runInitCommand(rest, process.env);
+    case 'wait':
+      return (await import('./init/wait-command.ts')).runWaitCommand(rest, process.env);
     case 'rules':
       process.stdout.write(await printRules(rest));
       return 0;

@@ -5,12 +5,18 @@ import { stages } from '../examples/agent/tasks.ts';
 import { AgentExample, describeStage } from './support/agent-example.ts';
 import { TestNamespace } from './support/namespace.ts';
 
-for (const mode of ['split', 'isolate'] as const) {
-  describe(`in mode ${mode} an agent behind a proxy that it cannot avoid`, () => {
+const cases = [
+  ['split', 'container'],
+  ['isolate', 'container'],
+  ['split', 'native sidecar'],
+] as const;
+
+for (const [mode, proxy] of cases) {
+  describe(`in mode ${mode} an agent behind a proxy that it cannot avoid, a ${proxy}`, () => {
     let example: AgentExample;
 
     before(async () => {
-      example = await AgentExample.start(`egress-${mode}`, mode);
+      example = await AgentExample.start(`egress-${mode}`, mode, proxy);
     });
 
     after(async () => {

@@ -487,9 +487,10 @@ function workloadOfPiece(piece: Piece): string {
 
 function removedContainers(pod: Pod): readonly string[] | undefined {
   const removed = parseJson(pod.metadata.annotations?.[ownAnnotations.removed]);
-  const containers = isRecord(removed) ? removed['containers'] : undefined;
-  if (!Array.isArray(containers)) return undefined;
-  return containers.map((container) => (isRecord(container) ? String(container['name']) : ''));
+  if (!isRecord(removed)) return undefined;
+  const lists: readonly unknown[] = [removed['containers'], removed['sidecars'] ?? []];
+  if (!lists.every(Array.isArray)) return undefined;
+  return lists.flat().map((container) => (isRecord(container) ? String(container['name']) : ''));
 }
 
 function podViolation(check: Violation['check'], piece: Piece, message: string): Violation {

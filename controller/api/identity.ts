@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { InstallMode } from './install.ts';
-import { bridgeNamePrefix, nadNamePrefix } from './names.ts';
+import { bridgeNamePrefix, nadNamePrefix, waitNamePrefix } from './names.ts';
 
 /** First `length` hex digits of SHA-256: names need to be short and stable, not secret. */
 export function shortHash(text: string, length: number): string {
@@ -59,6 +59,12 @@ export function bridgeName(workload: WorkloadRef): string {
 export function siblingName(primaryName: string, primaryUid: string, container: string): string {
   const suffix = `-${container}-${shortHash(`${primaryUid}/${container}`, 6)}`;
   return `${truncateName(primaryName, 253 - suffix.length)}${suffix}`;
+}
+
+/** The init container that holds the primary where this native sidecar starts: a DNS label (RFC 1123, 63 characters). */
+export function waitName(sidecar: string): string {
+  const name = `${waitNamePrefix}${sidecar}`;
+  return name.length <= 63 ? name : `${truncateName(name, 54)}-${shortHash(sidecar, 8)}`;
 }
 
 /** `PodSplit` objects are named for the Pod, with the UID's hash: two Pods of one name may overlap in time. */

@@ -37,6 +37,10 @@ export const ownAnnotations = {
   podUID: 'podsplit.io/pod-uid',
   /** RFC 3339: when the kubelet was last given a reason to read the piece's wiring again. Nobody reads it but the controller. */
   nudged: 'podsplit.io/nudged',
+  /** On a primary that waits for native sidecars: those that have started, as JSON (`Started` in split/started.ts). */
+  started: 'podsplit.io/started',
+  /** On the sibling of a native sidecar: its place among the Pod's init containers. The last to start is the first to end. */
+  sidecar: 'podsplit.io/sidecar',
 } as const;
 
 /** On a policy that repeats a user's for siblings: the name of that, for people. */
@@ -74,6 +78,12 @@ export const initContainerName = 'podsplit-init';
 export const wiringVolumeName = 'podsplit-wiring';
 export const wiringMountPath = '/run/podsplit';
 export const wiringFile = 'wiring.json';
+
+/** Init containers of the primary that stand where native sidecars stood: see `waitName`. */
+export const waitNamePrefix = 'podsplit-wait-';
+export const startedVolumeName = 'podsplit-started';
+export const startedMountPath = '/run/podsplit/started';
+export const startedFile = 'started.json';
 
 /** The annotation of the NPWG multi-network specification v1.3, section 4.1. */
 export const networksAnnotation = 'k8s.v1.cni.cncf.io/networks';

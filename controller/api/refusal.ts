@@ -40,7 +40,7 @@ export const refusalCodes = {
   SharedResourceClaim: 'A resource claim is used by more than one container.',
   PrivilegedContainer: 'A privileged container controls the node, and so any rule on it.',
   NetworkCapability: 'A container may program its network namespace, and so undo the rules.',
-  NativeSidecar: 'A restartable init container cannot be a piece yet.',
+  NativeSidecar: 'A native sidecar (restartable init container) is to be the primary.',
   SharedEmptyDir: 'An emptyDir is mounted in different pieces, and cannot be given to all of them.',
   SharedEphemeralVolume: 'A volume that lives and dies with one Pod is mounted in different pieces.',
   SharedReadWriteOncePod: 'A ReadWriteOncePod claim is mounted by containers that would be in different pieces.',

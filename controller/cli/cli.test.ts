@@ -8,6 +8,7 @@ import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { withoutNulls } from '../api/json.ts';
+import { saysStarted } from '../split/started.ts';
 import { corpus, corpusOptions } from '../split/testdata/corpus.ts';
 import { formatManifest, parseManifests } from './manifest-yaml.ts';
 import { run } from './run.ts';
@@ -203,6 +204,22 @@ describe('kubectl podsplit split', () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+
+  it('prints native sidecars as siblings, and lets go what waits for them', async () => {
+    const initContainers = [{ name: 'proxy', restartPolicy: 'Always' }, { name: 'warm' }];
+    const spec = { initContainers, containers: [{ name: 'app' }], restartPolicy: 'Never' };
+    const metadata = { name: 'p', annotations: { 'podsplit.io/mode': 'split' } };
+    const pod = JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata, spec });
+    const ran = await kubectlPodsplit(['split', '-f', '-', '-o', 'json', '--install', 'node'], pod);
+    const [primary, proxy] = pods(ran.stdout);
+    expect(primary?.spec?.initContainers?.map(({ name }) => name)).to.deep.equal(['podsplit-wait-proxy', 'warm']);
+    const started = primary?.metadata?.annotations?.['podsplit.io/started'] ?? '';
+    expect(saysStarted(started, 'proxy', '10.0.0.1')).to.equal(true);
+    expect(proxy?.spec).to.include({ restartPolicy: 'Always' });
+    expect(proxy?.spec?.containers).to.deep.equal([{ name: 'proxy' }]);
+    expect(ran.stderr).to.contain(': proxy, a sibling, native sidecar\n');
+    expect(ran.stderr).to.contain('nothing waits for native sidecars').and.not.to.contain('PrimaryDecidesCompletion');
   });
 
   const deep = `${'['.repeat(5000)}${']'.repeat(5000)}`;

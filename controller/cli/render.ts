@@ -22,6 +22,8 @@ import type { Plan, SplitOptions } from '../split/plan.ts';
 import { annotationsOf, labelsOf, pickEntries, specOf, without } from '../split/pod.ts';
 import { servedBySiblings } from '../split/ingress-via.ts';
 import { siblingPod, splitIdOf } from '../split/sibling.ts';
+import { formatStarted } from '../split/started.ts';
+import { sidecarsOf } from '../split/wait-containers.ts';
 import { buildWirings, networksAnnotation, withPrefixOf } from '../split/wire.ts';
 import type { Network } from './network.ts';
 
@@ -76,7 +78,8 @@ export function render(input: RenderInput): Rendered {
   });
 
   const cut = cutPod(pod, plan, options);
-  const primary = wiredPrimary(cut, plan, key, annotations(plan.primary.name));
+  const sidecars = sidecarsOf(plan).map((piece) => piece.name);
+  const primary = wiredPrimary(cut, plan, key, { ...annotations(plan.primary.name), sidecars });
   const siblings = plan.siblings.map((piece) =>
     siblingPod({
       primary: cut,
@@ -125,8 +128,13 @@ interface PieceAnnotations {
   readonly networks: string;
 }
 
+interface PrimaryAnnotations extends PieceAnnotations {
+  /** Nobody will say when they have started: to what waits for them, they have. */
+  readonly sidecars: readonly string[];
+}
+
 /** What the controller writes on the cut Pod, in the one patch that lifts its gate. */
-function wiredPrimary(cut: IPod, plan: Plan, key: string, { wiring, networks }: PieceAnnotations): IPod {
+function wiredPrimary(cut: IPod, plan: Plan, key: string, { wiring, networks, sidecars }: PrimaryAnnotations): IPod {
   const spec = specOf(cut);
   const schedulingGates = (spec.schedulingGates ?? []).filter((gate) => gate.name !== schedulingGate);
   const readinessGates = (spec.readinessGates ?? []).filter((gate) => gate.conditionType !== readinessGate);
@@ -147,6 +155,7 @@ function wiredPrimary(cut: IPod, plan: Plan, key: string, { wiring, networks }: 
         ...pickEntries(annotationsOf(cut), (annotation) => !isReservedKey(annotation)),
         [networksKey]: networks,
         [ownAnnotations.wiring]: wiring,
+        ...(sidecars.length === 0 ? {} : { [ownAnnotations.started]: formatStarted({ containers: sidecars }) }),
       },
     },
     spec: {

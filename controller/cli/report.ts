@@ -5,6 +5,7 @@ import type { IsolatePlan } from '../isolate/plan.ts';
 import { noteworthyOf } from '../isolate/reasons.ts';
 import type { Plan } from '../split/plan.ts';
 import { noteworthy } from '../split/reasons.ts';
+import { sidecarsOf } from '../split/wait-containers.ts';
 import { type Result, nameOf } from './split-command.ts';
 
 /** What became of each object of the input, and a line that sums it up. */
@@ -19,7 +20,8 @@ function linesOf(result: Result, explain: boolean): readonly string[] {
       return [
         `${name}: split into ${result.plan.siblings.length + 1} Pods`,
         ...result.rendered.pieces.map(({ container, pod }, index) => {
-          const role = index === 0 ? 'the primary' : 'a sibling';
+          const isSidecar = result.plan.startOrder.includes(container);
+          const role = index === 0 ? 'the primary' : isSidecar ? 'a sibling, native sidecar' : 'a sibling';
           return `  ${pod.metadata?.name ?? ''}: ${container}, ${role}`;
         }),
         ...flowLines(result.plan),
@@ -90,6 +92,9 @@ function offlineNotes(plan: Plan): readonly string[] {
     ...(readsAddress ? ['Without the controller, siblings read an empty status.podIP.'] : []),
     ...(plan.primary.initContainers.length > 0
       ? ['Without the controller, siblings do not wait for the init containers.']
+      : []),
+    ...(sidecarsOf(plan).length > 0
+      ? ['Without the controller, nothing waits for native sidecars to start, and they do not end with the others.']
       : []),
   ];
 }

@@ -28,7 +28,7 @@ export function reasonsFor(intent: Intent, flows: number, assigned: number): rea
               ? 'No container declares a port: no container may call another.'
               : 'Every declared port is open to the other containers, and nothing else is.',
           ),
-    ...egressReasons({ via: intent.via, primary: { name: '', initContainers: [] } }),
+    ...egressReasons({ via: intent.via, primary: { name: '', initContainers: [] }, startOrder: [] }),
     ...(assigned === 0
       ? []
       : [

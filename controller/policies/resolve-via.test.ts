@@ -268,6 +268,7 @@ describe('of every set of policies and annotations, the ways out', () => {
             via: [],
             facade: [],
             sharedVolumes: [],
+            startOrder: [],
             network: 'default',
             install: 'node',
             order: { containers: names, volumes: [], resourceClaims: [] },

@@ -2,18 +2,9 @@ import { expect } from 'chai';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { splitId } from '../api/identity.ts';
 import { FakeClock } from '../kube/fake-clock.ts';
-import {
-  calmMs,
-  nextStep,
-  nudgeMs,
-  outdated,
-  readiness,
-  released,
-  settleMs,
-  type Observed,
-  type Step,
-} from './lifecycle.ts';
+import { calmMs, nextStep, nudgeMs, outdated, readiness, settleMs, type Observed, type Step } from './lifecycle.ts';
 import { installOf, readPod, type LivePod } from './piece-pod.ts';
+import { released } from './start-order.ts';
 
 const now = Date.parse('2026-01-01T00:00:00Z');
 const uid = 'c0ffee00-0000-4000-8000-000000000001';
@@ -111,6 +102,7 @@ function pod(role: 'primary' | 'sibling', container: string, facts: PodFacts = {
 }
 
 function seen(over: Partial<Observed>): Observed {
+  const deadline = over.primary?.raw.metadata?.deletionTimestamp;
   return {
     primary: undefined,
     siblings: [],
@@ -120,6 +112,7 @@ function seen(over: Partial<Observed>): Observed {
     addressesSince: now - 60_000,
     outdatedSince: undefined,
     misfitSince: undefined,
+    endBy: deadline === undefined ? undefined : Date.parse(deadline),
     ...over,
   };
 }

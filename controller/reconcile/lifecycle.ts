@@ -2,12 +2,10 @@ import type { InstallMode } from '../api/install.ts';
 import {
   containersReady,
   hasController,
-  hasOwnInitContainers,
   installOf,
   isDeleting,
   isEnded,
   isGated,
-  isInitialized,
   isLoadingRules,
   isLost,
   isReady,
@@ -23,6 +21,8 @@ import {
   type LivePod,
 } from './piece-pod.ts';
 import { misfitsOf, sayMisfits, unplacedMs } from './placement.ts';
+import { endStep } from './ending.ts';
+import { isToldInVain, released, startedNews, startHolder } from './start-order.ts';
 
 /** Everything that the watch caches say of one split Pod. */
 export interface Observed {
@@ -42,6 +42,8 @@ export interface Observed {
   readonly outdatedSince: number | undefined;
   /** Since when a piece has had no place beside the primary, and nobody on the node moves away first, in ms. */
   readonly misfitSince: number | undefined;
+  /** When the Pod's grace is over, in ms; undefined as long as nobody has deleted it. */
+  readonly endBy: number | undefined;
 }
 
 /** What to do next for one split Pod. One step at a time: after it the world is looked at again. */
@@ -50,6 +52,7 @@ export type Step =
   | { readonly kind: 'end-siblings'; readonly siblings: readonly LivePod[]; readonly graceSeconds: number | undefined }
   | { readonly kind: 'release' }
   | { readonly kind: 'lift-siblings'; readonly siblings: readonly LivePod[] }
+  | { readonly kind: 'say-started'; readonly text: string }
   | { readonly kind: 'tell' }
   | { readonly kind: 'nudge'; readonly pieces: readonly LivePod[] }
   | { readonly kind: 'look-again'; readonly forMs: number }
@@ -79,15 +82,14 @@ export const nudgeMs = 5_000;
 export function nextStep(seen: Observed, now: number): Step {
   const { primary, siblings, claimed } = seen;
   if (primary === undefined)
-    return siblings.length > 0 ? endAll(siblings, undefined) : claimed ? { kind: 'release' } : { kind: 'report' };
-  if (isDeleting(primary)) return endAll(siblings, remainingGrace(primary, now));
-  if (isEnded(primary)) return endAll(siblings, undefined);
+    return siblings.length > 0 ? endStep(seen, now) : claimed ? { kind: 'release' } : { kind: 'report' };
+  if (isDeleting(primary) || isEnded(primary)) return endStep(seen, now);
   if (isGated(primary)) return { kind: 'wire' };
   if (nodeOf(primary) === undefined) return { kind: 'report' };
   const living: Living = { ...seen, primary };
   const misplaced = placeOf(living, now);
   if (misplaced?.kind === 'replace') return misplaced;
-  const step = lost(living) ?? stepsOf[installOf(primary)](living, now) ?? { kind: 'report' };
+  const step = lost(living) ?? sayStarted(living) ?? stepsOf[installOf(primary)](living, now) ?? { kind: 'report' };
   return step.kind === 'report' || step.kind === 'stuck' ? (misplaced ?? step) : step;
 }
 
@@ -101,20 +103,13 @@ const stepsOf: Readonly<Record<InstallMode, (seen: Living, now: number) => Step 
   init: (seen, now) =>
     lift(seen.siblings) ?? tell(seen, now) ?? nudge(seen, now) ?? renew(seen, now) ?? lookAgain(seen, now),
   // The agent of the node knows the Pod IPs of its pieces. What is told is what changed in the Pod: its flows.
-  node: (seen) => lift(liftable(seen)) ?? tellAtOnce(seen),
+  node: (seen, now) => lift(liftable(seen)) ?? tellAtOnce(seen) ?? nudge(seen, now) ?? lookAgain(seen, now),
 };
 
-/** The pieces share their end: the primary's remaining grace is the siblings' too (ownership alone would add them up). */
-function endAll(siblings: readonly LivePod[], graceSeconds: number | undefined): Step {
-  const running = siblings.filter((sibling) => !isDeleting(sibling));
-  if (running.length === 0) return { kind: 'report' };
-  return { kind: 'end-siblings', siblings: running, graceSeconds };
-}
-
-/** Whole seconds until the primary is killed. At least 1: a grace of 0 is a forced deletion, which frees the name early. */
-function remainingGrace(primary: LivePod, now: number): number {
-  const deadline = Date.parse(primary.raw.metadata?.deletionTimestamp ?? '');
-  return Number.isNaN(deadline) ? 1 : Math.max(1, Math.ceil((deadline - now) / 1000));
+/** What stands in the primary where native sidecars stood waits for this. */
+function sayStarted({ primary, siblings }: Living): Step | undefined {
+  const text = startedNews(primary, siblings);
+  return text === undefined ? undefined : { kind: 'say-started', text };
 }
 
 /** A sibling that is gone, going or evicted takes the Pod along: a container cannot be taken out of a Pod either. */
@@ -143,10 +138,7 @@ function lift(siblings: readonly LivePod[]): Step | undefined {
   return gated.length > 0 ? { kind: 'lift-siblings', siblings: gated } : undefined;
 }
 
-/**
- * In mode `node` a piece may start when its gate is lifted. The Pod's own init containers run to their end before that, and
- * whose environment has the primary's Pod IP starts when there is one.
- */
+/** In mode `node` a piece may start when its gate is lifted. Whose environment has the primary's Pod IP waits for that too. */
 function liftable({ primary, siblings }: Living): readonly LivePod[] {
   const free = released(primary, siblings);
   const known = podIPs(primary).length > 0;
@@ -199,7 +191,10 @@ function lookAgain(seen: Living, now: number): Step | undefined {
 
 function waitingForKubelet({ primary, siblings }: Living): readonly LivePod[] {
   return [primary, ...siblings].filter(
-    (piece) => isReleased(piece) && isLoadingRules(piece) && !isDeleting(piece) && !isEnded(piece),
+    (piece) =>
+      ((isReleased(piece) && isLoadingRules(piece)) || (piece === primary && isToldInVain(primary, siblings))) &&
+      !isDeleting(piece) &&
+      !isEnded(piece),
   );
 }
 
@@ -207,15 +202,6 @@ function waitingForKubelet({ primary, siblings }: Living): readonly LivePod[] {
 function untilNudge(piece: LivePod, now: number): number {
   const at = nudgedAt(piece);
   return at === undefined || at > now ? 0 : at + nudgeMs - now;
-}
-
-/**
- * The pieces that may start. Init containers of the Pod run to their end before any main container, and they all are in
- * the primary: its siblings wait for them.
- */
-export function released(primary: LivePod, siblings: readonly LivePod[]): readonly LivePod[] {
-  const held = hasOwnInitContainers(primary) && !isInitialized(primary);
-  return held ? [primary] : [primary, ...siblings];
 }
 
 /** Has some piece loaded another wiring than the one it carries now? */
@@ -241,6 +227,11 @@ export function readiness(seen: Observed): Readiness {
     return { ready: false, reason: 'SiblingLost', message: `No piece runs ${missing.join(', ')}.` };
   const waiting = living.filter((sibling) => !isReady(sibling));
   if (waiting.length === 0) return { ready: true, reason: 'PiecesReady', message: 'All pieces are ready.' };
+  const holder = seen.primary === undefined ? undefined : startHolder(seen.primary, living);
+  if (holder !== undefined) {
+    const message = `The Pod's start waits for native sidecar ${holder.container}, which has not started: its piece is ${stateOf(holder)}.`;
+    return { ready: false, reason: 'SidecarNotStarted', message };
+  }
   const states = waiting.map((sibling) => `${sibling.container} is ${stateOf(sibling)}`).join(', ');
   return { ready: false, reason: 'PiecesNotReady', message: `Waiting for the pieces: ${states}.` };
 }

@@ -6,9 +6,9 @@ import { podIPAnnotations } from '../split/downward-api.ts';
 import type { Plan } from '../split/plan.ts';
 import { pickEntries } from '../split/pod.ts';
 import { buildWirings, type PieceAddresses, type WiringInput } from '../split/wire.ts';
-import { released } from './lifecycle.ts';
 import { podIPs, readsPodIP, toldResolvers, type LivePod } from './piece-pod.ts';
 import { policedWiring, type Policed } from './policy-book.ts';
+import { released } from './start-order.ts';
 import { poolRanges } from './wire.ts';
 
 export type Annotations = Readonly<Record<string, string>>;

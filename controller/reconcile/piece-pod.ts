@@ -40,7 +40,7 @@ export function readPod(raw: IPod): LivePod | undefined {
   if (name === undefined || namespace === undefined || uid === undefined || container === undefined) return undefined;
   if (role !== 'primary' && role !== 'sibling' && role !== 'isolated' && role !== 'whole') return undefined;
   if (role === 'primary' && !wasCut(raw)) return undefined;
-  if (role === 'sibling' && !isOwned(raw)) return undefined;
+  if (role === 'sibling' && !hasOwner(raw)) return undefined;
   const split = role === 'sibling' ? labels[ownLabels.split] : splitId(uid);
   if (split === undefined) return undefined;
   return { namespace, name, uid, role, split, container, workload: labels[ownLabels.workload], labels, raw };
@@ -53,6 +53,11 @@ function wasCut(raw: IPod): boolean {
 
 function isOwned(raw: IPod): boolean {
   return raw.metadata?.ownerReferences?.some((owner) => owner.controller === true) ?? false;
+}
+
+/** Of a native sidecar that ends the primary may be gone, and be no owner any more: other pieces are. */
+function hasOwner(raw: IPod): boolean {
+  return (raw.metadata?.ownerReferences ?? []).length > 0;
 }
 
 export function splitKey(pod: LivePod): string {
@@ -71,6 +76,12 @@ export function nodeOf(pod: LivePod): string | undefined {
 /** A Pod that has ended keeps its object, and its siblings would run on. */
 export function isEnded(pod: LivePod): boolean {
   return pod.raw.status?.phase === 'Succeeded' || pod.raw.status?.phase === 'Failed';
+}
+
+/** Does no container of it run any more? Asked of a Pod that is at its end. */
+export function hasStopped(pod: LivePod): boolean {
+  const statuses = pod.raw.status?.containerStatuses ?? [];
+  return isEnded(pod) || (statuses.length > 0 && statuses.every(({ state }) => state?.terminated !== undefined));
 }
 
 /**

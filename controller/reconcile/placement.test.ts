@@ -93,6 +93,7 @@ describe('a split Pod of which a piece does not fit', () => {
       addressesSince: now,
       outdatedSince: undefined,
       misfitSince: now,
+      endBy: undefined,
       ...over,
     };
     return nextStep(seen, now);

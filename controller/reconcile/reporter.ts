@@ -187,6 +187,7 @@ function isTrouble(reason: string): boolean {
   return ![
     'Wiring',
     'PiecesNotReady',
+    'SidecarNotStarted',
     'AddressesChanging',
     'Ending',
     'PieceEnding',

@@ -11,6 +11,7 @@ import type { Plan } from '../split/plan.ts';
 import { planOf } from './plan-of.ts';
 import { dnsUnknown } from './cluster-dns.ts';
 import { labelNews } from './kept-labels.ts';
+import { deadlineOf } from './ending.ts';
 import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
 import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
@@ -36,6 +37,7 @@ interface Memory {
   addressesSince: number;
   outdatedSince: number | undefined;
   wait: Wait | undefined;
+  endBy: number | undefined;
   obstacle: Obstacle | undefined;
 }
 
@@ -80,6 +82,7 @@ export class SplitPodReconciler {
       addressesSince: memory.addressesSince,
       outdatedSince: memory.outdatedSince,
       misfitSince: memory.wait?.since,
+      endBy: memory.endBy,
     };
     if (primary !== undefined) await this.carryLabels(primary, siblings);
     const step = nextStep(seen, clock.now());
@@ -118,6 +121,7 @@ export class SplitPodReconciler {
       addressesSince: now,
       outdatedSince: undefined,
       wait: undefined,
+      endBy: undefined,
       obstacle: undefined,
     };
     if (known.addresses !== addresses) {
@@ -126,6 +130,8 @@ export class SplitPodReconciler {
     }
     known.outdatedSince = outdated(pieces, wiringHash) ? (known.outdatedSince ?? now) : undefined;
     known.wait = waitOf({ primary, siblings }, known.wait, { world: this.deps.world, now });
+    // Once it is gone nobody else knows.
+    if (primary !== undefined) known.endBy = deadlineOf(primary) ?? known.endBy;
     if (primary === undefined || !isGated(primary)) known.obstacle = undefined;
     this.memory.set(key, known);
     return known;
@@ -143,6 +149,10 @@ export class SplitPodReconciler {
         return this.release(context.key);
       case 'lift-siblings':
         return primary === undefined ? done : this.lift(primary, siblings, step.siblings);
+      case 'say-started':
+        if (primary !== undefined)
+          await this.annotate(primary, { [ownAnnotations.started]: step.text, ...this.nudged() });
+        return done;
       case 'tell':
         await this.tell(primary, siblings, context.news);
         return done;

@@ -13,6 +13,7 @@ import { formatWiring } from '../rules/wiring-json.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
 import { siblingPod } from '../split/sibling.ts';
 import { split } from '../split/split.ts';
+import { sidecarsOf } from '../split/wait-containers.ts';
 import { buildWirings, networksAnnotation, withPrefixOf, type PieceAddresses } from '../split/wire.ts';
 import type { AddressBook } from './address-book.ts';
 import { dnsUnknown, type ClusterDns } from './cluster-dns.ts';
@@ -252,7 +253,11 @@ async function createSiblings(context: PieceContext, deps: WiringDependencies): 
   const { primary, plan, workload } = context;
   const wirings = firstWirings(context);
   const created: string[] = [];
-  for (const piece of plan.siblings) {
+  const there: { readonly name: string; readonly uid: string }[] = [];
+  const sidecars = sidecarsOf(plan);
+  // In the order in which they end: a native sidecar outlives all that are made before it.
+  const others = plan.siblings.filter((piece) => !sidecars.includes(piece));
+  for (const piece of [...others, ...sidecars.toReversed()]) {
     const wiring = wirings[piece.name];
     const pod = siblingPod({
       primary: primary.raw,
@@ -262,14 +267,18 @@ async function createSiblings(context: PieceContext, deps: WiringDependencies): 
       wiring: wiring === undefined ? undefined : formatWiring(wiring),
       networks: networksOf(context, piece.name),
       owner: true,
+      outlives: sidecars.includes(piece) ? there : [],
       gated: true,
       options: deps.options,
     });
     const name = siblingName(primary.name, primary.uid, piece.name);
     const mac = context.addresses[piece.name]?.mac;
     const outcome = await createSibling({ primary, name, mac }, pod, deps.client);
-    if (outcome === 'created') created.push(name);
-    if (typeof outcome === 'string') continue;
+    if ('uid' in outcome) {
+      if (outcome.isNew) created.push(name);
+      there.push({ name, uid: outcome.uid });
+      continue;
+    }
     for (const taken of created) await deleteQuietly(primary.namespace, taken, deps.client);
     return outcome;
   }
@@ -283,14 +292,15 @@ interface SiblingRef {
   readonly mac: string | undefined;
 }
 
-async function createSibling(
-  sibling: SiblingRef,
-  pod: object,
-  client: KubeClient,
-): Promise<'created' | 'there' | Obstacle> {
+interface SiblingMade {
+  readonly uid: string;
+  readonly isNew: boolean;
+}
+
+async function createSibling(sibling: SiblingRef, pod: object, client: KubeClient): Promise<SiblingMade | Obstacle> {
   try {
-    await client.create(resources.pods, pod as Pod);
-    return 'created';
+    const { metadata } = await client.create(resources.pods, pod as Pod);
+    return { uid: metadata.uid ?? '', isNew: true };
   } catch (error) {
     if (isApiError(error, 'AlreadyExists', 'Conflict')) return existing(sibling, client);
     if (isApiError(error, 'Forbidden', 'Invalid', 'BadRequest')) return refusedSibling(error);
@@ -299,7 +309,7 @@ async function createSibling(
 }
 
 /** A name that is taken is a success only if the Pod is ours, has the addresses of the claim, and stays. */
-async function existing({ primary, name, mac }: SiblingRef, client: KubeClient): Promise<'there' | Obstacle> {
+async function existing({ primary, name, mac }: SiblingRef, client: KubeClient): Promise<SiblingMade | Obstacle> {
   const found = await client.get(resources.pods, { namespace: primary.namespace, name });
   const ours =
     found.metadata.ownerReferences?.some((owner) => owner.uid === primary.uid) === true &&
@@ -307,7 +317,9 @@ async function existing({ primary, name, mac }: SiblingRef, client: KubeClient):
   if (!ours)
     return { reason: 'NameTaken', message: `A Pod named ${name} is not podsplit's: delete it.`, retryMs: 5000 };
   const stays = found.metadata.deletionTimestamp === undefined;
-  if (stays && mac !== undefined && carriedEndpoint(found)?.mac === mac) return 'there';
+  if (stays && mac !== undefined && carriedEndpoint(found)?.mac === mac) {
+    return { uid: found.metadata.uid ?? '', isNew: false };
+  }
   // Of an earlier claim, whose answer was lost: it is gated, and nothing of it runs.
   if (stays) await deleteQuietly(primary.namespace, name, client);
   return { reason: 'PieceEnding', message: `The earlier piece ${name} is still ending.`, retryMs: 1000 };

@@ -5,6 +5,7 @@ import { annotationsOf, labelsOf, pickEntries, specOf, without } from './pod.ts'
 const addedAnnotations: readonly string[] = [
   ownAnnotations.wiring,
   ownAnnotations.nudged,
+  ownAnnotations.started,
   networksAnnotation,
   networkStatusAnnotation,
 ];

@@ -7,6 +7,7 @@ import type { Plan, SplitOptions } from './plan.ts';
 import { annotationsOf, labelsOf, pickEntries, specOf, unlessEmpty, without } from './pod.ts';
 import { formatRemoved, removedBy } from './removed.ts';
 import { pieceVolume } from './shared-volumes.ts';
+import { startedVolumes, startingContainers } from './wait-containers.ts';
 
 /**
  * What admission leaves of a Pod: its primary container, held back until it is wired, and the rest in an annotation.
@@ -36,11 +37,12 @@ export function cutPod(pod: IPod, plan: Plan, options: SplitOptions): IPod {
       containers: [facade(plan)],
       ...unlessEmpty('initContainers', [
         ...initContainers(plan, options, [primary.container, ...primary.initContainers]),
-        ...primary.initContainers,
+        ...startingContainers(plan, options),
       ]),
       ...unlessEmpty('volumes', [
         ...primary.volumes.map((volume) => pieceVolume(volume, plan)),
         ...wiringVolumes(plan),
+        ...startedVolumes(plan),
       ]),
       ...unlessEmpty('resourceClaims', primary.resourceClaims),
       schedulingGates: [...schedulingGates, { name: schedulingGate }],

@@ -6,23 +6,36 @@ import type { IntendedIngressVia } from '../api/ingress-via.ts';
 import type { DeclaredPort, Flow } from '../api/flow.ts';
 import { appArmorContainer } from './app-armor.ts';
 import type { Piece } from './plan.ts';
-import { annotationsOf, claimNamesOf, declaredPortsOf, pickEntries, specOf, volumeNamesOf } from './pod.ts';
+import {
+  annotationsOf,
+  claimNamesOf,
+  declaredPortsOf,
+  isNativeSidecar,
+  pickEntries,
+  runningContainers,
+  specOf,
+  volumeNamesOf,
+} from './pod.ts';
 
 /** A whole Pod taken apart: each container with what it uses. Whether that may be is another question: see checks.ts. */
 export interface Division {
   readonly primary: Piece;
   readonly siblings: readonly Piece[];
+  readonly startOrder: readonly string[];
   readonly flows: readonly Flow[];
   readonly via: readonly IntendedVia[];
   readonly ingressVia?: IntendedIngressVia;
 }
 
 export function divide(pod: IPod, intent: Intent): Division {
-  const { containers } = specOf(pod);
-  const pieces = containers.map((container) => pieceOf(pod, container, container.name === intent.primary.container));
+  const spec = specOf(pod);
+  const pieces = runningContainers(spec).map((container) =>
+    pieceOf(pod, container, container.name === intent.primary.container),
+  );
   return {
     primary: pieces.find((piece) => piece.name === intent.primary.container) ?? emptyPiece,
     siblings: pieces.filter((piece) => piece.name !== intent.primary.container),
+    startOrder: (spec.initContainers ?? []).map(({ name }) => name),
     flows: flowsBetween(pieces, intent.flows),
     via: [...intent.via].sort((a, b) => compare(a.from, b.from)),
     ...(intent.ingressVia === undefined ? {} : { ingressVia: intent.ingressVia }),
@@ -42,8 +55,8 @@ const emptyPiece: Piece = {
 
 function pieceOf(pod: IPod, container: IContainer, isPrimary: boolean): Piece {
   const spec = specOf(pod);
-  const initContainers = isPrimary ? (spec.initContainers ?? []) : [];
-  const elsewhere = spec.containers.filter((other) => other.name !== container.name);
+  const initContainers = isPrimary ? (spec.initContainers ?? []).filter((one) => !isNativeSidecar(one)) : [];
+  const elsewhere = runningContainers(spec).filter((other) => other.name !== container.name);
   const takes = (namesOf: (container: IContainer) => ReadonlySet<string>): ((item: { name: string }) => boolean) => {
     const own = union([container, ...initContainers].map(namesOf));
     const others = union(elsewhere.map(namesOf));

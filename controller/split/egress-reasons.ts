@@ -2,12 +2,18 @@ import { userAnnotations } from '../api/names.ts';
 import type { Division } from './divide.ts';
 import type { Reason } from './plan.ts';
 
-interface Kept extends Pick<Division, 'via'> {
+interface Kept extends Pick<Division, 'via' | 'startOrder'> {
   readonly primary: Pick<Division['primary'], 'name' | 'initContainers'>;
 }
 
 /** Of containers that have one way out. */
-export function egressReasons({ primary, via }: Kept): readonly Reason[] {
+export function egressReasons({ primary, via, startOrder }: Kept): readonly Reason[] {
+  const inits = new Set(primary.initContainers.map(({ name }) => name));
+  // A proxy that is a native sidecar serves the init containers that come after it.
+  const runsBefore = (proxy: string): boolean => {
+    const place = startOrder.indexOf(proxy);
+    return startOrder.slice(0, place < 0 ? undefined : place).some((name) => inits.has(name));
+  };
   return via.flatMap(({ from, to, port, dns }) => {
     const reason = (code: string, annotation: string, message: string): Reason => ({
       code,
@@ -30,12 +36,12 @@ export function egressReasons({ primary, via }: Kept): readonly Reason[] {
             ),
           ]
         : []),
-      ...(from === primary.name && primary.initContainers.length > 0
+      ...(from === primary.name && runsBefore(to)
         ? [
             reason(
               'EgressBeforeProxy',
               userAnnotations.egressVia,
-              `Init containers run where ${from} does, before ${to} is there: they reach nothing outside.`,
+              `Init containers that run where ${from} does, before ${to} is there, reach nothing outside.`,
             ),
           ]
         : []),

@@ -30,7 +30,7 @@ function initContainer(options: SplitOptions, beside: readonly IContainer[]): IC
     command: ['podsplit', 'init'],
     // The kubelet's probes come from the node's own addresses: a sibling takes nothing else by its eth0.
     env: [{ name: 'HOST_IPS', valueFrom: { fieldRef: { apiVersion: 'v1', fieldPath: 'status.hostIPs' } } }],
-    resources: beside.every(isGuaranteed) ? guaranteed : burstable,
+    resources: resourcesBeside(beside),
     securityContext: {
       allowPrivilegeEscalation: false,
       capabilities: { add: ['NET_ADMIN'], drop: ['ALL'] },
@@ -51,6 +51,11 @@ const burstable = { requests: { cpu: '10m', memory: '64Mi' }, limits: { cpu: '1'
 
 /** Slower to start, but a Pod of class Guaranteed keeps its class: its processors, and its place in an eviction. */
 const guaranteed = { requests: { cpu: '100m', memory: '128Mi' }, limits: { cpu: '100m', memory: '128Mi' } };
+
+/** For a container of podsplit's: all others of the piece decide its quality of service, which must stay. */
+export function resourcesBeside(beside: readonly IContainer[]): NonNullable<IContainer['resources']> {
+  return beside.every(isGuaranteed) ? guaranteed : burstable;
+}
 
 /** Limits for both, and requests that are the same or left to be defaulted from them. */
 function isGuaranteed(container: IContainer): boolean {

@@ -26,7 +26,7 @@ export interface LeftAlone {
 export interface Plan {
   readonly kind: 'split';
   readonly primary: Piece;
-  /** In the order of the Pod's containers; at least one. */
+  /** In the order of the Pod's containers, then its native sidecars in theirs; at least one. */
   readonly siblings: readonly Piece[];
   /** Sorted by from, to, protocol, port; no duplicates. */
   readonly flows: readonly Flow[];
@@ -42,6 +42,8 @@ export interface Plan {
   readonly facade: readonly DeclaredPort[];
   /** Name of the SplitNetwork that addresses come from. */
   readonly network: string;
+  /** Names of the Pod's init containers as they start: what is not among the primary's is a native sidecar, and a piece. */
+  readonly startOrder: readonly string[];
   /** Who loads the rules of its pieces. */
   readonly install: InstallMode;
   /** Names in the original Pod's order, so that `restore` can put the whole Pod together again. */
@@ -66,7 +68,7 @@ export interface Piece {
   readonly resourceClaims: readonly IPodResourceClaim[];
   /** Annotations of the original Pod that are about this container alone: AppArmor profiles of before 1.30. */
   readonly annotations: Readonly<Record<string, string>>;
-  /** For the primary: the Pod's own init containers, which run there before anything else. Siblings have none. */
+  /** For the primary: the Pod's own init containers that end, which run there. Siblings have none. */
   readonly initContainers: readonly IContainer[];
   readonly ports: readonly DeclaredPort[];
 }

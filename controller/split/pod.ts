@@ -18,6 +18,16 @@ export function labelsOf(pod: IPod): Readonly<Record<string, string>> {
   return pod.metadata?.labels ?? {};
 }
 
+/** KEP-753: an init container that runs on beside the containers, which start once it has started. */
+export function isNativeSidecar(container: IContainer): boolean {
+  return container.restartPolicy === 'Always';
+}
+
+/** All that run side by side, and so become pieces: the containers, then the native sidecars, each in their order. */
+export function runningContainers(spec: IPodSpec): readonly IContainer[] {
+  return [...spec.containers, ...(spec.initContainers ?? []).filter(isNativeSidecar)];
+}
+
 /** Does the Pod have the init container that loads rules? Then it was made for install mode `init`. */
 export function carriesInit(pod: IPod): boolean {
   return specOf(pod).initContainers?.some(({ name }) => name === initContainerName) ?? false;

@@ -1,16 +1,19 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
+import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
+import { waitName } from '../api/identity.ts';
 import { installModes, type InstallMode } from '../api/install.ts';
 import { initContainerName, ownAnnotations, wiringVolumeName } from '../api/names.ts';
 import { applyPatch } from './testdata/apply-patch.ts';
 import { splittableByNode, splittablePod } from './testdata/arbitrary-pod.ts';
 import { cutPatch, cutPod } from './cut.ts';
 import type { Plan, SplitOptions } from './plan.ts';
-import { specOf, volumeNamesOf } from './pod.ts';
+import { isNativeSidecar, runningContainers, specOf, volumeNamesOf } from './pod.ts';
 import { restore } from './removed.ts';
 import { siblingPod } from './sibling.ts';
 import { split } from './split.ts';
+import { sidecarsOf } from './wait-containers.ts';
 
 const optionsOf = (install: InstallMode): SplitOptions => ({
   image: 'podsplit:test',
@@ -43,8 +46,9 @@ for (const install of installModes)
     it('each container is in one piece, whole', () => {
       forEveryPod((pod, plan) => {
         const containers = piecesOf(plan).map((piece) => piece.container);
-        expect(containers).to.have.deep.members(specOf(pod).containers);
-        expect(plan.primary.initContainers).to.deep.equal(specOf(pod).initContainers ?? []);
+        const { initContainers = [] } = specOf(pod);
+        expect(containers).to.have.deep.members(runningContainers(specOf(pod)));
+        expect(plan.primary.initContainers).to.deep.equal(initContainers.filter((one) => !isNativeSidecar(one)));
       });
     });
 
@@ -76,8 +80,8 @@ for (const install of installModes)
         );
         const names = [primary, ...siblings].flatMap((piece) => specOf(piece).containers.map(({ name }) => name));
         expect(names.sort()).to.deep.equal(
-          specOf(pod)
-            .containers.map(({ name }) => name)
+          runningContainers(specOf(pod))
+            .map(({ name }) => name)
             .sort(),
         );
         for (const sibling of siblings) {
@@ -121,9 +125,49 @@ for (const install of installModes)
         ]) {
           const again = planOf({ ...cut, spec: { ...specOf(cut), containers } }, options);
           expect(again.primary).to.deep.equal(plan.primary);
-          expect(again.siblings.slice(0, -1)).to.deep.equal(plan.siblings);
-          expect(again.siblings.at(-1)?.container).to.deep.equal(late);
+          expect(again.siblings.filter(({ name }) => name !== late.name)).to.deep.equal(plan.siblings);
+          expect(again.siblings.find(({ name }) => name === late.name)?.container).to.deep.equal(late);
         }
+      });
+    });
+
+    it('a native sidecar that is added to the cut Pod becomes one more piece, where it was put', () => {
+      forEveryPod((pod, plan) => {
+        const cut = cutPod(pod, plan, options);
+        const late: IContainer = { name: 'late-sidecar', image: 'mesh', restartPolicy: 'Always' };
+        const { initContainers = [] } = specOf(cut);
+        const whole = specOf(pod).initContainers ?? [];
+        for (const [given, wanted] of [
+          [
+            [late, ...initContainers],
+            [late, ...whole],
+          ],
+          [
+            [...initContainers, late],
+            [...whole, late],
+          ],
+        ] as const) {
+          const changed = { ...cut, spec: { ...specOf(cut), initContainers: [...given] } };
+          const restored = restore(changed);
+          expect(restored.kind === 'whole' && restored.pod.spec?.initContainers).to.deep.equal(wanted);
+          const again = planOf(changed, options);
+          expect(again.startOrder).to.deep.equal(wanted.map(({ name }) => name));
+          expect(again.siblings.filter(({ name }) => name !== late.name)).to.deep.equal(plan.siblings);
+          expect(again.siblings.at(late === given[0] ? -1 - sidecarsOf(plan).length : -1)?.container).to.deep.equal(
+            late,
+          );
+        }
+      });
+    });
+
+    it('where a native sidecar stood the primary waits, and everything else starts in its order', () => {
+      forEveryPod((pod, plan) => {
+        const { initContainers = [] } = specOf(cutPod(pod, plan, options));
+        const names = initContainers.map(({ name }) => name).filter((name) => name !== initContainerName);
+        expect(names).to.deep.equal(
+          (specOf(pod).initContainers ?? []).map((one) => (isNativeSidecar(one) ? waitName(one.name) : one.name)),
+        );
+        expect(initContainers.some(isNativeSidecar)).to.equal(false);
       });
     });
 

@@ -8,6 +8,7 @@ import { itemsOf } from './downward-api.ts';
 import type { ChosenInstall } from './install.ts';
 import type { Piece, Plan, Reason } from './plan.ts';
 import { specOf, volumeNamesOf } from './pod.ts';
+import { piecesToBe } from './checks/subject.ts';
 import { sharedEmptyDirNames } from './shared-volumes.ts';
 
 /** Why the pieces look as they do, in the order in which a reader of the Pod meets it. */
@@ -95,7 +96,7 @@ function installReason(intent: Intent, { mode, chosenBy }: ChosenInstall): Reaso
   };
 }
 
-function primaryReasons(pod: IPod, { primary, siblings, ...way }: Division): Reason[] {
+function primaryReasons(pod: IPod, { primary, siblings, startOrder, ...way }: Division): Reason[] {
   const spec = specOf(pod);
   const reason = (code: string, path: string, message: string): Reason => ({
     code,
@@ -110,7 +111,9 @@ function primaryReasons(pod: IPod, { primary, siblings, ...way }: Division): Rea
       reason(
         'InitContainersStay',
         'spec.initContainers',
-        `Init containers run with the primary, before any sibling starts: ${names}.`,
+        startOrder.length > primary.initContainers.length
+          ? `Init containers run with the primary, each in its turn: ${names}.`
+          : `Init containers run with the primary, before any sibling starts: ${names}.`,
       ),
     );
   }
@@ -126,7 +129,7 @@ function primaryReasons(pod: IPod, { primary, siblings, ...way }: Division): Rea
     );
   }
   const mounted = new Set(
-    [...spec.containers, ...primary.initContainers].flatMap((container) => [...volumeNamesOf(container)]),
+    [...spec.containers, ...(spec.initContainers ?? [])].flatMap((container) => [...volumeNamesOf(container)]),
   );
   const unmounted = primary.volumes.filter((volume) => !mounted.has(volume.name)).map((volume) => volume.name);
   if (unmounted.length > 0) {
@@ -151,7 +154,9 @@ function primaryReasons(pod: IPod, { primary, siblings, ...way }: Division): Rea
       ),
     );
   }
-  if (spec.restartPolicy === 'Never' || spec.restartPolicy === 'OnFailure') {
+  // Native sidecars end with the last container in a whole Pod too.
+  const others = siblings.some(({ name }) => !startOrder.includes(name));
+  if (others && (spec.restartPolicy === 'Never' || spec.restartPolicy === 'OnFailure')) {
     reasons.push(
       reason(
         'PrimaryDecidesCompletion',
@@ -164,10 +169,13 @@ function primaryReasons(pod: IPod, { primary, siblings, ...way }: Division): Rea
 }
 
 function siblingReasons(pod: IPod, piece: Piece): Reason[] {
-  const index = specOf(pod).containers.findIndex((container) => container.name === piece.name);
-  const path = `spec.containers[${index}]`;
+  const { path = '' } = piecesToBe(specOf(pod)).find(({ item }) => item.name === piece.name) ?? {};
   const reason = (code: string, path: string, message: string): Reason => ({ code, piece: piece.name, path, message });
   const reasons = [reason('OwnPod', path, 'Runs in a Pod of its own, on the node of the primary.')];
+  if (path.startsWith('spec.initContainers')) {
+    const message = 'A native sidecar: what comes after it starts once it has started, and ends before it ends.';
+    reasons.push(reason('StartOrderKept', path, message));
+  }
   if (piece.volumes.length > 0) {
     const names = piece.volumes.map((volume) => volume.name).join(', ');
     reasons.push(reason('OwnVolumes', 'spec.volumes', `Takes only the volumes that it mounts: ${names}.`));

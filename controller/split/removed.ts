@@ -3,18 +3,19 @@ import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { IPodResourceClaim } from 'kubernetes-models/v1/PodResourceClaim';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
-import { isDeeperThan, isRecord, withoutNulls } from '../api/json.ts';
+import { waitName } from '../api/identity.ts';
 import {
   initContainerName,
   ownAnnotations,
   ownLabels,
   readinessGate,
   schedulingGate,
+  startedVolumeName,
   userAnnotations,
   wiringVolumeName,
 } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
-import { appArmorContainer } from './app-armor.ts';
+import { parseRemoved } from './parse-removed.ts';
 import type { Order, Plan } from './plan.ts';
 import {
   annotationsOf,
@@ -24,18 +25,12 @@ import {
   mergeAll,
   pickEntries,
   specOf,
+  unlessEmpty,
   without,
 } from './pod.ts';
+import type { Fault } from './shape.ts';
 import { standsFor } from './shared-volumes.ts';
-import {
-  type Fault,
-  containerFaults,
-  maxDepth,
-  maxFaults,
-  resourceClaimFaults,
-  tooDeep,
-  volumeFaults,
-} from './shape.ts';
+import { sidecarsOf } from './wait-containers.ts';
 
 /**
  * What admission took out of a Pod, kept in the annotation `podsplit.io/removed` until the controller makes siblings of
@@ -46,6 +41,8 @@ export interface Removed {
   readonly version: 1;
   readonly order: Order;
   readonly containers: readonly IContainer[];
+  /** Native sidecars, in whose places the primary's waits stand. Left out where there are none. */
+  readonly sidecars?: readonly IContainer[];
   /** Those that the primary does not mount, and those in whose place it has another. */
   readonly volumes: readonly IVolume[];
   readonly resourceClaims: readonly IPodResourceClaim[];
@@ -64,10 +61,15 @@ export function removedBy(plan: Plan): Removed {
   const resourceClaims = plan.siblings.flatMap((piece) =>
     piece.resourceClaims.filter((claim) => !claims.has(claim.name)),
   );
+  const sidecars = sidecarsOf(plan);
   return {
     version: 1,
     order: plan.order,
-    containers: plan.siblings.map((piece) => piece.container),
+    containers: plan.siblings.filter((piece) => !sidecars.includes(piece)).map((piece) => piece.container),
+    ...unlessEmpty(
+      'sidecars',
+      sidecars.map((piece) => piece.container),
+    ),
     volumes: uniqueByName(volumes),
     resourceClaims: uniqueByName(resourceClaims),
     annotations: mergeAll(plan.siblings.map((piece) => piece.annotations)),
@@ -87,7 +89,7 @@ export function formatRemoved(removed: Removed): string {
 export function restore(pod: IPod): Restored {
   const text = annotationsOf(pod)[ownAnnotations.removed];
   if (text === undefined) return { kind: 'whole', pod: withoutWholeLabel(pod) };
-  const parsed = parseRemoved(text, specOf(pod).containers);
+  const parsed = parseRemoved(text, specOf(pod));
   if ('faults' in parsed) return { kind: 'refused', refusals: parsed.faults.map(forged) };
   const { removed } = parsed;
 
@@ -102,16 +104,22 @@ export function restore(pod: IPod): Restored {
 
 function putTogether(pod: IPod, removed: Removed): IPod {
   const spec = specOf(pod);
-  const addedPorts = new Set(removed.containers.flatMap(declaredPortsOf).map(portKey));
+  const { sidecars = [] } = removed;
+  const addedPorts = new Set([...removed.containers, ...sidecars].flatMap(declaredPortsOf).map(portKey));
   const original = new Set(removed.order.containers);
   const left = spec.containers.map((container) =>
     original.has(container.name) ? withoutPorts(container, addedPorts) : container,
   );
   // In whose place there was another: `restore` has looked which.
   const replaced = new Set(removed.volumes.map(({ name }) => name));
-  const volumes = (spec.volumes ?? []).filter(({ name }) => name !== wiringVolumeName && !replaced.has(name));
+  const volumes = (spec.volumes ?? []).filter(
+    ({ name }) => name !== wiringVolumeName && name !== startedVolumeName && !replaced.has(name),
+  );
+  const waits = new Map(sidecars.map((container) => [waitName(container.name), container]));
   const lists = {
-    initContainers: (spec.initContainers ?? []).filter((container) => container.name !== initContainerName),
+    initContainers: (spec.initContainers ?? [])
+      .filter((container) => container.name !== initContainerName)
+      .map((container) => waits.get(container.name) ?? container),
     volumes: inOrder(uniqueByName([...volumes, ...removed.volumes]), removed.order.volumes),
     resourceClaims: inOrder(
       uniqueByName([...(spec.resourceClaims ?? []), ...removed.resourceClaims]),
@@ -178,8 +186,6 @@ function inOrder<T extends { readonly name: string }>(items: readonly T[], order
   return items.toSorted((a, b) => (rank.get(a.name) ?? order.length) - (rank.get(b.name) ?? order.length));
 }
 
-const annotationPath = `metadata.annotations[${ownAnnotations.removed}]`;
-
 function forged(fault: Fault): Refusal {
   return {
     code: 'ForgedAnnotation',
@@ -196,94 +202,4 @@ function volumeTwice(name: string): Refusal {
     message: `Volume ${JSON.stringify(name)} was added to the Pod, which has another of that name.`,
     action: 'Rename one of them.',
   };
-}
-
-type ParsedRemoved = { readonly removed: Removed } | { readonly faults: readonly Fault[] };
-
-const fields: readonly string[] = ['version', 'order', 'containers', 'volumes', 'resourceClaims', 'annotations'];
-
-/** Reads what `formatRemoved` wrote and nothing else. `present` are the containers left in the Pod. */
-function parseRemoved(text: string, present: readonly IContainer[]): ParsedRemoved {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    return { faults: [{ path: annotationPath, message: error instanceof Error ? error.message : 'not JSON' }] };
-  }
-  if (isDeeperThan(maxDepth, value)) return { faults: [tooDeep(annotationPath)] };
-  const removed = withoutNulls(value);
-  if (!isRemoved(removed)) return { faults: fieldFaults(removed).slice(0, maxFaults) };
-  const faults = nameFaults(removed, present);
-  return faults.length === 0 ? { removed } : { faults };
-}
-
-function isRemoved(value: unknown): value is Removed {
-  return fieldFaults(value).length === 0;
-}
-
-function fieldFaults(value: unknown): Fault[] {
-  if (!isRecord(value)) return [{ path: annotationPath, message: 'must be an object' }];
-  const at = (field: string): string => `${annotationPath}.${field}`;
-  const unknown = Object.keys(value).filter((field) => !fields.includes(field));
-  const order = isRecord(value['order']) ? value['order'] : {};
-  return [
-    ...unknown.map((field) => ({ path: at(field), message: 'unknown field' })),
-    ...(value['version'] === 1 ? [] : [{ path: at('version'), message: 'must be 1' }]),
-    ...namesFaults(order['containers'], at('order.containers')),
-    ...namesFaults(order['volumes'], at('order.volumes')),
-    ...namesFaults(order['resourceClaims'], at('order.resourceClaims')),
-    ...listFaults(value['containers'], at('containers'), containerFaults),
-    ...listFaults(value['volumes'], at('volumes'), volumeFaults),
-    ...listFaults(value['resourceClaims'], at('resourceClaims'), resourceClaimFaults),
-    ...(isRecord(value['annotations']) &&
-    Object.values(value['annotations']).every((entry) => typeof entry === 'string')
-      ? []
-      : [{ path: at('annotations'), message: 'must be a map of strings' }]),
-  ];
-}
-
-function listFaults(
-  value: unknown,
-  path: string,
-  itemFaults: (item: unknown, path: string) => readonly Fault[],
-): readonly Fault[] {
-  if (!Array.isArray(value)) return [{ path, message: 'must be a list' }];
-  const items: readonly unknown[] = value;
-  const faults: Fault[] = [];
-  for (const [index, item] of items.entries()) {
-    faults.push(...itemFaults(item, `${path}[${index}]`));
-    if (faults.length >= maxFaults) break;
-  }
-  return faults;
-}
-
-function namesFaults(value: unknown, path: string): readonly Fault[] {
-  const isNames = Array.isArray(value) && value.every((name) => typeof name === 'string');
-  if (!isNames) return [{ path, message: 'must be a list of names' }];
-  return new Set(value).size === value.length ? [] : [{ path, message: 'has a name twice' }];
-}
-
-/** Exactly one container of the original Pod is left in it, all others were removed, and none is in both. */
-function nameFaults(removed: Removed, present: readonly IContainer[]): Fault[] {
-  const names = removed.containers.map((container) => container.name);
-  const inPod = new Set(present.map((container) => container.name));
-  const left = removed.order.containers.filter((name) => inPod.has(name));
-  const gone = removed.order.containers.filter((name) => !inPod.has(name));
-  const faults: Fault[] = [];
-  if (left.length !== 1) {
-    faults.push({
-      path: `${annotationPath}.order.containers`,
-      message: `the Pod has ${left.length} of its containers, not 1`,
-    });
-  }
-  if (names.length === 0 || !isDeepStrictEqual(names.toSorted(), gone.toSorted())) {
-    faults.push({ path: `${annotationPath}.containers`, message: 'must be the rest of order.containers, each once' });
-  }
-  for (const key of Object.keys(removed.annotations)) {
-    const container = appArmorContainer(key);
-    if (container === undefined || !names.includes(container)) {
-      faults.push({ path: `${annotationPath}.annotations[${key}]`, message: 'is not about a removed container' });
-    }
-  }
-  return faults;
 }

@@ -15,7 +15,7 @@ function piece(name: string, memory?: string, initContainers: readonly IContaine
   };
 }
 
-const unlimited = { primary: piece('app'), siblings: [piece('shipper')] };
+const unlimited = { primary: piece('app'), siblings: [piece('shipper')], startOrder: [] as string[] };
 const memory = (sizeLimit?: string) => ({
   name: 'v',
   emptyDir: { medium: 'Memory', ...(sizeLimit === undefined ? {} : { sizeLimit }) },
@@ -36,7 +36,7 @@ describe('emptyDirOf', () => {
   });
 
   it('does not hold one on disk by memory', () => {
-    const limited = { primary: piece('app', '1Mi'), siblings: [] };
+    const limited = { primary: piece('app', '1Mi'), siblings: [], startOrder: [] };
     expect(emptyDirOf({ name: 'v', emptyDir: {} }, limited)).to.deep.equal({ medium: 'disk' });
   });
 
@@ -45,11 +45,15 @@ describe('emptyDirOf', () => {
     const init: IContainer = { name: 'init', resources: { limits: { memory: '1Gi' } } };
     expect(bytesOf(unlimited)).to.equal(undefined);
     expect(bytesOf(unlimited, '8Mi')).to.equal(8 * 2 ** 20);
-    const limited = { primary: piece('app', '6Mi'), siblings: [piece('shipper', '2Mi')] };
+    const limited = { primary: piece('app', '6Mi'), siblings: [piece('shipper', '2Mi')], startOrder: [] };
     expect(bytesOf(limited)).to.equal(8 * 2 ** 20);
     expect(bytesOf(limited, '3Mi')).to.equal(3 * 2 ** 20);
     expect(bytesOf(limited, '30Mi')).to.equal(8 * 2 ** 20);
-    expect(bytesOf({ ...limited, primary: piece('app', '6Mi', [init]) })).to.equal(2 ** 30);
+    const withInit = { ...limited, primary: piece('app', '6Mi', [init]) };
+    expect(bytesOf({ ...withInit, startOrder: ['init'] })).to.equal(2 ** 30);
+    // A native sidecar runs beside the init containers that come after it.
+    expect(bytesOf({ ...withInit, startOrder: ['init', 'shipper'] })).to.equal(2 ** 30);
+    expect(bytesOf({ ...withInit, startOrder: ['shipper', 'init'] })).to.equal(2 ** 30 + 2 * 2 ** 20);
   });
 
   it('has nothing for huge pages', () => {
@@ -68,7 +72,8 @@ describe('storageLimitOf', () => {
   });
 
   it("is the sum of the containers', or the largest init container's", () => {
-    const pieces = { primary: limited('app', '1Gi'), siblings: [limited('shipper', '512Mi'), piece('viewer')] };
+    const siblings = [limited('shipper', '512Mi'), piece('viewer')];
+    const pieces = { primary: limited('app', '1Gi'), siblings, startOrder: ['init'] };
     expect(storageLimitOf(pieces)).to.deep.equal({ text: '1536Mi', bytes: 1.5 * 2 ** 30 });
     const init: IContainer = { name: 'init', resources: { limits: { 'ephemeral-storage': '2Gi' } } };
     expect(storageLimitOf({ ...pieces, primary: limited('app', '1Gi', [init]) })?.text).to.equal('2Gi');

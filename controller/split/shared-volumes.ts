@@ -52,7 +52,10 @@ export interface EmptyDir {
 }
 
 /** Undefined where it is of huge pages: those are reserved for one Pod. */
-export function emptyDirOf(volume: IVolume, pieces: Pick<Plan, 'primary' | 'siblings'>): EmptyDir | undefined {
+export function emptyDirOf(
+  volume: IVolume,
+  pieces: Pick<Plan, 'primary' | 'siblings' | 'startOrder'>,
+): EmptyDir | undefined {
   const { medium = '', sizeLimit } = volume.emptyDir ?? {};
   if (medium !== '' && medium !== 'Memory') return undefined;
   const written = sizeLimit === undefined ? undefined : String(sizeLimit);
@@ -78,23 +81,37 @@ export interface StorageLimit {
   readonly bytes: number;
 }
 
+/** What limits of the whole Pod are computed from. */
+type Pieces = Pick<Plan, 'primary' | 'siblings' | 'startOrder'>;
+
 /**
  * What the containers' limits on ephemeral storage leave the whole Pod, as the kubelet counts them: those that have none do
  * not make it more (pkg/kubelet/eviction, podEphemeralStorageLimitEviction).
  */
-export function storageLimitOf(pieces: Pick<Plan, 'primary' | 'siblings'>): StorageLimit | undefined {
+export function storageLimitOf(pieces: Pieces): StorageLimit | undefined {
   const bytes = podLimit('ephemeral-storage', pieces);
   return bytes > 0 ? { text: formatBytes(bytes), bytes } : undefined;
 }
 
-/** Of the whole Pod: all containers, or the largest init container. By that of memory the kubelet sizes a tmpfs (KEP-1967). */
-function podLimit(resource: string, { primary, siblings }: Pick<Plan, 'primary' | 'siblings'>): number {
+/**
+ * Of the whole Pod: all containers, or the largest init container with the native sidecars that run beside it (KEP-753). By
+ * that of memory the kubelet sizes a tmpfs (KEP-1967).
+ */
+function podLimit(resource: string, { primary, siblings, startOrder }: Pieces): number {
   const limitOf = ({ resources }: IContainer): number => {
     const limit = resources?.limits?.[resource];
     return limit === undefined ? 0 : (parseQuantity(String(limit)) ?? 0);
   };
   const together = [primary, ...siblings].reduce((sum, { container }) => sum + limitOf(container), 0);
-  return Math.max(together, ...primary.initContainers.map(limitOf));
+  const inits = new Map(primary.initContainers.map((container) => [container.name, limitOf(container)]));
+  const sidecars = new Map(siblings.map(({ name, container }) => [name, limitOf(container)]));
+  let beside = 0;
+  let largest = together;
+  for (const name of startOrder) {
+    largest = Math.max(largest, beside + (inits.get(name) ?? 0));
+    beside += sidecars.get(name) ?? 0;
+  }
+  return largest;
 }
 
 /** Containers whose variables are read from files of the volume: the kubelet reads those of an emptyDir only (KEP-3721). */

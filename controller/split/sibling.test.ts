@@ -53,6 +53,24 @@ describe('siblingPod', () => {
     });
   }
 
+  it('makes a native sidecar a Pod that restarts it, and that outlives the others', () => {
+    const spec = {
+      restartPolicy: 'Never',
+      initContainers: [{ name: 's', image: 's', restartPolicy: 'Always', startupProbe: { exec: { command: ['up'] } } }],
+    };
+    const outlives = [{ name: 'web-b', uid: 'u-2' }];
+    const [b, s] = siblingsOf(podNamed('web', spec), { outlives });
+    expect(b?.spec?.restartPolicy).to.equal('Never');
+    expect(b?.metadata?.annotations).not.to.have.property('podsplit.io/sidecar');
+    expect(s?.spec?.restartPolicy).to.equal('Always');
+    expect(s?.spec?.containers).to.deep.equal([{ name: 's', image: 's', startupProbe: { exec: { command: ['up'] } } }]);
+    expect(s?.metadata?.annotations).to.have.property('podsplit.io/sidecar', '0');
+    expect(s?.metadata?.ownerReferences?.map(({ name, controller }) => [name, controller])).to.deep.equal([
+      ['web', true],
+      ['web-b', undefined],
+    ]);
+  });
+
   it('writes the annotations it is given, and an owner and a gate only when told', () => {
     const [sibling] = siblingsOf(podNamed('web'), { wiring: '{}', networks: '[]', owner: false, gated: false });
     expect(sibling?.metadata?.annotations).to.deep.equal({

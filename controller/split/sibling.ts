@@ -25,6 +25,8 @@ export interface SiblingInput {
   /** Whether the primary owns it: offline nobody knows its UID. */
   readonly owner: boolean;
   readonly gated: boolean;
+  /** Other pieces that must be gone before the garbage collector takes this one: a native sidecar ends last. */
+  readonly outlives?: readonly { readonly name: string; readonly uid: string }[];
   readonly options: SplitOptions;
 }
 
@@ -71,6 +73,7 @@ export function siblingPod(input: SiblingInput): IPod {
   const visible = visiblePod(primary, plan);
   const { name = '', namespace, uid } = primary.metadata ?? {};
   const own = withoutInjectedToken(piece);
+  const place = plan.startOrder.indexOf(piece.name);
   return {
     apiVersion: 'v1',
     kind: 'Pod',
@@ -82,12 +85,16 @@ export function siblingPod(input: SiblingInput): IPod {
         ...piece.annotations,
         [safeToEvict]: 'true',
         ...volumeAnnotations(own.volumes, visible),
+        ...(place < 0 ? {} : { [ownAnnotations.sidecar]: String(place) }),
         ...(input.wiring === undefined ? {} : { [ownAnnotations.wiring]: input.wiring }),
         ...(input.networks === undefined ? {} : { [networksAnnotation]: input.networks }),
       },
       ...(input.owner && uid !== undefined
         ? {
-            ownerReferences: [{ apiVersion: 'v1', kind: 'Pod', name, uid, controller: true, blockOwnerDeletion: true }],
+            ownerReferences: [
+              { apiVersion: 'v1', kind: 'Pod', name, uid, controller: true, blockOwnerDeletion: true },
+              ...(input.outlives ?? []).map((other) => ({ apiVersion: 'v1', kind: 'Pod', ...other })),
+            ],
           }
         : {}),
     },
@@ -95,7 +102,11 @@ export function siblingPod(input: SiblingInput): IPod {
       ...without(specOf(primary), ...notInherited),
       ...hostnameOf(primary),
       ...unlessEmpty('initContainers', initContainers(plan, options, [own.container])),
-      containers: [rewriteEnvironment(withoutHostPorts(own.container), visible)],
+      containers: [
+        rewriteEnvironment(withoutHostPorts(place < 0 ? own.container : asContainer(own.container)), visible),
+      ],
+      // In the Pod the kubelet restarts it whatever becomes of the containers.
+      ...(place < 0 ? {} : { restartPolicy: 'Always' as const }),
       ...unlessEmpty('volumes', [
         ...own.volumes.map((volume) => rewriteVolume(pieceVolume(volume, plan), visible)),
         ...wiringVolumes(plan),
@@ -163,6 +174,11 @@ function hostnameOf(primary: IPod): Pick<IPodSpec, 'hostname' | 'hostnameOverrid
 
 function isSet(text: string | undefined): text is string {
   return text !== undefined && text !== '';
+}
+
+/** What is an init container's only: that it restarts is what the Pod's policy says. */
+function asContainer(sidecar: IContainer): IContainer {
+  return without(sidecar, 'restartPolicy');
 }
 
 /** Admission into the primary bound it there; the node has each port once. */

@@ -1,5 +1,5 @@
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { parseIntent } from '../api/annotations.ts';
+import { parseIntent, type Intent } from '../api/annotations.ts';
 import { isRecord } from '../api/json.ts';
 import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
@@ -9,7 +9,7 @@ import { egressViaByInit } from './checks/egress-via.ts';
 import { divide } from './divide.ts';
 import { chooseInstall } from './install.ts';
 import type { Decision, LeftAlone, Plan, SplitOptions } from './plan.ts';
-import { annotationsOf, specOf } from './pod.ts';
+import { annotationsOf, runningContainers, specOf } from './pod.ts';
 import { reasonsFor } from './reasons.ts';
 import { restore } from './removed.ts';
 import { shapeOf } from './shape.ts';
@@ -32,15 +32,14 @@ export function split(pod: IPod, options: SplitOptions): Decision {
 
 function decide(pod: IPod, options: SplitOptions): Decision {
   const spec = specOf(pod);
-  const names = spec.containers.map((container) => container.name);
-  const intent = parseIntent(annotationsOf(pod), names, 'metadata.annotations');
-  if (intent.kind === 'none') return leftAlone('NotOptedIn', `The Pod has no annotation ${userAnnotations.mode}.`);
-  if (intent.kind === 'invalid') return refused([...intent.refusals, ...checkPod({ pod, options })]);
+  const names = runningContainers(spec).map((container) => container.name);
+  const parsed = parseIntent(annotationsOf(pod), names, 'metadata.annotations');
+  if (parsed.kind === 'none') return leftAlone('NotOptedIn', `The Pod has no annotation ${userAnnotations.mode}.`);
+  if (parsed.kind === 'invalid') return refused([...parsed.refusals, ...checkPod({ pod, options })]);
+  const containers = spec.containers.map((container) => container.name);
+  const intent = hintedAtContainer(parsed, containers);
   if (intent.mode !== 'split') return leftAlone('OtherMode', 'The Pod is to be isolated, and not split.');
-  // With a restartable init container there are two that run side by side: it must not pass for a single one.
-  const isSingle =
-    names.length === 1 && !spec.initContainers?.some((container) => container.restartPolicy === 'Always');
-  if (isSingle) return leftAlone('SingleContainer', 'The Pod has one container: there is nothing to split.');
+  if (names.length === 1) return leftAlone('SingleContainer', 'The Pod has one container: there is nothing to split.');
 
   const tooMuch = checkLimits({ pod, options });
   if (tooMuch.length > 0) return refused(tooMuch);
@@ -65,7 +64,7 @@ function decide(pod: IPod, options: SplitOptions): Decision {
     network: intent.network,
     install: install.mode,
     order: {
-      containers: names,
+      containers,
       volumes: (spec.volumes ?? []).map((volume) => volume.name),
       resourceClaims: (spec.resourceClaims ?? []).map((claim) => claim.name),
     },
@@ -73,6 +72,13 @@ function decide(pod: IPod, options: SplitOptions): Decision {
   };
   const tooLarge = checkSize(pod, plan, options);
   return tooLarge.length > 0 ? refused(tooLarge) : plan;
+}
+
+/** kubectl's default container may be a native sidecar, and a hint to people's tools makes it no primary. */
+function hintedAtContainer(intent: Intent, containers: readonly string[]): Intent {
+  const { container, chosenBy } = intent.primary;
+  if (chosenBy !== 'default-container' || containers.includes(container)) return intent;
+  return { ...intent, primary: { container: containers[0] ?? '', chosenBy: 'first' } };
 }
 
 const observeNeedsAgent: Refusal = {

@@ -19,6 +19,16 @@ interface RunningPod extends Pod {
 
 export type Mode = 'split' | 'isolate';
 
+/** As users write it, or as meshes and gateways inject it: the proxy is there before the agent, and ends after it. */
+export type ProxyKind = 'container' | 'native sidecar';
+
+/** RFC 6902: of the Deployment. */
+const proxyAsNativeSidecar = [
+  { op: 'add', path: '/spec/template/spec/initContainers', value: [] },
+  { op: 'move', from: '/spec/template/spec/containers/1', path: '/spec/template/spec/initContainers/0' },
+  { op: 'add', path: '/spec/template/spec/initContainers/0/restartPolicy', value: 'Always' },
+];
+
 /** In one Pod containers are told apart by their UIDs, and none may be root. */
 const unprivileged = {
   spec: {
@@ -45,18 +55,25 @@ export class AgentExample {
   readonly outside: Agent;
   readonly host: { readonly ipv4: string; readonly ipv6: string };
   private readonly mode: Mode;
+  private readonly proxy: ProxyKind;
   pod!: SplitPod;
 
-  private constructor(namespace: TestNamespace, mode: Mode, outside: Agent, host: AgentExample['host']) {
+  private constructor(
+    namespace: TestNamespace,
+    pod: { readonly mode: Mode; readonly proxy: ProxyKind },
+    outside: Agent,
+    host: AgentExample['host'],
+  ) {
     this.namespace = namespace;
-    this.mode = mode;
+    this.mode = pod.mode;
+    this.proxy = pod.proxy;
     this.outside = outside;
     this.host = host;
   }
 
-  static async start(purpose: string, mode: Mode = 'split'): Promise<AgentExample> {
+  static async start(purpose: string, mode: Mode = 'split', proxy: ProxyKind = 'container'): Promise<AgentExample> {
     const [namespace, host] = [await TestNamespace.create(purpose), await addressesOutside()];
-    const made = new AgentExample(namespace, mode, agentOnNode('outside'), host);
+    const made = new AgentExample(namespace, { mode, proxy }, agentOnNode('outside'), host);
     try {
       await made.begin();
     } catch (error) {
@@ -68,7 +85,7 @@ export class AgentExample {
   }
 
   private async begin(): Promise<void> {
-    const { namespace, mode, outside } = this;
+    const { namespace, mode, outside, proxy } = this;
     for (const [proto, port] of [
       ['tcp', 8443],
       ['tcp', 53],
@@ -81,6 +98,10 @@ export class AgentExample {
     await Promise.all(['agent', 'world'].map((name) => namespace.applyFile(join(example, `${name}.yaml`))));
     if (mode === 'isolate') {
       await namespace.kubectl(['patch', 'deployment/agent', '--patch', JSON.stringify(unprivileged)]);
+    }
+    if (proxy === 'native sidecar') {
+      const patch = JSON.stringify(proxyAsNativeSidecar);
+      await namespace.kubectl(['patch', 'deployment/agent', '--type=json', '--patch', patch]);
     }
     await Promise.all([
       namespace.kubectl(['rollout', 'status', 'deployment/agent', '--timeout=120s']),

@@ -30,7 +30,7 @@ export interface Pod extends KubeObject {
   readonly spec: {
     readonly nodeName?: string;
     readonly containers: readonly { readonly name: string }[];
-    readonly initContainers?: readonly { readonly name: string }[];
+    readonly initContainers?: readonly { readonly name: string; readonly restartPolicy?: string }[];
     readonly schedulingGates?: readonly { readonly name: string }[];
   };
   readonly status: {

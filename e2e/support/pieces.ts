@@ -18,8 +18,14 @@ export async function splitPods(namespace: TestNamespace, app: string): Promise<
       const split = primary.metadata.labels?.[ownLabels.split];
       const pieces =
         split === undefined ? [primary] : pods.filter((pod) => pod.metadata.labels?.[ownLabels.split] === split);
-      return { primary, pieces: new Map(pieces.flatMap((pod) => pod.spec.containers.map(({ name }) => [name, pod]))) };
+      return { primary, pieces: new Map(pieces.flatMap((pod) => sideBySide(pod).map((name) => [name, pod]))) };
     });
+}
+
+/** Names of its containers, native sidecars among them. */
+function sideBySide({ spec: { containers, initContainers = [] } }: Pod): readonly string[] {
+  const sidecars = initContainers.filter(({ restartPolicy }) => restartPolicy === 'Always');
+  return [...containers, ...sidecars].map(({ name }) => name);
 }
 
 /** Until exactly `count` Pods of the workload are there, each split into `containers`, all Ready, and none is ending. */

@@ -58,6 +58,7 @@ const lanes: readonly (readonly string[])[] = [
     '15-workload-kinds',
     '16-services',
     '17-probes-and-hooks',
+    '68-start-order',
   ],
   // One after the other: each calls everybody from everywhere, and keeps a small machine busy by itself.
   ['63-policies-split', '63-policies-isolate'],

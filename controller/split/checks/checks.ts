@@ -2,7 +2,8 @@ import type { Refusal, RefusalCode } from '../../api/refusal.ts';
 import {
   foreignResourceFields,
   missingVolumes,
-  nativeSidecars,
+  namesTwice,
+  nativeSidecarAsPrimary,
   networkCapabilities,
   privilegedContainers,
 } from './containers.ts';
@@ -40,17 +41,18 @@ const podChecks: readonly PodCheck[] = [
   ['PodLevelResources', podLevelResources],
   ['PrivilegedContainer', privilegedContainers],
   ['NetworkCapability', networkCapabilities],
-  ['NativeSidecar', nativeSidecars],
   ['UnsupportedProtocol', unsupportedProtocols],
   ['PortDeclaredTwice', portsDeclaredTwice],
   ['PortNameTwice', portNamesTwice],
   ['ResourceFieldOfOtherContainer', foreignResourceFields],
   ['NodeNameSet', nodeName],
   ['InvalidPod', missingVolumes],
+  ['InvalidPod', namesTwice],
 ];
 
 /** What depends on which container is the primary. */
 const divisionChecks: readonly DivisionCheck[] = [
+  ['NativeSidecar', nativeSidecarAsPrimary],
   ['FlowPortConflict', flowPortConflicts],
   ['SharedEmptyDir', sharedEmptyDirs],
   ['SharedEphemeralVolume', sharedEphemeralVolumes],

@@ -1,6 +1,7 @@
+import { userAnnotations } from '../../api/names.ts';
 import { specOf } from '../pod.ts';
 import { itemsOf } from '../downward-api.ts';
-import { type Finding, type Subject, allContainers, indexed } from './subject.ts';
+import { type DividedSubject, type Finding, type Subject, allContainers, indexed } from './subject.ts';
 
 export function privilegedContainers({ pod }: Subject): Finding[] {
   return allContainers(specOf(pod))
@@ -49,13 +50,28 @@ export function networkCapabilities({ pod }: Subject): Finding[] {
   });
 }
 
-export function nativeSidecars({ pod }: Subject): Finding[] {
-  return indexed(specOf(pod).initContainers, 'spec.initContainers')
-    .filter(({ item }) => item.restartPolicy === 'Always')
+/** The Pod ends with its primary, and a native sidecar keeps no Pod alive. */
+export function nativeSidecarAsPrimary({ pod, division: { primary } }: DividedSubject): Finding[] {
+  if (specOf(pod).containers.some(({ name }) => name === primary.name)) return [];
+  return [
+    {
+      path: `metadata.annotations[${userAnnotations.primary}]`,
+      message: `${JSON.stringify(primary.name)} is a native sidecar: it starts before the containers and ends after them.`,
+      action: 'Name one of spec.containers.',
+    },
+  ];
+}
+
+/** An API server would refuse it, and never sees those together that become pieces. */
+export function namesTwice({ pod }: Subject): Finding[] {
+  const { containers, initContainers } = specOf(pod);
+  const names = new Set(containers.map(({ name }) => name));
+  return indexed(initContainers, 'spec.initContainers')
+    .filter(({ item }) => names.has(item.name))
     .map(({ item, path }) => ({
-      path: `${path}.restartPolicy`,
-      message: `${JSON.stringify(item.name)} runs on beside the containers, inside the primary's piece.`,
-      action: 'Move it to spec.containers, or do not split this Pod.',
+      path: `${path}.name`,
+      message: `The Pod has a container ${JSON.stringify(item.name)} as well.`,
+      action: 'Choose another name.',
     }));
 }
 

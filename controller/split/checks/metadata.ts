@@ -1,5 +1,13 @@
 import { isReservedKey } from '../../api/keys.ts';
-import { group, initContainerName, networksAnnotation, volumeDriver, wiringVolumeName } from '../../api/names.ts';
+import {
+  group,
+  initContainerName,
+  networksAnnotation,
+  startedVolumeName,
+  volumeDriver,
+  waitNamePrefix,
+  wiringVolumeName,
+} from '../../api/names.ts';
 import { annotationsOf, labelsOf, specOf } from '../pod.ts';
 import { isOfDriver } from '../shared-volumes.ts';
 import { type Finding, type Subject, allContainers, indexed } from './subject.ts';
@@ -35,10 +43,10 @@ export function reservedNames({ pod }: Subject): Finding[] {
   });
   return [
     ...allContainers(spec)
-      .filter(({ container }) => container.name === initContainerName)
+      .filter(({ container: { name } }) => name === initContainerName || name.startsWith(waitNamePrefix))
       .map(({ container, path }) => taken(`${path}.name`, container.name)),
     ...indexed(spec.volumes, 'spec.volumes')
-      .filter(({ item }) => item.name === wiringVolumeName)
+      .filter(({ item }) => item.name === wiringVolumeName || item.name === startedVolumeName)
       .map(({ item, path }) => taken(`${path}.name`, item.name)),
     ...indexed(spec.volumes, 'spec.volumes')
       .filter(({ item }) => isOfDriver(item))

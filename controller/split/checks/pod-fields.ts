@@ -1,4 +1,4 @@
-import { specOf } from '../pod.ts';
+import { runningContainers, specOf } from '../pod.ts';
 import type { Finding, Subject } from './subject.ts';
 
 const hostNamespaceFields = ['hostNetwork', 'hostPID', 'hostIPC'] as const;
@@ -64,7 +64,7 @@ export function nodeName({ pod }: Subject): Finding[] {
 }
 
 export function tooManyContainers({ pod, options }: Subject): Finding[] {
-  const { containers } = specOf(pod);
+  const containers = runningContainers(specOf(pod));
   if (containers.length <= options.maxContainers) return [];
   return [
     {

@@ -2,8 +2,8 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import { maxFlows } from '../../api/annotations.ts';
 import { type Flow, formatFlow } from '../../api/flow.ts';
 import { userAnnotations } from '../../api/names.ts';
-import { annotationsOf, specOf } from '../pod.ts';
-import { type DividedSubject, type Finding, type Subject, indexed } from './subject.ts';
+import { annotationsOf, runningContainers, specOf } from '../pod.ts';
+import { type DividedSubject, type Finding, type Subject, indexed, piecesToBe } from './subject.ts';
 
 export function unsupportedProtocols({ pod }: Subject): Finding[] {
   return ports(pod)
@@ -41,7 +41,7 @@ interface Port {
 }
 
 function ports(pod: IPod): readonly Port[] {
-  return indexed(specOf(pod).containers, 'spec.containers').flatMap(({ item: container, path }) =>
+  return piecesToBe(specOf(pod)).flatMap(({ item: container, path }) =>
     indexed(container.ports, `${path}.ports`).map(({ item: port, path }) => ({
       container: container.name,
       path,
@@ -65,7 +65,7 @@ function repeated(ports: readonly Port[], key: (port: Port) => string): { first:
 /** Where every declared port is open to every other container, ports times containers. */
 export function tooManyFlows({ pod }: Subject): Finding[] {
   if (Object.hasOwn(annotationsOf(pod), userAnnotations.flows)) return [];
-  const count = ports(pod).length * (specOf(pod).containers.length - 1);
+  const count = ports(pod).length * (runningContainers(specOf(pod)).length - 1);
   if (count <= maxFlows) return [];
   return [
     {

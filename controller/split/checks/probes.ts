@@ -1,7 +1,7 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { declaredPortsOf, specOf } from '../pod.ts';
-import { type DividedSubject, type Finding, indexed } from './subject.ts';
+import { declaredPortsOf, runningContainers, specOf } from '../pod.ts';
+import { type DividedSubject, type Finding, piecesToBe } from './subject.ts';
 
 const probes = ['livenessProbe', 'readinessProbe', 'startupProbe'] as const;
 const hooks = ['postStart', 'preStop'] as const;
@@ -9,7 +9,7 @@ const hooks = ['postStart', 'preStop'] as const;
 /** The kubelet calls them at the sibling's own address, where only the sibling's ports are. */
 export function foreignProbes({ pod, division }: DividedSubject): Finding[] {
   const siblings = new Set(division.siblings.map((piece) => piece.name));
-  return indexed(specOf(pod).containers, 'spec.containers')
+  return piecesToBe(specOf(pod))
     .filter(({ item }) => siblings.has(item.name))
     .flatMap(({ item: container, path }) =>
       calls(container, path).flatMap((call): Finding[] => {
@@ -66,5 +66,5 @@ function ownsPort(container: IContainer, port: number | string): boolean {
 }
 
 function ownerOfPort(pod: IPod, port: number | string): string | undefined {
-  return specOf(pod).containers.find((container) => ownsPort(container, port))?.name;
+  return runningContainers(specOf(pod)).find((container) => ownsPort(container, port))?.name;
 }

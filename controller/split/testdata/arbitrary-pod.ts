@@ -4,7 +4,7 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import { withoutNulls } from '../../api/json.ts';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 
-/** Pods of two to six containers that can be split, with fields that podsplit does not know, for properties of all of them. */
+/** Pods of two to six containers, and of native sidecars, that can be split, with fields that podsplit does not know, for properties of all of them. */
 export const splittablePod = pods((_, owns) => owns);
 
 /** Those too whose containers share emptyDirs: install mode `node` splits them. */
@@ -15,7 +15,7 @@ function pods(mountsEmptyDir: (chance: boolean, owns: boolean) => boolean): fc.A
   return fc
     .record({
       names: fc.uniqueArray(label(), { minLength: 2, maxLength: 6 }),
-      initNames: fc.uniqueArray(label(), { maxLength: 2 }),
+      initNames: fc.uniqueArray(label(), { maxLength: 3 }),
       volumeNames: fc.uniqueArray(label(), { maxLength: 5 }),
       seed: fc.infiniteStream(fc.nat()),
       annotations: fc.dictionary(label(), fc.string(), { maxKeys: 3, noNullPrototype: true }),
@@ -53,7 +53,21 @@ function pods(mountsEmptyDir: (chance: boolean, owns: boolean) => boolean): fc.A
           ...(pick(3) === 0 ? { env: [{ name: 'A', valueFrom: { fieldRef: { fieldPath: 'metadata.name' } } }] } : {}),
         };
       });
-      const initContainers = initNames.filter((name) => !names.includes(name)).map((name) => ({ name, image: 'init' }));
+      const initContainers = initNames
+        .filter((name) => !names.includes(name))
+        .map((name, index): IContainer => {
+          const init: IContainer = { name, image: 'init' };
+          if (pick(2) === 0) return init;
+          const mounts = volumes.filter((v) => !('emptyDir' in v) && pick(2) === 0);
+          return {
+            ...init,
+            restartPolicy: 'Always',
+            ...(pick(2) === 0 ? { ports: ports(names.length + index, 1 + pick(3)) } : {}),
+            ...(mounts.length === 0
+              ? {}
+              : { volumeMounts: mounts.map((v) => ({ name: v.name, mountPath: `/${v.name}` })) }),
+          };
+        });
       return {
         apiVersion: 'v1',
         kind: 'Pod',
