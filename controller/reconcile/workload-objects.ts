@@ -51,6 +51,11 @@ export class WorkloadObjects {
   private readonly deps: WorkloadObjectsDependencies;
   private readonly nads: WorkloadNads;
   private readonly budgets: SiblingBudgets;
+  /**
+   * When a Pod of it was last about to be wired, monotonic. The Pod itself names its workload only when that is done: until
+   * then neither the caches nor the API server know whom these objects are for.
+   */
+  private readonly ensuredAt = new Map<WorkloadKey, number>();
   private multiNetworkPolicies: { readonly at: number; readonly installed: boolean } | undefined;
 
   constructor(deps: WorkloadObjectsDependencies) {
@@ -61,7 +66,9 @@ export class WorkloadObjects {
 
   /** Before a Pod is wired: its network is there. Multus reads the NAD at the sandbox's start and knows no waiting. */
   async ensure(workload: WorkloadRef, network: SplitNetwork, plan: Plan, pod: LivePod): Promise<Obstacle | undefined> {
-    const others = this.plansOf(`${workload.namespace}/${workloadKey(workload)}`);
+    const key = `${workload.namespace}/${workloadKey(workload)}`;
+    this.ensuredAt.set(key, this.deps.clock.monotonic());
+    const others = this.plansOf(key);
     const state: WorkloadState = {
       workload,
       network,
@@ -164,12 +171,12 @@ export class WorkloadObjects {
    * that are gone from the caches' view may be there still, and one may be being wired: the API server is asked first.
    */
   private async collectOtherNads(key: WorkloadKey, workload: WorkloadRef, plans: readonly Plan[]): Promise<Outcome> {
-    const { client, world, clock } = this.deps;
+    const { client, world } = this.deps;
     const unused = installModes.filter((install) => !installsOf(plans).includes(install));
     const names = unused.map((install) => nadName(workload, install));
     const nads = world.nads.store.byIndex('workload', key).filter((nad) => names.includes(nad.metadata.name));
     if (nads.length === 0) return done;
-    const wait = lingers(nads, clock.now());
+    const wait = this.lingers(key, nads);
     if (wait > 0) return { kind: 'requeue', afterMs: wait };
     const { namespace } = workload;
     const labelSelector = `${ownLabels.workload}=${workloadKey(workload)}`;
@@ -182,19 +189,20 @@ export class WorkloadObjects {
 
   /** The last split Pod is gone, or it only seems so: nothing is deleted before the API server was asked. */
   private async collect(key: WorkloadKey): Promise<Outcome> {
-    const { client, world, clock } = this.deps;
+    const { client, world } = this.deps;
     const [namespace = '', hash = ''] = key.split('/');
     // That of isolated Pods lives as long as those: see isolate-nads.ts.
     const nads = world.nads.store.byIndex('workload', key).filter((nad) => !isIsolateNad(nad.metadata.name));
     const policies = world.networkPolicies.store.byIndex('workload', key);
     const budgets = world.budgets.store.byIndex('workload', key);
     if (nads.length === 0 && policies.length === 0 && budgets.length === 0) return done;
-    const wait = lingers(nads, clock.now());
+    const wait = this.lingers(key, [...nads, ...policies, ...budgets]);
     if (wait > 0) return { kind: 'requeue', afterMs: wait };
     const labelSelector = `${ownLabels.workload}=${hash}`;
     const { items } = await client.list(resources.pods, { namespace, labelSelector });
     // The end of the last of them brings the key back; this is for what no event tells.
     if (items.some((pod) => readPod(pod)?.role !== 'isolated')) return { kind: 'requeue', afterMs: 30_000 };
+    this.ensuredAt.delete(key);
     for (const nad of nads) await deleteIfThere(client, resources.networkAttachmentDefinitions, nad);
     for (const policy of policies) await deleteIfThere(client, resources.networkPolicies, policy);
     await this.budgets.collect(key);
@@ -203,6 +211,19 @@ export class WorkloadObjects {
       for (const policy of multi.items) await deleteIfThere(client, resources.multiNetworkPolicies, policy);
     }
     return done;
+  }
+
+  /** Milliseconds until none of them is young or remembers Pods that were moved, and no Pod was wired a moment ago. */
+  private lingers(key: WorkloadKey, objects: readonly KubeObject[]): number {
+    const { clock } = this.deps;
+    const now = clock.now();
+    const ensured = this.ensuredAt.get(key);
+    return Math.max(
+      0,
+      ensured === undefined ? 0 : ensured + lingerMs - clock.monotonic(),
+      ...objects.map(({ metadata }) => Date.parse(metadata.creationTimestamp ?? '') + lingerMs - now),
+      ...objects.map((object) => remembersFor(object, now)),
+    );
   }
 
   private async hasMultiNetworkPolicies(): Promise<boolean> {
@@ -218,12 +239,6 @@ export class WorkloadObjects {
 interface PlannedPod {
   readonly pod: LivePod;
   readonly plan: Plan;
-}
-
-/** Milliseconds until none of them is young, or remembers Pods that were moved. */
-function lingers(nads: readonly KubeObject[], now: number): number {
-  const young = nads.map((nad) => Date.parse(nad.metadata.creationTimestamp ?? '') + lingerMs - now);
-  return Math.max(0, ...young, ...nads.map((nad) => remembersFor(nad, now)));
 }
 
 async function serves(client: KubeClient, path: string): Promise<boolean> {
