@@ -13,6 +13,7 @@ import { createBridge } from './network.ts';
 import { prepareNode, startKubelet, startRuntime } from './nodes.ts';
 import { startOutside } from './outside.ts';
 import { here, kubectlPath, logs } from './paths.ts';
+import { embeddedPlace } from './place.ts';
 import { attempt, CommandFailed, run, until } from './run.ts';
 import { notReady, writeRunning } from './status.ts';
 
@@ -24,7 +25,7 @@ export async function boot(builds: Builds, nodes: readonly NodeNames[]): Promise
   await symlink(join(builds.bin.kubernetes, 'kubectl'), kubectlPath);
   await createCgroups(names);
   await createBridge(count);
-  const authority = await writeControlPlaneCredentials();
+  const authority = await writeControlPlaneCredentials(embeddedPlace);
 
   const [controlPlane] = await Promise.all([
     startControlPlane(builds).then(async (processes) => {

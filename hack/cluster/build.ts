@@ -11,7 +11,7 @@ import { copyFile, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises
 import { basename, dirname, join } from 'node:path';
 import { writeDockerArchive } from '../images/archive.ts';
 import { withLock } from './lock.ts';
-import { goModules } from './modules.ts';
+import { goModules, simulator } from './modules.ts';
 import type { GoModule, ModuleName } from './modules.ts';
 import { cache, here } from './paths.ts';
 import { main, run } from './run.ts';
@@ -35,7 +35,7 @@ const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false'];
 
 /** Builds what is missing; says what it does. To be called under the lock. */
 export async function build(): Promise<Builds> {
-  const version = (await run(['go', 'env', 'GOVERSION', 'GOARCH'])).trim();
+  const version = await goVersion();
   const bin: Partial<Record<ModuleName, string>> = {};
   for (const name of Object.keys(goModules) as ModuleName[]) bin[name] = await buildModule(goModules[name], version);
   const whole = bin as Record<ModuleName, string>;
@@ -47,6 +47,27 @@ export async function build(): Promise<Builds> {
   ]);
   const probe = await buildImage(probeImage, join(whole.probe, 'probe'), { Entrypoint: ['/probe'] });
   return { bin: whole, pause: join(pause, 'pause'), images, probe };
+}
+
+/** What a control plane with simulated nodes needs: less than half of a cluster's binaries, and one that a cluster has not. */
+export interface SimulationBuilds {
+  readonly kubernetes: string;
+  readonly etcd: string;
+  readonly kwok: string;
+}
+
+/** To be called under the lock, as `build`. */
+export async function buildSimulation(): Promise<SimulationBuilds> {
+  const version = await goVersion();
+  return {
+    kubernetes: await buildModule(goModules.kubernetes, version),
+    etcd: await buildModule(goModules.etcd, version),
+    kwok: await buildModule(simulator, version),
+  };
+}
+
+async function goVersion(): Promise<string> {
+  return (await run(['go', 'env', 'GOVERSION', 'GOARCH'])).trim();
 }
 
 async function buildModule(module: GoModule, goVersion: string): Promise<string> {

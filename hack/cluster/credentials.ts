@@ -3,44 +3,50 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import { network, ports } from './names.ts';
+import { network } from './names.ts';
 import type { NodeNames } from './names.ts';
-import { kubeconfig, pki } from './paths.ts';
 import { createAuthority, createSigningKey, issue } from './pki.ts';
 import type { Authority, KeyPair } from './pki.ts';
-
-export const server = `https://${network.host.v4}:${ports.apiserver}`;
+import { embeddedPlace, serverUrl } from './place.ts';
+import type { Place } from './place.ts';
 
 /** Writes the control plane's keys and the administrator's kubeconfig; the authority signs for the nodes as well. */
-export async function writeControlPlaneCredentials(): Promise<Authority> {
+export async function writeControlPlaneCredentials(place: Place): Promise<Authority> {
+  const { pki } = place;
   await mkdir(pki, { recursive: true });
   const authority = await createAuthority('podsplit-cluster');
   // Whoever this second authority signs may act as anybody (the API server's aggregation proxy), so it is its own.
   const proxies = await createAuthority('podsplit-cluster-front-proxy');
 
-  await writePair('ca', authority.pem);
-  await writePair('front-proxy-ca', proxies.pem);
+  await writePair(pki, 'ca', authority.pem);
+  await writePair(pki, 'front-proxy-ca', proxies.pem);
   const tokens = await createSigningKey();
   await writePrivate(join(pki, 'service-accounts.key'), tokens.key);
   await writePrivate(join(pki, 'service-accounts.pub'), tokens.publicKey);
-  await writePair('front-proxy', await issue(proxies, { commonName: 'front-proxy' }));
+  await writePair(pki, 'front-proxy', await issue(proxies, { commonName: 'front-proxy' }));
   await writePair(
+    pki,
     'kubelet-client',
     await issue(authority, { commonName: 'kube-apiserver', organizations: ['system:masters'] }),
   );
   await writePair(
+    pki,
     'apiserver',
     await issue(authority, {
       commonName: 'kube-apiserver',
       serves: {
         dns: ['kubernetes', 'kubernetes.default', 'kubernetes.default.svc', 'kubernetes.default.svc.cluster.local'],
-        ips: [network.host.v4, network.host.v6, '10.96.0.1', 'fd00:96::1', '127.0.0.1'],
+        ips: [place.address, network.host.v6, '10.96.0.1', 'fd00:96::1', '127.0.0.1'],
       },
     }),
   );
-  await writeKubeconfig(authority, join(pki, 'controller-manager.kubeconfig'), 'system:kube-controller-manager');
-  await writeKubeconfig(authority, join(pki, 'scheduler.kubeconfig'), 'system:kube-scheduler');
-  await writeKubeconfig(authority, kubeconfig, 'admin', ['system:masters']);
+  const server = serverUrl(place);
+  const write = async (path: string, commonName: string, organizations: readonly string[] = []): Promise<void> => {
+    await writeKubeconfig(path, server, authority, await issue(authority, { commonName, organizations }));
+  };
+  await write(join(pki, 'controller-manager.kubeconfig'), 'system:kube-controller-manager');
+  await write(join(pki, 'scheduler.kubeconfig'), 'system:kube-scheduler');
+  await write(place.kubeconfig, 'admin', ['system:masters']);
   return authority;
 }
 
@@ -54,23 +60,22 @@ export async function writeNodeCredentials(authority: Authority, node: NodeNames
   await writePrivate(join(folder, 'ca.crt'), authority.pem.certificate);
   await writePrivate(join(folder, 'kubelet.crt'), kubelet.certificate);
   await writePrivate(join(folder, 'kubelet.key'), kubelet.key);
-  await writePrivate(join(folder, 'kubelet.kubeconfig'), kubeconfigText(authority, kubelet));
-  await writeKubeconfig(authority, join(folder, 'kube-proxy.kubeconfig'), 'system:kube-proxy');
+  const server = serverUrl(embeddedPlace);
+  const write = (name: string, pair: KeyPair): Promise<void> =>
+    writeKubeconfig(join(folder, `${name}.kubeconfig`), server, authority, pair);
+  await write('kubelet', kubelet);
+  await write('kube-proxy', await issue(authority, { commonName: 'system:kube-proxy' }));
   // The rights of these two are in manifests/node-rbac.yaml.
-  await writeKubeconfig(authority, join(folder, 'kube-router.kubeconfig'), 'podsplit:kube-router');
-  await writeKubeconfig(authority, join(folder, 'multus.kubeconfig'), 'podsplit:multus');
+  for (const name of ['kube-router', 'multus']) {
+    await write(name, await issue(authority, { commonName: `podsplit:${name}` }));
+  }
 }
 
-async function writeKubeconfig(
-  authority: Authority,
-  path: string,
-  commonName: string,
-  organizations: readonly string[] = [],
-): Promise<void> {
-  await writePrivate(path, kubeconfigText(authority, await issue(authority, { commonName, organizations })));
+function writeKubeconfig(path: string, server: string, authority: Authority, pair: KeyPair): Promise<void> {
+  return writePrivate(path, kubeconfigText(server, authority, pair));
 }
 
-function kubeconfigText(authority: Authority, pair: KeyPair): string {
+function kubeconfigText(server: string, authority: Authority, pair: KeyPair): string {
   const base64 = (text: string): string => Buffer.from(text).toString('base64');
   return stringify({
     apiVersion: 'v1',
@@ -92,7 +97,7 @@ function kubeconfigText(authority: Authority, pair: KeyPair): string {
   });
 }
 
-async function writePair(name: string, pair: KeyPair): Promise<void> {
+async function writePair(pki: string, name: string, pair: KeyPair): Promise<void> {
   await writePrivate(join(pki, `${name}.crt`), pair.certificate);
   await writePrivate(join(pki, `${name}.key`), pair.key);
 }

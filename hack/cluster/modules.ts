@@ -66,3 +66,10 @@ export const goModules = {
 } as const satisfies Record<string, GoModule>;
 
 export type ModuleName = keyof typeof goModules;
+
+/** Simulates nodes for fault-injection tests and benchmarks; the embedded cluster has real ones, and never builds it. */
+export const simulator: GoModule = {
+  name: 'kwok',
+  commands: { kwok: 'sigs.k8s.io/kwok/cmd/kwok' },
+  cold: 'a minute',
+};

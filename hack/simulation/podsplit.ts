@@ -1,0 +1,113 @@
+// podsplit on a simulated cluster: what users apply, but for the workloads. The controller is a process of this machine,
+// and no agent runs, since there is no node for it.
+
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { parseAllDocuments, stringify } from 'yaml';
+import { bundle, programs } from '../build.ts';
+import { here, clone } from '../cluster/paths.ts';
+import { until } from '../cluster/run.ts';
+import { defaultImage, manifests } from '../manifests.ts';
+import { Child } from './child.ts';
+import { freePorts, type SimulatedCluster } from './cluster.ts';
+
+const namespace = 'podsplit-system';
+const left = ['Deployment', 'DaemonSet', 'PodDisruptionBudget'];
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly spec?: object;
+  readonly webhooks?: readonly { readonly clientConfig: { readonly service: object } }[];
+}
+
+export interface ControllerPorts {
+  readonly webhook: number;
+  readonly metrics: number;
+  readonly health: number;
+}
+
+/** Applies what users apply. The API server calls the webhook on the loopback, by the name of its Service. */
+export async function installPodsplit(cluster: SimulatedCluster): Promise<ControllerPorts> {
+  const [webhook = 0, metrics = 0, health = 0] = await freePorts(3);
+  const documents = parseAllDocuments(manifests()).map((document) => document.toJS() as Manifest);
+  const kept = documents.filter(({ kind }) => !left.includes(kind)).map((one) => redirected(one, webhook));
+  const nad = await readFile(join(here, 'manifests/nad-crd.yaml'), 'utf8');
+  const text = [nad, ...kept.map((one) => stringify(one))].join('\n---\n');
+  await cluster.kubectl(['apply', '--server-side', '-f', '-'], text);
+  await cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s']);
+  await bundle(programs.podsplit);
+  return { webhook, metrics, health };
+}
+
+function redirected(manifest: Manifest, port: number): Manifest {
+  if (manifest.kind === 'Service' && manifest.metadata.name === 'podsplit-webhook') {
+    return { ...manifest, spec: { type: 'ExternalName', externalName: 'localhost' } };
+  }
+  if (manifest.webhooks === undefined) return manifest;
+  const webhooks = manifest.webhooks.map((webhook) => ({
+    ...webhook,
+    clientConfig: { service: { ...webhook.clientConfig.service, port } },
+  }));
+  return { ...manifest, webhooks };
+}
+
+export interface ControllerOptions {
+  readonly cluster: SimulatedCluster;
+  readonly ports: ControllerPorts;
+  /** In the place of the API server: a proxy's, and who signed for it. */
+  readonly via?: { readonly server: string; readonly ca: string };
+}
+
+/** The bundled controller, with the rights of its ServiceAccount and no others. */
+export async function startController({ cluster, ports, via }: ControllerOptions): Promise<Child> {
+  const home = join(cluster.folder, 'controller');
+  await mkdir(home, { recursive: true });
+  const kubeconfig = join(home, 'kubeconfig');
+  const token = await cluster.kubectl(['create', 'token', 'podsplit', '-n', namespace, '--duration=3h']);
+  const { server, ca } = via ?? cluster;
+  await writeFile(kubeconfig, kubeconfigText(server, ca, token.trim()), { mode: 0o600 });
+  return Child.start(
+    'podsplit',
+    [process.execPath, '--enable-source-maps', join(clone, programs.podsplit.out), 'controller'],
+    join(cluster.folder, 'logs', 'podsplit.log'),
+    {
+      PATH: process.env['PATH'],
+      KUBECONFIG: kubeconfig,
+      PODSPLIT_IMAGE: defaultImage,
+      PODSPLIT_LISTEN_WEBHOOK: String(ports.webhook),
+      PODSPLIT_LISTEN_METRICS: String(ports.metrics),
+      PODSPLIT_LISTEN_HEALTH: String(ports.health),
+    },
+  );
+}
+
+function kubeconfigText(server: string, ca: string, token: string): string {
+  const certificate = Buffer.from(ca).toString('base64');
+  return stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'simulated', cluster: { server, 'certificate-authority-data': certificate } }],
+    users: [{ name: 'podsplit', user: { token } }],
+    contexts: [{ name: 'podsplit', context: { cluster: 'simulated', user: 'podsplit' } }],
+    'current-context': 'podsplit',
+  });
+}
+
+/** Until this controller leads, and annotated Pods are cut. */
+export async function untilLeading(controller: Child, { metrics, health }: ControllerPorts): Promise<void> {
+  await until('the controller leads', 60, async () => {
+    if (!controller.running) throw new Error('the controller has ended; see its log');
+    return (await page(metrics, 'metrics')).includes('podsplit_leader 1') && (await page(health, 'readyz')) !== '';
+  });
+}
+
+/** Empty where nobody answers, or not well. */
+export async function page(port: number, path: string): Promise<string> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/${path}`);
+    return response.ok ? await response.text() : '';
+  } catch {
+    return '';
+  }
+}
