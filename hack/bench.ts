@@ -7,9 +7,14 @@ import { benchAgent } from './bench/agent.ts';
 import { benchCore } from './bench/core.ts';
 import { printFigures, type Figure } from './bench/figures.ts';
 import { benchLoopback } from './bench/loopback.ts';
+import { benchScale } from './bench/scale.ts';
 import { tryKubectl } from './kubectl.ts';
 
-const figures: Figure[] = [...benchCore(), ...(await benchAdmission())];
+const figures: Figure[] = [
+  ...benchCore(),
+  ...(await benchAdmission()),
+  ...(await benchScale({ pods: 1000, churnRate: 20, churnSeconds: 60 })),
+];
 if (tryKubectl(['get', 'mutatingwebhookconfiguration', 'podsplit']) === undefined) {
   console.log(
     'No cluster with podsplit: loopback and agent are not measured. Run `make cluster load install` first, or `make demo`.',
