@@ -10,7 +10,7 @@ describe('configuration of the controller', () => {
       imagePullPolicy: 'IfNotPresent',
       install: 'node',
       namespace: 'podsplit-system',
-      workers: 8,
+      workers: 16,
     });
   });
 

@@ -39,7 +39,7 @@ export function readControllerConfig(variables: Variables): ControllerConfig {
       metrics: environment.whole('PODSPLIT_LISTEN_METRICS', 8080),
       health: environment.whole('PODSPLIT_LISTEN_HEALTH', 8081),
     },
-    workers: environment.whole('PODSPLIT_WORKERS', 8),
+    workers: environment.whole('PODSPLIT_WORKERS', 16),
     install: environment.oneOf('PODSPLIT_INSTALL', installModes),
     clusterDns: addresses(environment, 'PODSPLIT_CLUSTER_DNS'),
     ...defaultNetwork(environment),

@@ -20,6 +20,7 @@ import { KeyedLock } from '../kube/keyed-lock.ts';
 import { resources } from '../kube/resources.ts';
 import type { PieceAddresses } from '../split/wire.ts';
 import { carriedEndpoint, type LivePod } from './piece-pod.ts';
+import { OwnWrites } from './own-writes.ts';
 import type { Obstacle } from './wire.ts';
 import { claimKeys, type SplitKey, type World } from './world.ts';
 
@@ -81,10 +82,14 @@ export class AddressBook {
     return found === undefined ? {} : Object.fromEntries(addressesOf(found.pool, found.held));
   }
 
-  /** Read live: the addresses on which pieces of this Pod may start, undefined where its claim is gone or going. */
-  async held(pod: LivePod): Promise<AddressesByContainer | undefined> {
+  /**
+   * Read live: the addresses on which pieces of this Pod may start, undefined where its claim is gone or going.
+   *
+   * @param workload the key of its workload, whose blocks are looked at; without it all are
+   */
+  async held(pod: LivePod, workload: string | undefined): Promise<AddressesByContainer | undefined> {
     const { items } = await this.client.list(resources.addressBlocks, {
-      labelSelector: pod.workload === undefined ? undefined : `${ownLabels.workload}=${pod.workload}`,
+      labelSelector: workload === undefined ? undefined : `${ownLabels.workload}=${workload}`,
     });
     const found = this.heldIn(items, pod);
     return found === undefined || found.held.claim.releasing === true
@@ -174,6 +179,8 @@ function refusal(
 class ClusterBlockStore implements BlockStore {
   private readonly client: KubeClient;
   private readonly world: World;
+  /** The next claim of a workload follows this one within milliseconds. */
+  private readonly own = new OwnWrites<AddressBlock>();
 
   constructor(client: KubeClient, world: World) {
     this.client = client;
@@ -182,7 +189,10 @@ class ClusterBlockStore implements BlockStore {
 
   async list(network: string, freshness: 'cached' | 'live'): Promise<readonly AddressBlock[]> {
     const { store } = this.world.blocks;
-    if (freshness === 'cached') return network === '' ? store.list() : store.byIndex('network', network);
+    if (freshness === 'cached') {
+      const known = this.own.over(store.list(), (key) => store.get(key));
+      return network === '' ? known : known.filter((block) => block.spec.network === network);
+    }
     const { items } = await this.client.list(resources.addressBlocks);
     return items.filter((block) => block.spec.network === network);
   }
@@ -198,7 +208,7 @@ class ClusterBlockStore implements BlockStore {
 
   async create(block: AddressBlock) {
     try {
-      return { kind: 'ok' as const, block: await this.client.create(resources.addressBlocks, block) };
+      return { kind: 'ok' as const, block: this.wrote(await this.client.create(resources.addressBlocks, block)) };
     } catch (error) {
       if (isApiError(error, 'AlreadyExists')) return { kind: 'already-exists' as const };
       return unknown(error);
@@ -207,8 +217,9 @@ class ClusterBlockStore implements BlockStore {
 
   async replace(block: AddressBlock) {
     try {
-      return { kind: 'ok' as const, block: await this.client.replace(resources.addressBlocks, block) };
+      return { kind: 'ok' as const, block: this.wrote(await this.client.replace(resources.addressBlocks, block)) };
     } catch (error) {
+      this.own.forget(block);
       if (isApiError(error, 'Conflict')) return { kind: 'conflict' as const };
       if (isApiError(error, 'NotFound')) return { kind: 'not-found' as const };
       return unknown(error);
@@ -222,6 +233,7 @@ class ClusterBlockStore implements BlockStore {
         ...(uid === undefined ? {} : { uid }),
         ...(resourceVersion === undefined ? {} : { resourceVersion }),
       };
+      this.own.forget(block);
       await this.client.delete(resources.addressBlocks, { name }, { preconditions });
       return { kind: 'ok' as const };
     } catch (error) {
@@ -229,6 +241,11 @@ class ClusterBlockStore implements BlockStore {
       if (isApiError(error, 'NotFound')) return { kind: 'not-found' as const };
       return unknown(error);
     }
+  }
+
+  private wrote(block: AddressBlock): AddressBlock {
+    this.own.wrote(block, this.world.blocks.store.get(block.metadata.name));
+    return block;
   }
 }
 

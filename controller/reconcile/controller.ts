@@ -25,6 +25,7 @@ import { SplitNetworkReconciler } from './split-network.ts';
 import { SplitPodReconciler } from './split-pod.ts';
 import { WorkloadObjects } from './workload-objects.ts';
 import { claimKeys, workloadIndex, World } from './world.ts';
+import { changedClaims, onlyCountChanged, onlyStatusChanged } from './changes.ts';
 
 export interface ControllerOptions {
   readonly client: KubeClient;
@@ -40,6 +41,8 @@ export interface ControllerOptions {
 
 /** Everything is looked at again this often, whatever events were missed: the backstop of a level-based controller. */
 const sweepMs = 60_000;
+/** How many addresses of a SplitNetwork are taken is said this late: a thousand Pods at once are not a thousand writes. */
+const countMs = 1_000;
 /** A Pod that opted in with one container: said once, not again by each new leader. */
 const freshMs = 120_000;
 
@@ -73,7 +76,7 @@ export class Controller {
   }
 
   async start(): Promise<void> {
-    const { client, clock, log, metrics, events, split, workers = 8 } = this.options;
+    const { client, clock, log, metrics, events, split, workers = 16 } = this.options;
     const { world, mirrors } = this;
     await world.start();
     const objects = new WorkloadObjects({ client, world, events, clock, log, options: split });
@@ -144,7 +147,9 @@ export class Controller {
       if (pod?.role === 'whole' && kind === 'added') this.sayLeftAlone(object);
       if (pod?.role === 'isolated') this.isolated.add(splitKey(pod));
       else if (pod !== undefined && pod.role !== 'whole') this.splits.add(splitKey(pod));
-      for (const key of workloadIndex(object)) this.workloads.add(key);
+      if (kind !== 'updated' || !onlyStatusChanged(change.previous, object)) {
+        for (const key of workloadIndex(object)) this.workloads.add(key);
+      }
       const same = kind === 'updated' && sameJson(change.previous.metadata.labels, object.metadata.labels);
       if (pod?.role !== 'primary' || same) return;
       for (const key of this.mirrors.keysFor(pod, kind === 'deleted')) this.networkPolicies.add(key);
@@ -153,12 +158,19 @@ export class Controller {
       const key = `${object.metadata.namespace ?? ''}/${splitId(object.spec.pod.uid)}`;
       (isIsolateNad(object.spec.networkAttachmentDefinition) ? this.isolated : this.splits).add(key);
     });
-    world.blocks.onChange(({ kind, object }) => {
-      for (const key of claimKeys(object)) this.splits.add(key);
-      this.networks.add(object.spec.network);
+    world.blocks.onChange((change) => {
+      const { kind, object } = change;
+      for (const key of changedClaims(kind === 'updated' ? change.previous : undefined, object)) this.splits.add(key);
+      this.networks.addAfter(object.spec.network, countMs);
       if (kind === 'deleted') this.wakeGated();
     });
-    world.networks.onChange(({ object }) => {
+    world.networks.onChange((change) => {
+      const { object } = change;
+      // Its own count: to look again at once would be to write again at once.
+      if (change.kind === 'updated' && onlyCountChanged(change.previous, object)) {
+        this.networks.addAfter(object.metadata.name, countMs);
+        return;
+      }
       for (const network of world.networks.store.list()) this.networks.add(network.metadata.name);
       this.networks.add(object.metadata.name);
       this.wakeGated();

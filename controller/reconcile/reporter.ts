@@ -54,6 +54,12 @@ export class Reporter {
     await this.flows(report);
   }
 
+  /** Does it only say how far a Pod has come that was not ready before either? */
+  isProgress({ primary, seen, step, obstacle }: Report): boolean {
+    const wanted = verdict(seen, step, obstacle);
+    return !wanted.ready && !isTrouble(wanted.reason) && piecesCondition(primary)?.status !== 'True';
+  }
+
   wired(primary: LivePod): void {
     this.event(primary, 'Normal', 'Wired', 'The pieces are made and have their addresses; the Pod may be scheduled.');
   }

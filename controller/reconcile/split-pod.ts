@@ -3,7 +3,7 @@ import { ownAnnotations } from '../api/names.ts';
 import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
 import { resources } from '../kube/resources.ts';
-import { done, type Outcome } from '../kube/worker.ts';
+import { done, sooner, type Outcome } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
 import { wiringHash } from '../rules/wiring-json.ts';
 import { podIPAnnotations } from '../split/downward-api.ts';
@@ -19,7 +19,7 @@ import { waitOf, type Wait } from './placement.ts';
 import { annotatedVia, type ResolvedVia } from '../policies/resolve-via.ts';
 import { splitSubject } from '../policies/subject.ts';
 import { policed, policedVia, policedWiring, type Policed } from './policy-book.ts';
-import type { Reporter } from './reporter.ts';
+import type { Report, Reporter } from './reporter.ts';
 import { wire, type Obstacle, type WiringDependencies } from './wire.ts';
 import type { SplitKey } from './world.ts';
 
@@ -39,7 +39,12 @@ interface Memory {
   wait: Wait | undefined;
   endBy: number | undefined;
   obstacle: Obstacle | undefined;
+  /** When it was last said how the Pod is; at first, when it was first seen. */
+  toldAt: number;
 }
+
+/** A Pod that starts says how far it has come this often at most: what is over before anybody reads it is not written. */
+const progressMs = 1_000;
 
 /** Reconciles one split Pod: looks, does the one next thing, and says on the Pod, its PodSplit and in Events what it saw. */
 export class SplitPodReconciler {
@@ -86,9 +91,11 @@ export class SplitPodReconciler {
     };
     if (primary !== undefined) await this.carryLabels(primary, siblings);
     const step = nextStep(seen, clock.now());
-    const outcome = await this.take(step, seen, { key, plan, news, memory });
+    // Where the cluster's DNS is nobody tells when it is known.
+    const taken = await this.take(step, seen, { key, plan, news, memory });
+    const outcome = resolvers === undefined ? sooner(taken, { kind: 'requeue', afterMs: dnsUnknown.retryMs }) : taken;
     if (primary !== undefined) {
-      await reporter.report({
+      const report: Report = {
         seen,
         primary,
         step,
@@ -97,9 +104,13 @@ export class SplitPodReconciler {
         observe: plan?.observe === true,
         via,
         flows: plan === undefined || policies === undefined ? undefined : toldFlows(plan, policies),
-      });
+      };
+      const wait = memory.toldAt + progressMs - clock.now();
+      if (wait > 0 && reporter.isProgress(report)) return sooner(outcome, { kind: 'requeue', afterMs: wait });
+      memory.toldAt = clock.now();
+      await reporter.report(report);
     }
-    return resolvers === undefined ? sooner(outcome) : outcome;
+    return outcome;
   }
 
   private async policiesOf(primary: LivePod | undefined, plan: Plan | undefined): Promise<PoliciesFound> {
@@ -123,6 +134,7 @@ export class SplitPodReconciler {
       wait: undefined,
       endBy: undefined,
       obstacle: undefined,
+      toldAt: now,
     };
     if (known.addresses !== addresses) {
       known.addresses = addresses;
@@ -212,7 +224,7 @@ export class SplitPodReconciler {
 
   private async lift(primary: LivePod, all: readonly LivePod[], siblings: readonly LivePod[]): Promise<Outcome> {
     // The claim is read live, after the siblings were made and before any of them may start.
-    const held = await this.deps.addresses.held(primary);
+    const held = await this.deps.addresses.held(primary, primary.workload);
     const node = installOf(primary) === 'node';
     if (held === undefined) return { kind: 'requeue', afterMs: 1000 };
     for (const sibling of siblings) {
@@ -286,11 +298,6 @@ export class SplitPodReconciler {
     await this.deps.reporter.disrupted(primary, reason, message);
     await this.deletePod(primary);
   }
-}
-
-/** Where the cluster's DNS is nobody tells when it is known. */
-function sooner(outcome: Outcome): Outcome {
-  return outcome.kind === 'done' ? { kind: 'requeue', afterMs: dnsUnknown.retryMs } : outcome;
 }
 
 /** Where they can change on a Pod that runs, and are known. */
