@@ -10,6 +10,7 @@ import { WorkQueue } from '../kube/work-queue.ts';
 import { sooner, startWorkers, type Outcome, type Workers } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
 import { queueHooks, reflectorHooks, workerHooks, type Metrics } from '../observability/metrics.ts';
+import { isOwnBudget } from '../policies/disruption-budget.ts';
 import { inexactFor } from '../policies/inexact.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import { AddressBook } from './address-book.ts';
@@ -182,7 +183,8 @@ export class Controller {
       // The API server's own controller writes their status all the time.
       if (change.kind === 'updated' && sameJson(change.previous.spec, change.object.spec)) return;
       for (const key of workloadIndex(change.object)) this.workloads.add(key);
-      this.addSplits(change.object.metadata.namespace ?? '');
+      // A workload that comes has its own made: that is no news to all others of the namespace.
+      if (!isOwnBudget(change.object)) this.addSplits(change.object.metadata.namespace ?? '');
     });
     world.networkPolicies.onChange((change) => {
       this.policyChanged(change.object);

@@ -36,14 +36,14 @@ export class SiblingBudgets {
   }
 }
 
-/** What whoever drains a node has to be told of this Pod; undefined where all is well. */
+/** Names of the user's budgets that find siblings which podsplit's finds already; none where there is none of podsplit's. */
 export function budgetsTwice(
   store: Pick<World['budgets']['store'], 'byIndex'>,
   siblings: readonly LivePod[],
 ): readonly string[] {
   const [first] = siblings;
   if (first === undefined) return [];
-  const budgets = store.byIndex('namespace', first.namespace);
+  const budgets = store.byIndex('users', first.namespace);
   const own = store.byIndex('workload', `${first.namespace}/${first.workload ?? ''}`);
   return own.length === 0 ? [] : budgetsFinding(budgets, siblings);
 }

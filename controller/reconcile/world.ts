@@ -1,5 +1,6 @@
 import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
 import type { Directory } from '../policies/directory.ts';
+import { isOwnBudget } from '../policies/disruption-budget.ts';
 import { ClusterDirectory } from './cluster-directory.ts';
 import { ownLabels } from '../api/names.ts';
 import { splitId } from '../api/identity.ts';
@@ -86,10 +87,7 @@ export class World {
       namespace: (policy) => one(policy.metadata.namespace, (namespace) => namespace),
       ...policyIndexes,
     });
-    this.budgets = watch(resources.podDisruptionBudgets, {
-      workload: workloadIndex,
-      namespace: (budget) => one(budget.metadata.namespace, (namespace) => namespace),
-    });
+    this.budgets = watch(resources.podDisruptionBudgets, budgetIndexes);
     this.containerPolicies = watch(resources.containerNetworkPolicies, {
       namespace: (policy) => one(policy.metadata.namespace, (namespace) => namespace),
     });
@@ -206,3 +204,9 @@ export function workloadIndex(object: KubeObject): readonly WorkloadKey[] {
 function one<T>(value: T | undefined, show: (value: T) => string): readonly string[] {
   return value === undefined ? [] : [show(value)];
 }
+
+/** Users' by namespace: of podsplit's each workload has one. */
+export const budgetIndexes = {
+  workload: workloadIndex,
+  users: (budget) => (isOwnBudget(budget) ? [] : one(budget.metadata.namespace, (namespace) => namespace)),
+} satisfies Indexes<PodDisruptionBudget>;
