@@ -36,7 +36,8 @@ export async function installPodsplit(cluster: SimulatedCluster): Promise<Contro
   const text = [nad, ...kept.map((one) => stringify(one))].join('\n---\n');
   await cluster.kubectl(['apply', '--server-side', '-f', '-'], text);
   await cluster.kubectl(['wait', '--for=condition=Established', 'crd', '--all', '--timeout=60s']);
-  await bundle([programs.podsplit]);
+  // All of them: their licences are in one file.
+  await bundle(Object.values(programs));
   return { webhook, metrics, health };
 }
 
