@@ -29,11 +29,22 @@ export interface LivePod {
   readonly raw: IPod;
 }
 
+/** An object of the watch cache never changes, and is read again whenever something near it does. */
+const read = new WeakMap<IPod, LivePod>();
+
 /**
  * What podsplit's label selector lets through; undefined for a Pod that no webhook cut and no controller made. Pieces that
  * `kubectl podsplit split` printed and somebody applied carry the labels too: they live without a controller.
  */
 export function readPod(raw: IPod): LivePod | undefined {
+  const known = read.get(raw);
+  if (known !== undefined) return known;
+  const pod = parse(raw);
+  if (pod !== undefined) read.set(raw, pod);
+  return pod;
+}
+
+function parse(raw: IPod): LivePod | undefined {
   const { name, namespace, uid, labels = {} } = raw.metadata ?? {};
   const role = labels[ownLabels.role];
   const container = labels[ownLabels.container] ?? raw.spec?.containers[0]?.name;
