@@ -11,9 +11,15 @@ import { addressesOf, readySplitPods, splitPods, type SplitPod } from './pieces.
 
 const example = join(import.meta.dirname, '../../examples/agent');
 
+interface ContainerStatus {
+  readonly name: string;
+  readonly restartCount: number;
+}
+
 interface RunningPod extends Pod {
   readonly status: Pod['status'] & {
-    readonly containerStatuses?: readonly { readonly name: string; readonly restartCount: number }[];
+    readonly containerStatuses?: readonly ContainerStatus[];
+    readonly initContainerStatuses?: readonly ContainerStatus[];
   };
 }
 
@@ -173,7 +179,9 @@ export class AgentExample {
   async expectNoRestarts(): Promise<void> {
     for (const [name, { metadata }] of this.pod.pieces) {
       const { status } = await this.namespace.get<RunningPod>('pod', metadata.name);
-      expect(status.containerStatuses?.find((each) => each.name === name)?.restartCount, name).to.equal(0);
+      const { containerStatuses = [], initContainerStatuses = [] } = status;
+      const own = [...containerStatuses, ...initContainerStatuses].find((each) => each.name === name);
+      expect(own?.restartCount, name).to.equal(0);
     }
   }
 }
