@@ -11,7 +11,7 @@ import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { condition, podIPs, type KubeObject, type Pod } from './support/objects.ts';
-import { isReady, splitPods } from './support/pieces.ts';
+import { isReady, podSplitOf, readySplitPods, splitPods } from './support/pieces.ts';
 
 const run = promisify(execFile);
 
@@ -41,14 +41,16 @@ const listeners = (container: Port['container']) =>
     .map(({ protocol, port }) => ({ protocol, port, bind: '::' as const, declared: true }));
 
 /** A hostPort is there once on a node, whoever asks. */
-function podSpec(firstHostPort: number) {
+function podSpec(firstHostPort?: number) {
   const spec = agents({
     app: listeners('app'),
     helper: [...listeners('helper'), { protocol: 'tcp', bind: '127.0.0.1', port: loopbackPort, declared: true }],
   });
   const named = (port: { readonly containerPort: number; readonly protocol: string }) => {
     const index = ports.findIndex((known) => known.port === port.containerPort);
-    return index === -1 ? port : { ...port, name: ports[index]?.name, hostPort: firstHostPort + index };
+    if (index === -1) return port;
+    const hostPort = firstHostPort === undefined ? {} : { hostPort: firstHostPort + index };
+    return { ...port, name: ports[index]?.name, ...hostPort };
   };
   return { ...spec, containers: spec.containers.map((each) => ({ ...each, ports: each.ports.map(named) })) };
 }
@@ -114,6 +116,11 @@ describe("ways to a Pod's ports", () => {
         service(`${mode}-headless`, mode, { clusterIP: 'None' }),
         service(`${mode}-local`, mode, { type: 'NodePort', externalTrafficPolicy: 'Local' }),
       ]),
+      workload('Deployment', 'closed', podSpec(), {
+        replicas: 1,
+        annotations: { ...splitMode, 'podsplit.io/flows': 'none' },
+      }),
+      service('closed', 'closed', {}),
     );
     for (const mode of both) {
       const pod = await eventually(`${mode} is ready`, async () => {
@@ -240,6 +247,33 @@ describe("ways to a Pod's ports", () => {
       }
     });
   }
+
+  it('a sibling whose flows are closed reaches its own ports by its own Service, and no others', async () => {
+    const [found] = await readySplitPods(namespace, 'closed', 1, ['app', 'helper']);
+    const { spec } = await namespace.get<Service>('service', 'closed');
+    for (const address of spec.clusterIPs) {
+      await answered(address, (_port, index) => 80 + index, sourceOf(podIPs(client)), fromClient);
+    }
+    const targets = spec.clusterIPs.flatMap((address) =>
+      ports.map(({ protocol }, index): Target => [protocol, address, 80 + index]),
+    );
+    const answers = await call(namespace, found!.pieces.get('helper')!.metadata.name, 'helper', targets);
+    expect(answers.map((answer) => answer?.split(' ')[0])).to.deep.equal(
+      targets.map((_target, index) => (ports[index % ports.length]!.container === 'helper' ? 'helper' : undefined)),
+    );
+    await eventually(
+      'it is told who was denied what',
+      async () => {
+        const { status } = await podSplitOf(namespace, found!.primary);
+        const denied = (status?.denied ?? []).map(
+          ({ from, to, port, protocol }) => `${from}->${to}:${port}/${protocol}`,
+        );
+        expect(denied).to.include.members(['helper->app:7001/tcp', 'helper->app:7002/udp']);
+        expect(denied.filter((row) => row.startsWith('helper->helper'))).to.deep.equal([]);
+      },
+      60_000,
+    );
+  });
 
   it('a hostPort is open in both at once, and nothing is left behind', async () => {
     for (const mode of both) expect(condition(pods.get(mode)!, 'Ready')?.status).to.equal('True');

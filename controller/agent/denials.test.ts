@@ -1,5 +1,6 @@
 import { expect } from 'chai';
-import { formatWiring } from '../rules/wiring-json.ts';
+import type { Denial } from '../api/resources.ts';
+import { formatWiring, parseWiring } from '../rules/wiring-json.ts';
 import type { Peer, Wiring } from '../rules/wiring.ts';
 import { denialOf, parseRecords, type Attempt } from './denials.ts';
 import type { Sandbox } from './sandbox.ts';
@@ -105,6 +106,25 @@ describe('records of what was denied', () => {
     const byPodIP = attempt({ interfaceName: 'eth0', from: '10.244.1.23', to: '10.244.1.22' });
     expect(names(byPodIP, cache, [web])).to.equal('cache->web pod');
     expect(names(byPodIP, web, [cache])).to.equal('cache->web pod');
+  });
+
+  it('name the sibling that serves the port where another called it by their own Service', () => {
+    const other: Peer = { name: 'log', role: 'sibling', mac: '0a:58:c6:12:00:04', ipv4: '198.18.0.4' };
+    const read = parseWiring(web.wiring);
+    const primary: Sandbox = {
+      ...web,
+      wiring: formatWiring({
+        ...read,
+        peers: [...read.peers, other],
+        facade: [{ piece: 'cache', port: 6379, protocol: 'tcp' }],
+      }),
+    };
+    const caller = { ...cache, piece: 'log', local: { ...cache.local, podIPs: ['10.244.1.24'] } };
+    const call = attempt({ interfaceName: 'eth0', from: '10.244.1.24', to: '10.244.1.22' });
+    const names = ({ from, to, seenBy }: Denial) => [from, to, seenBy];
+    expect(names(denialOf(call, primary, [cache, caller], now))).to.deep.equal(['log', 'cache', 'web']);
+    const own = denialOf({ ...call, port: 8080 }, primary, [cache, caller], now);
+    expect(names(own)).to.deep.equal(['log', 'web', 'web']);
   });
 
   it('name a stranger by its address', () => {

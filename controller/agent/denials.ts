@@ -129,9 +129,14 @@ export function denialOf(attempt: Attempt, sandbox: Sandbox, peers: readonly San
     wiring.peers.find(({ ipv4, ipv6 }) => ipv4 === other || ipv6 === other)?.name ??
     peers.find(({ local }) => local.podIPs.includes(other))?.piece;
   const network = attempt.interfaceName === peerInterface ? 'peer' : 'pod';
+  // By the Pod's own Service: the primary judges for the sibling that serves the port.
+  const served = network === 'pod' && peer !== undefined && sandbox.isPrimary;
+  const server = served
+    ? wiring.facade.find(({ protocol, port }) => protocol === attempt.protocol && port === attempt.port)?.piece
+    : undefined;
   return {
     from: outgoing ? sandbox.piece : (peer ?? other),
-    to: outgoing ? (peer ?? other) : sandbox.piece,
+    to: outgoing ? (peer ?? other) : (server ?? sandbox.piece),
     address: attempt.to,
     port: attempt.port,
     protocol: attempt.protocol,

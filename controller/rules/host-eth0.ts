@@ -4,10 +4,11 @@ import { hostPodNetworkChain, hostPodNetworkSets } from './host-pod-network.ts';
 import type { HostEth0 } from './host.ts';
 import { linkMessages } from './link-messages.ts';
 import { priority, type Chain, type NamedSet } from './nft.ts';
+import { hostOwnServiceChain, hostOwnServiceSets } from './host-own-service.ts';
 import type { Both, Names } from './redirect-names.ts';
 
 /**
- * What comes out of the piece by eth0: an ordinary Pod, but only as itself, and never to or as another piece of its Pod.
+ * What comes out of the piece by eth0: an ordinary Pod, but only as itself, and never as another piece of its Pod, nor to one but in answer.
  * Whatever is dropped here has passed around the piece's own table, which judges the same.
  */
 export function hostEth0(eth0: HostEth0, both: Both, kept: boolean): HostPart {
@@ -26,6 +27,7 @@ export function hostEth0(eth0: HostEth0, both: Both, kept: boolean): HostPart {
         comment: 'link-local addresses of the piece on eth0',
       },
       ...both(hostPodNetworkSets),
+      ...both(hostOwnServiceSets),
     ],
     chains: [
       {
@@ -58,6 +60,7 @@ export function hostEth0(eth0: HostEth0, both: Both, kept: boolean): HostPart {
         ],
       },
       ...ipv6Chains(own6, both, kept),
+      ...hostOwnServiceChain(addresses, both),
       hostPodNetworkChain(both),
       {
         name: 'eth0_spoof',
@@ -90,12 +93,13 @@ function ownSets({ data, n, addr }: Names, addresses: readonly string[]): readon
   ];
 }
 
-/** An ordinary Pod may send to whom policies leave it; a kept piece to those of them that called. */
-function notToPeers({ n, ip }: Names, kept: boolean): readonly string[] {
+/** An ordinary Pod may send to whom policies leave it, a primary answers pieces that called by their own Service; a kept piece to those of them that called. */
+function notToPeers({ n, ip, primary }: Names, kept: boolean): readonly string[] {
   return [
-    `${ip} daddr @pods${n} goto eth0_spoof`,
+    `${ip} daddr @pods${n} ${primary ? 'jump eth0_pods' : 'goto eth0_spoof'}`,
     `${ip} daddr @pool${n} goto eth0_spoof`,
     ...(kept ? [`jump kept_${ip}`] : []),
+    ...(primary ? [`${ip} daddr @pods${n} accept`] : []),
     'goto eth0_policy',
   ];
 }

@@ -104,9 +104,13 @@ function identitySets({ wiring }: HostSide, { data, n, addr, primary }: Names): 
       elements: data.never,
       comment: 'what no client of the facade can have as its address',
     },
-    ...(primary && n === '6'
-      ? [{ name: 'own6', type: addr, kind: 'set', elements: data.own, comment: 'this piece on eth0' } as const]
-      : []),
+    {
+      name: `pod${n}`,
+      type: addr,
+      kind: 'set',
+      elements: primary ? data.own : data.primaryPod,
+      comment: "the Pod's address: what pieces call by their own Service comes from it",
+    },
   ];
 }
 
@@ -131,13 +135,10 @@ function identityChains(names: Names): readonly Chain[] {
         primary
           ? `ether saddr . ether daddr . ${ip} daddr @facade${n} ${ip} saddr != @never${n} goto deliver`
           : `ether saddr . ether daddr . ${ip} saddr @facade${n} ${ip} daddr != @never${n} goto deliver`,
-        // Of a client's path that it knows itself it speaks as the address that the client called (icmpv6_send).
-        ...(primary && n === '6'
-          ? [
-              'ether saddr . ether daddr . ip6 daddr @facade6 ip6 saddr @own6 icmpv6 type packet-too-big goto deliver ' +
-                'comment "a narrower path to a client"',
-            ]
-          : []),
+        primary
+          ? // Of a client's path that it knows itself it speaks as the address that the client called too (icmpv6_send).
+            `ether saddr . ether daddr . ${ip} daddr @facade${n} ${ip} saddr @pod${n} goto deliver`
+          : `ether saddr . ether daddr . ${ip} saddr @facade${n} ${ip} daddr @pod${n} goto deliver`,
         ...viaFrames(names),
         'goto spoof',
       ],

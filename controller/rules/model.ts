@@ -1,6 +1,7 @@
 import type { Protocol } from '../api/flow.ts';
 import { families, familyOf, type Family } from './addresses.ts';
 import { ingressElements, proxyBeside, takesClients, type IngressElements } from './ingress-model.ts';
+import { ownServiceElements, type OwnServiceElements } from './own-service-model.ts';
 import { podNetworkElements, type PodNetworkElements } from './pod-network-elements.ts';
 import { carries, keptBy, viaElements, type ViaElements } from './via-model.ts';
 import type { Endpoint, Local, Peer, Role, Via, Wiring } from './wiring.ts';
@@ -71,6 +72,7 @@ export interface FamilyModel {
   readonly facadePeers: readonly string[];
   readonly via: ViaElements;
   readonly ingress: IngressElements;
+  readonly ownService: OwnServiceElements;
   /** Whatever the peer network has: eth0 may have both families where net1 has one. */
   readonly podNetwork: PodNetworkElements;
 }
@@ -108,6 +110,7 @@ function familyModel(family: Family, wiring: Wiring, local: Local): FamilyModel 
   const own = local.podIPs.filter((address) => familyOf(address) === family);
   const primaryPod = primaryOf(wiring).flatMap((primary) => podIPsOf(primary, family));
   const pods = wiring.peers.flatMap((peer) => podIPsOf(peer, family));
+  const ingress = ingressElements(family, wiring, own, primaryPod);
   return {
     family,
     ...(self === undefined ? {} : { self }),
@@ -125,7 +128,8 @@ function familyModel(family: Family, wiring: Wiring, local: Local): FamilyModel 
     never: unique([...neverClients[family], ...(pool === undefined ? [] : [pool]), ...pods, ...own]),
     ...facadeElements(wiring, peers, self !== undefined && own.length > 0),
     via: viaElements(family, wiring, peers),
-    ingress: ingressElements(family, wiring, own, primaryPod),
+    ingress,
+    ownService: ownServiceElements(family, wiring, peers, ingress),
     podNetwork: podNetworkElements(wiring.podNetwork, family),
   };
 }

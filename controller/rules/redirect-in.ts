@@ -2,6 +2,14 @@ import { linkMessages } from './link-messages.ts';
 import { priority, type Chain } from './nft.ts';
 import { chatter, mark, type Both } from './redirect-names.ts';
 import { ingressClients, ingressEntry, ingressJumps, ingressNew, ingressRaw } from './redirect-ingress.ts';
+import {
+  ownServiceChains,
+  ownServiceIn,
+  ownServiceJumps,
+  ownServiceNet1Raw,
+  ownServiceOpen,
+  ownServiceRaw,
+} from './redirect-own-service.ts';
 import { inboundRules, viaAnswers, viaNew, viaRaw, viaUnreachable } from './redirect-via.ts';
 
 /**
@@ -17,14 +25,16 @@ export function rawChains(both: Both, primary: boolean): readonly Chain[] {
     {
       name: 'raw_in',
       base: { type: 'filter', hook: 'prerouting', priority: priority.raw, policy: 'drop' },
-      comment: "strong host: the peer network's addresses live on net1 only; the other pieces never come by eth0",
+      comment:
+        "strong host: the peer network's addresses live on net1 only; the other pieces come by eth0 with calls of the Pod only",
       rules: [
         'iifname "lo" accept',
         'iifname "net1" goto net1_raw',
-        ...both(({ n, ip }) => [
-          `${ip} daddr @pool${n} goto spoof`,
-          `${ip} saddr @pool${n} goto spoof`,
-          `${ip} saddr @pods${n} goto deny_eth0`,
+        ...both((names) => [
+          `${names.ip} daddr @pool${names.n} goto spoof`,
+          `${names.ip} saddr @pool${names.n} goto spoof`,
+          ...ownServiceRaw(names),
+          `${names.ip} saddr @pods${names.n} goto deny_eth0`,
         ]),
         // On a bridge the pieces are neighbours there too, and nobody knows whose link-local address is whose.
         'ip6 saddr fe80::/10 meta l4proto != icmpv6 goto deny_eth0',
@@ -52,6 +62,7 @@ export function rawChains(both: Both, primary: boolean): readonly Chain[] {
             ]),
         ...both(viaRaw),
         ...both(ingressRaw),
+        ...both(ownServiceNet1Raw),
         'goto spoof',
       ],
     },
@@ -97,6 +108,7 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
         ]),
         ...both((names) => viaNew(names, perPeerLimit)),
         ...(primary ? [] : both(ingressNew)),
+        ...(primary ? [] : both(ownServiceOpen)),
         'meta mark set 0',
         ...both(({ n, ip }) => [
           `${ip} saddr . meta l4proto . th dport @audit_in${n} limit rate 50/second burst 50 packets jump note_audited_in`,
@@ -119,7 +131,7 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
       name: 'facade_in',
       comment: 'connections of the facade, on net1',
       rules: [
-        ...(primary ? [] : both(ingressClients)),
+        ...(primary ? [] : [...both(ingressClients), ...both(ownServiceIn)]),
         ...both(({ n, ip, portUnreachable, unreachable }) =>
           primary
             ? [
@@ -142,7 +154,7 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
       rules: [
         ...inboundRules,
         `icmpv6 type { ${linkMessages.in.join(', ')} } accept`,
-        ...(primary ? ingressEntry(both) : []),
+        ...(primary ? [...both(ownServiceJumps.in), ...ingressEntry(both)] : []),
         ...both(({ n, ip }) => (primary ? facadeEntry(n, ip) : [])),
         // The sibling that serves it judges it.
         ...(primary ? [`ct mark ${mark} accept`] : []),
@@ -152,6 +164,7 @@ export function inChains(both: Both, primary: boolean): readonly Chain[] {
         ...(primary ? ['goto pod_in'] : [...both(({ n, ip }) => [`${ip} saddr @node${n} accept`]), 'goto deny_eth0']),
       ],
     },
+    ...(primary ? ownServiceChains(both, buckets, perPeerLimit) : []),
   ];
 }
 

@@ -1,6 +1,7 @@
 import { priority, type Chain } from './nft.ts';
 import { mark, type Both } from './redirect-names.ts';
 import { ingressDnat } from './redirect-ingress.ts';
+import { ownServiceSnat } from './redirect-own-service.ts';
 import { viaDnat } from './redirect-via.ts';
 
 export function natChains(both: Both): readonly Chain[] {
@@ -47,9 +48,11 @@ export function natChains(both: Both): readonly Chain[] {
       name: 'snat_out',
       base: { type: 'nat', hook: 'postrouting', priority: priority.snat, policy: 'accept' },
       comment: 'peers know this piece by its net1 address',
-      rules: both(({ n, ip, data }) =>
-        data.self === undefined ? [] : [`oifname "net1" ${ip} saddr @local${n} snat ${ip} to ${data.self}`],
-      ),
+      rules: both((names) => {
+        const { n, ip, data } = names;
+        if (data.self === undefined) return [];
+        return [...ownServiceSnat(names), `oifname "net1" ${ip} saddr @local${n} snat ${ip} to ${data.self}`];
+      }),
     },
   ];
 }

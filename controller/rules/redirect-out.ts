@@ -2,6 +2,7 @@ import { linkMessages } from './link-messages.ts';
 import { priority, type Chain } from './nft.ts';
 import { chatter, mark, type Both } from './redirect-names.ts';
 import { ingressAnswers, ingressJumps, ingressReplies } from './redirect-ingress.ts';
+import { ownServiceJumps, ownServiceNet1Out } from './redirect-own-service.ts';
 import { keptLinkRule, keptRule, viaOut } from './redirect-via.ts';
 
 /** POSTROUTING, because OUTPUT still says "lo" for redirected packets; after SNAT, to judge what goes on the wire. */
@@ -40,6 +41,7 @@ export function outChains(both: Both, primary: boolean): readonly Chain[] {
       comment: 'connections of the facade, on net1',
       rules: [
         ...(primary ? [] : both(ingressReplies)),
+        ...both(ownServiceNet1Out),
         ...both(({ n, ip, portUnreachable, unreachable }) =>
           primary
             ? [
@@ -58,14 +60,14 @@ export function outChains(both: Both, primary: boolean): readonly Chain[] {
     },
     {
       name: 'eth0_out',
-      comment: 'as itself, and not to the other pieces',
+      comment: 'as itself, and to the other pieces answers only',
       rules: [
         keptLinkRule,
         `icmpv6 type { ${linkMessages.out.join(', ')} } accept`,
-        ...both(({ n, ip }) => [
-          `${ip} daddr @pods${n} goto deny_out`,
-          `${ip} daddr @pool${n} goto deny_out`,
-          `${ip} saddr @pool${n} goto deny_out`,
+        ...both((names) => [
+          ...(primary ? ownServiceJumps.out(names) : [`${names.ip} daddr @pods${names.n} goto deny_out`]),
+          `${names.ip} daddr @pool${names.n} goto deny_out`,
+          `${names.ip} saddr @pool${names.n} goto deny_out`,
         ]),
         'ip saddr 127.0.0.0/8 goto deny_out',
         'ip6 saddr ::1 goto deny_out',

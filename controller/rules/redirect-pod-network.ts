@@ -130,6 +130,9 @@ const perFacade = 256;
 
 /** Judged before it is counted: whoever is denied takes no place of others. */
 function facadeChains(both: Both): readonly Chain[] {
+  const bounded = both(({ n, ip }) => [
+    `add @conns${n} { ${ip} daddr . meta mark ct count over ${perFacade} } goto deny_in`,
+  ]);
   return [
     {
       name: 'facade_new',
@@ -139,10 +142,12 @@ function facadeChains(both: Both): readonly Chain[] {
     {
       name: 'facade_open',
       comment: 'a connection of the facade begins',
-      rules: [
-        ...both(({ n, ip }) => [`add @conns${n} { ${ip} daddr . meta mark ct count over ${perFacade} } goto deny_in`]),
-        `ct mark set ${mark} meta mark set 0 goto pod_audit_in`,
-      ],
+      rules: [...bounded, `ct mark set ${mark} meta mark set 0 goto pod_audit_in`],
+    },
+    {
+      name: 'facade_called',
+      comment: "the same, of a piece by the Pod's own Service: no policy of the Pods' network is about it",
+      rules: [...bounded, `ct mark set ${mark} meta mark set 0 accept`],
     },
   ];
 }

@@ -6,6 +6,7 @@ import { bothOf, type Both } from './redirect-names.ts';
 import { natChains, replyChain } from './redirect-nat.ts';
 import { forwardChains, outChains } from './redirect-out.ts';
 import { auditedSet, podNetworkChains, podNetworkSets } from './redirect-pod-network.ts';
+import { ownServiceSets } from './redirect-own-service.ts';
 import { dataSets, recordSets } from './redirect-sets.ts';
 import { ingressChains, ingressSets } from './redirect-ingress.ts';
 import { viaChains, viaSets } from './redirect-via.ts';
@@ -35,6 +36,7 @@ export function redirectTable(model: Model, marker: string): Table {
       },
       ...viaSets(model, both),
       ...ingressSets(model, both),
+      ...both(ownServiceSets),
       ...both(({ data, n, addr }) => podNetworkSets(data, { n, addr })),
       ...both(({ n, addr }) => [...recordSets(n, addr), auditedSet(n, addr)]),
       ...(model.observe ? both(({ n, addr }) => usedSets(n, addr)) : []),
