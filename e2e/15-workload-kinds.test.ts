@@ -156,7 +156,7 @@ describe('kinds of workloads', () => {
       node = first!.metadata.name;
       await onNode(node, ['mkdir', '-p', ...claims.map(folder)]);
       await onNode(node, ['chmod', '0777', ...claims.map(folder)]);
-      await namespace.apply(...claims.map(localVolume), ...both.map(statefulSet));
+      await namespace.apply(...claims.map(localVolume), ...both.map(headless), ...both.map(statefulSet));
     });
 
     after(async () => {
@@ -181,12 +181,13 @@ describe('kinds of workloads', () => {
           const name = `sts-${mode}-${ordinal}`;
           await inContainer(name, 'helper', `echo kept by ${name} > /data/kept`);
           expect(await inContainer(name, 'app', 'cat /data/kept')).to.equal(`kept by ${name}\n`);
-          expect(await inContainer(name, 'helper', 'hostname')).to.equal(`${name}\n`);
+          expect(await inContainer(name, 'helper', 'uname -n')).to.equal(`${name}\n`);
           const { status } = await namespace.get<Pod>('pod', name);
           const host = `${name}.sts-${mode}.${namespace.name}.svc.cluster.local`;
           await eventually(`${host} is in DNS`, async () => {
-            const found = await inContainer('sts-whole-0', 'app', `getent ahostsv4 ${host}`);
-            expect(found.split(' ')[0]).to.equal(status.podIPs?.[0]?.ip);
+            const lookup = `import socket; print(socket.getaddrinfo("${host}", 1, socket.AF_INET)[0][4][0])`;
+            const found = await inContainer('sts-whole-0', 'app', `python3 -c '${lookup}'`);
+            expect(found).to.equal(`${status.podIPs?.[0]?.ip ?? ''}\n`);
           });
         }
       });
@@ -230,6 +231,16 @@ describe('kinds of workloads', () => {
             },
           },
         },
+      };
+    }
+
+    function headless(mode: Mode) {
+      const name = `sts-${mode}`;
+      return {
+        apiVersion: 'v1',
+        kind: 'Service',
+        metadata: { name },
+        spec: { clusterIP: 'None', selector: { app: name }, ports: [{ port: 7001 }] },
       };
     }
 
