@@ -1,0 +1,95 @@
+import { Command, Option } from 'commander';
+import type { FlowsCommand } from './flows-command.ts';
+import type { PolicyCommand } from './policy-command.ts';
+
+const flowsExamples = `
+Examples:
+  # Who may reach whom in this Pod, and what was denied?
+  kubectl podsplit flows web-6d4f9c7b5-x7k2p
+
+  # With the piece whose rules dropped it, and the time.
+  kubectl podsplit flows web-6d4f9c7b5-x7k2p -n shop -o wide
+
+  # Of a Pod with podsplit.io/flows=observe: the policy that allows what was seen, and nothing else.
+  kubectl podsplit flows web-6d4f9c7b5-x7k2p -o policy
+
+  # For scripts: what did the container sidecar try?
+  kubectl podsplit flows web-0 -o json | jq '.denied[] | select(.from == "sidecar")'
+
+POD is the Pod of the workload, or of any of its pieces. It needs to read Pods and PodSplits: the role view has both.
+Exit code: 0, or 2 if there was nothing to tell of.
+`;
+
+const policyExamples = `
+Examples:
+  # Which policies are about which containers of this Pod, and what do they leave open?
+  kubectl podsplit policy web-6d4f9c7b5-x7k2p -n shop
+
+  # May web call cache, and which rule says so?
+  kubectl podsplit policy web-0 --from web --to cache:6379
+
+  # May the exporter be called by a Pod of another namespace, or call out?
+  kubectl podsplit policy web-0 --from monitoring/prometheus-0 --to exporter:9113
+  kubectl podsplit policy web-0 --from exporter --to 192.0.2.7:443 -o json
+
+POD is the Pod of the workload, or of any of its pieces. Of other Pods' own policies nothing is said: ask of them too.
+Exit code: 0, 1 if what was asked is denied, 2 if the question could not be answered.
+`;
+
+export function flowsCommand(program: Command, action: (command: FlowsCommand) => Promise<void>): Command {
+  return new Command('flows')
+    .copyInheritedSettings(program)
+    .description('print what may pass between the pieces of a Pod that runs, and what was denied, newest first')
+    .argument('<pod>', "the workload's Pod, or that of any piece")
+    .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
+    .addOption(
+      new Option('-o, --output <format>', 'format of the output')
+        .choices(['table', 'wide', 'json', 'yaml', 'policy'])
+        .default('table'),
+    )
+    .option('--kubeconfig <file>', 'as for kubectl')
+    .option('--context <name>', 'of the kubeconfig')
+    .option('--as <user>', 'user to impersonate')
+    .addHelpText('after', flowsExamples)
+    .action(async (pod: string, options: FlowsOptionValues) => {
+      const { output, namespace, kubeconfig, context, as } = options;
+      await action({ pod, output, namespace, kubeconfig, context, as });
+    });
+}
+
+export function policyCommand(program: Command, action: (command: PolicyCommand) => Promise<void>): Command {
+  return new Command('policy')
+    .copyInheritedSettings(program)
+    .description('print what ContainerNetworkPolicies make of a Pod, or which rule decides about one connection')
+    .argument('<pod>', "the workload's Pod, or that of any piece")
+    .option('--from <who>', 'a container of the Pod, an address, NAMESPACE/POD or NAMESPACE/POD/CONTAINER')
+    .option('--to <whom>', 'the same with a port: cache:6379, 10.0.0.7:53/udp, [fd00::7]:443')
+    .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
+    .addOption(
+      new Option('-o, --output <format>', 'format of the output').choices(['table', 'json', 'yaml']).default('table'),
+    )
+    .option('--kubeconfig <file>', 'as for kubectl')
+    .option('--context <name>', 'of the kubeconfig')
+    .option('--as <user>', 'user to impersonate')
+    .addHelpText('after', policyExamples)
+    .action(async (pod: string, options: PolicyOptionValues) => {
+      const { from, to, output, namespace, kubeconfig, context, as } = options;
+      await action({ pod, from, to, output, namespace, kubeconfig, context, as });
+    });
+}
+
+/** As commander gives them. */
+interface PolicyOptionValues extends Omit<FlowsOptionValues, 'output'> {
+  readonly output: PolicyCommand['output'];
+  readonly from?: string;
+  readonly to?: string;
+}
+
+/** As commander gives them. */
+interface FlowsOptionValues {
+  readonly output: FlowsCommand['output'];
+  readonly namespace?: string;
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly as?: string;
+}
