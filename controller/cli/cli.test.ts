@@ -32,6 +32,8 @@ async function kubectlPodsplit(args: readonly string[], stdin?: string | Uint8Ar
     stderr: (text) => (stderr += text),
     colours: false,
     now: () => 0,
+    terminal: false,
+    pause: () => Promise.reject(new Error('nothing is waited for')),
     connect: () => Promise.reject(new Error('offline commands ask no cluster')),
     kubectl: () => Promise.reject(new Error('offline commands run no kubectl')),
     readKubectl: () => Promise.reject(new Error('offline commands run no kubectl')),

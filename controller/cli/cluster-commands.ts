@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import type { FlowsCommand } from './flows-command.ts';
 import type { PolicyCommand } from './policy-command.ts';
+import type { StatusCommand } from './status-command.ts';
 
 const flowsExamples = `
 Examples:
@@ -35,6 +36,55 @@ Examples:
 POD is the Pod of the workload, or of any of its pieces. Of other Pods' own policies nothing is said: ask of them too.
 Exit code: 0, 1 if what was asked is denied, 2 if the question could not be answered.
 `;
+
+const statusExamples = `
+Examples:
+  # How are the split Pods of this namespace, and what is to be done?
+  kubectl podsplit status
+
+  # One Pod with its pieces and flows, or all Pods of a workload.
+  kubectl podsplit status web-6d4f9c7b5-x7k2p
+  kubectl podsplit status deployment/web -n shop --watch
+
+  # For scripts: what is wrong anywhere?
+  kubectl podsplit status -A -o json | jq '.pods[].problems[]'
+
+POD is the Pod of the workload, or of any of its pieces. Of several Pods each has a line, and those where something is wrong
+more; -o wide has all of every Pod. It needs to read Pods and PodSplits: the role view has both.
+Exit code: 0 if all are ready or have completed, 1 if not, 2 if what was named is not there, or nobody answered.
+`;
+
+export function statusCommand(program: Command, action: (command: StatusCommand) => Promise<void>): Command {
+  return new Command('status')
+    .copyInheritedSettings(program)
+    .description('print how split Pods and their pieces are, what is wrong, and what to do next')
+    .argument('[pod|type/name]', "the workload's Pod, that of any piece, or a workload; default: all of the namespace")
+    .option('-n, --namespace <name>', "namespace of the Pods; default: the context's")
+    .option('-A, --all-namespaces', 'Pods of all namespaces', false)
+    .option('-l, --selector <query>', 'Pods whose own labels match, as for kubectl: -l app=web,tier!=test')
+    .addOption(
+      new Option('-o, --output <format>', 'format of the output')
+        .choices(['table', 'wide', 'json', 'yaml'])
+        .default('table'),
+    )
+    .option('-w, --watch', 'print it again whenever something has changed', false)
+    .option('--kubeconfig <file>', 'as for kubectl')
+    .option('--context <name>', 'of the kubeconfig')
+    .option('--as <user>', 'user to impersonate')
+    .addHelpText('after', statusExamples)
+    .action(async (target: string | undefined, options: StatusOptionValues) => {
+      const { output, namespace, allNamespaces, selector, watch, kubeconfig, context, as } = options;
+      await action({ target, output, namespace, allNamespaces, selector, watch, kubeconfig, context, as });
+    });
+}
+
+/** As commander gives them. */
+interface StatusOptionValues extends Omit<FlowsOptionValues, 'output'> {
+  readonly output: StatusCommand['output'];
+  readonly allNamespaces: boolean;
+  readonly selector?: string;
+  readonly watch: boolean;
+}
 
 export function flowsCommand(program: Command, action: (command: FlowsCommand) => Promise<void>): Command {
   return new Command('flows')

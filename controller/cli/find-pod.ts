@@ -37,7 +37,12 @@ export async function findPodSplit(client: KubeClient, namespace: string, pod: P
   throw new CliError(`Pod ${pod.metadata.name} has no PodSplit yet. ${whyNot(pod)}`);
 }
 
-function splitOf({ metadata }: Pod, namespace: string): string {
+/**
+ * The split Pod that it is a piece of, by its label's value.
+ *
+ * @throws CliError that says why it is none
+ */
+export function splitOf({ metadata }: Pod, namespace: string): string {
   const { name, uid = '', labels = {}, annotations = {} } = metadata;
   const role = labels[ownLabels.role];
   if (role === 'whole') {
@@ -65,11 +70,13 @@ function whyNot({ status }: Pod): string {
   return `Its condition ${readinessGate} says: ${printable(condition.message ?? '')} (${printable(condition.reason ?? '')})`;
 }
 
-export function unanswered(error: ApiError, what: string, namespace: string, server: string): CliError {
+/** @param namespace undefined: all of them */
+export function unanswered(error: ApiError, what: string, namespace: string | undefined, server: string): CliError {
+  const where = namespace === undefined ? 'in all namespaces' : `in namespace ${namespace}`;
   switch (error.code) {
     case 'Forbidden':
       return new CliError(
-        `You may not ${what} in namespace ${namespace}. Ask for the role view there: it has all that this command reads.`,
+        `You may not ${what} ${where}. Ask for the role view there: it has all that this command reads.`,
       );
     case 'Unauthorized':
       return new CliError(
@@ -77,7 +84,7 @@ export function unanswered(error: ApiError, what: string, namespace: string, ser
       );
     default:
       return new CliError(
-        `${server} gave no answer: ${printable(error.message)}. Does kubectl get pods -n ${namespace} work?`,
+        `${server} gave no answer: ${printable(error.message)}. Does kubectl get pods ${namespace === undefined ? '-A' : `-n ${namespace}`} work?`,
       );
   }
 }

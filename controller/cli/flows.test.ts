@@ -182,6 +182,8 @@ describe('kubectl podsplit flows', () => {
       stderr: (text) => (stderr += text),
       colours: false,
       now: () => now,
+      terminal: false,
+      pause: () => Promise.reject(new Error('nothing is waited for')),
       connect: () => Promise.resolve({ client: clientOf(answers), namespace: 'shop' }),
       kubectl: () => Promise.reject(new Error('kubectl is not needed')),
       readKubectl: () => Promise.reject(new Error('kubectl is not needed')),

@@ -11,10 +11,13 @@ export interface Io {
   readonly stdinIsTerminal: boolean;
   stdout(text: string): void;
   stderr(text: string): void;
+  /** Whether stdout is a terminal that can be cleared. */
+  readonly terminal: boolean;
   /** Whether stdout goes to somebody who sees colours. */
   readonly colours: boolean;
   /** Epoch milliseconds. */
   now(): number;
+  pause(milliseconds: number): Promise<void>;
   connect(options: ClusterOptions): Promise<Cluster>;
   /** Hands over to kubectl, and gives its exit code. */
   kubectl(args: readonly string[]): Promise<number>;

@@ -1,13 +1,14 @@
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.ts';
 import { CliError } from './cli-error.ts';
-import { flowsCommand, policyCommand } from './cluster-commands.ts';
+import { flowsCommand, policyCommand, statusCommand } from './cluster-commands.ts';
 import { runFlows } from './flows-command.ts';
 import type { Io } from './input.ts';
 import { splitCommand } from './offline-commands.ts';
 import { runOnPiece } from './piece-command.ts';
 import { runPolicy } from './policy-command.ts';
 import { runSplit } from './split-command.ts';
+import { runStatus } from './status-command.ts';
 import { verbCommands, verbOf } from './verb-commands.ts';
 
 export const exitCodes = { ok: 0, refused: 1, usage: 2 } as const;
@@ -16,6 +17,9 @@ const examples = `
 Examples:
   # What would the cluster run?
   kubectl podsplit split -f web.yaml
+
+  # How are the split Pods of this namespace, and what is to be done?
+  kubectl podsplit status
 
   # Who may reach whom in a Pod that runs, and what was denied?
   kubectl podsplit flows web-6d4f9c7b5-x7k2p
@@ -46,6 +50,11 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   program.addCommand(
     splitCommand(program, async (command) => {
       exitCode = await runSplit(command, io);
+    }),
+  );
+  program.addCommand(
+    statusCommand(program, async (command) => {
+      exitCode = await runStatus(command, io);
     }),
   );
   program.addCommand(flowsCommand(program, (command) => runFlows(command, io)));

@@ -1,0 +1,182 @@
+import pc from 'picocolors';
+import { formatFlow } from '../api/flow.ts';
+import { formatAge } from './flows-report.ts';
+import { isWell, type PieceReport, type PodReport, type Problem } from './status-report.ts';
+import { formatTable, printable } from './table.ts';
+
+export interface StatusStyle {
+  /** Every Pod with all there is to say, not only those where something is wrong. */
+  readonly wide: boolean;
+  readonly colours: boolean;
+  /** Pods of several namespaces. */
+  readonly namespaces: boolean;
+  /** One Pod, which the user has named. */
+  readonly named: boolean;
+  /** Epoch milliseconds: ages count from here. */
+  readonly now: number;
+}
+
+/** The Pod that was asked for; of several a line each, and more of those where something is wrong. */
+export function formatStatus(reports: readonly PodReport[], style: StatusStyle): string {
+  const inFull = reports.filter((report) => style.named || style.wide || !isWell(report) || report.problems.length > 0);
+  const sections = [
+    ...(style.named ? [] : [overview(reports, style)]),
+    ...inFull.flatMap((report) => sectionsOf(report, style)),
+    ...(inFull.some(({ problems }) => problems.length > 0)
+      ? [['docs/operations.md#reasons explains each reason.']]
+      : []),
+  ];
+  return sections.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n');
+}
+
+function overview(reports: readonly PodReport[], style: StatusStyle): readonly string[] {
+  const { red } = pc.createColors(style.colours);
+  const table = formatTable(
+    [
+      ...(style.namespaces ? ['NAMESPACE'] : []),
+      'POD',
+      'WORKLOAD',
+      'PHASE',
+      'PIECES',
+      'REASON',
+      'RESTARTS',
+      'DENIED',
+      'NODE',
+      'AGE',
+    ],
+    reports.map((report) => [
+      ...(style.namespaces ? [report.namespace] : []),
+      report.pod,
+      workloadOf(report),
+      phaseOf(report),
+      report.readyPieces,
+      report.ready.reason,
+      String(report.pieces.reduce((sum, { restarts = 0 }) => sum + restarts, 0)),
+      report.denied === undefined ? '-' : String(report.denied.packets),
+      report.node ?? '-',
+      ageOf(report.created, style.now),
+    ]),
+  );
+  const well = reports.filter(isWell).length;
+  const rest = reports.length - well;
+  return [
+    ...table.map((line, row) => (row === 0 || isWell(reports[row - 1] as PodReport) ? line : red(line))),
+    '',
+    `${reports.length} ${reports.length === 1 ? 'Pod' : 'Pods'}: ${rest === 0 ? 'all well' : `${rest} not ready`}`,
+  ];
+}
+
+function sectionsOf(report: PodReport, style: StatusStyle): readonly (readonly string[])[] {
+  const { bold, red } = pc.createColors(style.colours);
+  return [
+    [bold(printable(`Pod ${report.namespace}/${report.pod}`)), ...factLines(report, style)],
+    ...(report.pieces.length === 0 ? [] : [pieceLines(report.pieces, style)]),
+    ...(report.problems.length === 0
+      ? []
+      : [[bold('What is wrong'), ...report.problems.flatMap((problem) => problemLines(problem, red))]]),
+  ];
+}
+
+function factLines(report: PodReport, { colours, wide, now }: StatusStyle): readonly string[] {
+  const { red } = pc.createColors(colours);
+  const { ready, node, mode, install } = report;
+  const since = ready.since === undefined ? '' : ` for ${ageOf(ready.since, now)}`;
+  const facts: readonly (readonly [string, string, boolean?])[] = [
+    ['Workload', `${workloadOf(report)}, mode ${mode}${install === undefined ? '' : `, rules loaded by ${install}`}`],
+    ['Phase', `${phaseOf(report)}${node === undefined ? '' : ` on ${node}`}, ${ageOf(report.created, now)} old`],
+    ['Ready', `${ready.status}${since}, ${report.readyPieces} pieces (${ready.reason})`, !isWell(report)],
+    ['Allowed', allowedText(report), report.observing === true],
+    ['Denied', deniedText(report)],
+    ...(report.egressVia === undefined ? [] : [['Way out', report.egressVia] as const]),
+    ...(report.ingressVia === undefined ? [] : [['Way in', `all TCP by ${report.ingressVia}`] as const]),
+    ...(wide
+      ? report.conditions
+          .filter(({ type, status }) => type !== 'Ready' && type !== 'EgressVia' && status === 'True')
+          .map(({ type, reason, message }) => [type, `${message} (${reason})`] as const)
+      : []),
+  ];
+  const width = Math.max(...facts.map(([name]) => printable(name).length));
+  return facts.map(([name, value, isWrong = false]) => {
+    const line = `${printable(name).padEnd(width)}   ${oneLine(value)}`;
+    return isWrong ? red(line) : line;
+  });
+}
+
+function allowedText({ flows, install, observing }: PodReport): string {
+  if (install === undefined) return 'not known yet';
+  if (observing === true) return 'everything: NOTHING IS ENFORCED between the containers';
+  return flows.length === 0 ? 'nothing between the containers' : flows.map(formatFlow).join(', ');
+}
+
+function deniedText({ denied, install, pod, namespace }: PodReport): string {
+  if (denied === undefined) return install === undefined ? 'not known yet' : 'not carried here in install mode init';
+  if (denied.kinds === 0) return 'nothing in the last hour';
+  const kinds = denied.kinds === 1 ? 'one kind' : `${denied.kinds} kinds`;
+  return `${denied.packets} packets of ${kinds} in the last hour: kubectl podsplit flows ${pod} -n ${namespace}`;
+}
+
+function pieceLines(pieces: readonly PieceReport[], { wide, colours, now }: StatusStyle): readonly string[] {
+  const { red } = pc.createColors(colours);
+  const table = formatTable(
+    [
+      'CONTAINER',
+      'POD',
+      'READY',
+      'STATE',
+      'RESTARTS',
+      'POD IPS',
+      'PEER ADDRESSES',
+      ...(wide ? ['MAC', 'LAST EXIT'] : []),
+    ],
+    pieces.map((piece) => [
+      piece.container,
+      piece.pod,
+      piece.ready ? 'yes' : 'no',
+      piece.state,
+      restartsOf(piece, now),
+      listOf(piece.podIPs),
+      listOf(piece.addresses),
+      ...(wide ? [piece.mac === '' ? '-' : piece.mac, lastExitOf(piece)] : []),
+    ]),
+  );
+  return table.map((line, row) => (row === 0 || pieces[row - 1]?.ready === true ? line : red(line)));
+}
+
+/** As kubectl says it: `3 (2m ago)`. */
+function restartsOf({ restarts, lastExit }: PieceReport, now: number): string {
+  if (restarts === undefined) return '-';
+  return restarts === 0 || lastExit?.at === undefined
+    ? String(restarts)
+    : `${restarts} (${ageOf(lastExit.at, now)} ago)`;
+}
+
+function lastExitOf({ lastExit }: PieceReport): string {
+  return lastExit === undefined
+    ? '-'
+    : `${lastExit.reason === '' ? 'exit code' : lastExit.reason} ${lastExit.exitCode}`;
+}
+
+function problemLines({ condition, reason, message, next }: Problem, red: (text: string) => string): readonly string[] {
+  return [red(oneLine(`${condition} (${reason}): ${message}`)), `  ${oneLine(next)}`];
+}
+
+function workloadOf({ workload }: PodReport): string {
+  return `${workload.kind.toLowerCase()}/${workload.name}`;
+}
+
+function phaseOf({ phase, completed }: PodReport): string {
+  return completed === true ? 'Completed' : phase;
+}
+
+function ageOf(time: string | undefined, now: number): string {
+  return formatAge(now - Date.parse(time ?? ''));
+}
+
+function listOf(values: readonly string[]): string {
+  return values.length === 0 ? '-' : values.join(',');
+}
+
+/** The API server's words may have several. */
+function oneLine(text: string): string {
+  return printable(text.replace(/\s+/g, ' ').trim());
+}

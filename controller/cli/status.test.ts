@@ -1,0 +1,427 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
+import { isRecord } from '../api/json.ts';
+import { splitId } from '../api/identity.ts';
+import type { PodSplit } from '../api/resources.ts';
+import type { KubeClient, ListOptions, ObjectRef, WatchEvent, WatchOptions } from '../kube/client.ts';
+import { ApiError, type ApiErrorCode } from '../kube/errors.ts';
+import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
+import type { Io } from './input.ts';
+import { parseManifests } from './manifest-yaml.ts';
+import { nextStep, nextSteps } from './next-steps.ts';
+import { run } from './run.ts';
+import { podReport } from './status-report.ts';
+import { formatStatus } from './status-text.ts';
+
+const testdata = join(import.meta.dirname, 'testdata');
+const now = Date.parse('2026-01-02T03:04:05Z');
+
+type Objects = readonly KubeObject[];
+
+/** The label follows from the UID, and is not on Pods that are not wired. */
+function stored(): Objects {
+  const parsed = parseManifests(readFileSync(join(testdata, 'status.yaml'), 'utf8'));
+  if (parsed.kind === 'invalid') throw new Error(parsed.message);
+  const objects = parsed.documents as KubeObject[];
+  const wired = new Map(
+    objects
+      .filter(isPodSplit)
+      .map(({ metadata, spec }) => [metadata.labels?.['podsplit.io/split'], splitId(spec.pod.uid)]),
+  );
+  return objects.map((object) => {
+    const { labels = {} } = object.metadata;
+    const split = wired.get(labels['podsplit.io/split'] ?? 'none');
+    const own = split === undefined ? labels : { ...labels, 'podsplit.io/split': split };
+    return { ...object, metadata: { ...object.metadata, labels: own } };
+  });
+}
+
+function isPodSplit(object: KubeObject): object is PodSplit {
+  return object.kind === 'PodSplit';
+}
+
+const deployment = {
+  apiVersion: 'apps/v1',
+  kind: 'Deployment',
+  metadata: { name: 'web', namespace: 'shop', uid: 'uid-web' },
+  spec: { selector: { matchLabels: { app: 'web' } } },
+};
+const unsplit = {
+  apiVersion: 'v1',
+  kind: 'Pod',
+  metadata: { name: 'plain', namespace: 'shop', uid: 'uid-plain', labels: { app: 'plain' } },
+  spec: { containers: [{ name: 'c' }] },
+} satisfies Pod;
+
+interface Cluster {
+  readonly objects?: Objects;
+  readonly refused?: Readonly<Record<string, ApiErrorCode>>;
+  /** What becomes of the objects, one after the other, each when the one before was seen. The last look fails. */
+  readonly later?: readonly Objects[];
+}
+
+class NoMore extends Error {}
+
+function failure(code: ApiErrorCode): ApiError {
+  return new ApiError({ code, message: 'said\u001b the server', path: 'GET /', status: 0, maybeHappened: false });
+}
+
+function has({ metadata }: KubeObject, selector: string): boolean {
+  return selector.split(',').every((each) => {
+    const [key = '', value] = each.split('=');
+    const found = metadata.labels?.[key];
+    return value === undefined ? found !== undefined : found === value;
+  });
+}
+
+function clientOf({ objects = [...stored(), deployment, unsplit], refused = {}, later = [] }: Cluster): KubeClient {
+  const states = [objects, ...later];
+  let seen = 0;
+  const all = <T extends KubeObject>({ kind, plural }: Resource<T>, namespace: string | undefined): readonly T[] => {
+    const code = refused[plural];
+    if (code !== undefined) throw failure(code);
+    const state = states[seen];
+    if (state === undefined) throw new NoMore();
+    const inScope = (each: KubeObject): boolean => namespace === undefined || each.metadata.namespace === namespace;
+    return state.filter((each) => each.kind === kind && inScope(each)) as unknown as readonly T[];
+  };
+  const other = (): never => {
+    throw new Error('status only reads');
+  };
+  return {
+    server: 'https://cluster.example',
+    get: <T extends KubeObject>(resource: Resource<T>, { namespace, name }: ObjectRef) =>
+      Promise.resolve().then(() => {
+        const found = all(resource, namespace).find(({ metadata }) => metadata.name === name);
+        if (found === undefined) throw failure('NotFound');
+        return found;
+      }),
+    list: <T extends KubeObject>(resource: Resource<T>, { namespace, labelSelector = '' }: ListOptions = {}) =>
+      Promise.resolve().then(() => ({
+        items: all(resource, namespace).filter((each) => labelSelector === '' || has(each, labelSelector)),
+        resourceVersion: String(seen),
+      })),
+    watch: <T extends KubeObject>(resource: Resource<T>, { resourceVersion, signal }: WatchOptions) =>
+      (async function* (): AsyncGenerator<WatchEvent<T>> {
+        expect(resourceVersion).to.equal(String(seen));
+        yield { type: 'BOOKMARK', resourceVersion };
+        if (resource === (resources.pods as Resource)) {
+          seen += 1;
+          yield { type: 'MODIFIED', object: unsplit as unknown as T };
+          return;
+        }
+        await new Promise((resolve) => signal?.addEventListener('abort', resolve));
+        throw failure('Aborted');
+      })(),
+    pages: other,
+    create: other,
+    replace: other,
+    patch: other,
+    delete: other,
+    raw: other,
+    close: () => undefined,
+  };
+}
+
+async function status(args: readonly string[], cluster: Cluster = {}, io: Partial<Io> = {}) {
+  let stdout = '';
+  let stderr = '';
+  const exitCode = await run(['status', ...args], {
+    readFile: () => Promise.reject(new Error('no file is named')),
+    readStdin: () => Promise.reject(new Error('nothing is piped')),
+    stdinIsTerminal: true,
+    terminal: false,
+    stdout: (text) => (stdout += text),
+    stderr: (text) => (stderr += text),
+    colours: false,
+    now: () => now,
+    pause: () => Promise.resolve(),
+    connect: () => Promise.resolve({ client: clientOf(cluster), namespace: 'shop' }),
+    kubectl: () => Promise.reject(new Error('kubectl is not needed')),
+    readKubectl: () => Promise.reject(new Error('kubectl is not needed')),
+    ...io,
+  }).catch((error: unknown) => {
+    if (!(error instanceof NoMore)) throw error;
+    return 'watching';
+  });
+  return { exitCode, stdout, stderr };
+}
+
+function expectGolden(name: string, actual: string): void {
+  const file = join(testdata, name);
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, actual);
+  expect(actual).to.equal(readFileSync(file, 'utf8'));
+}
+
+describe('kubectl podsplit status', () => {
+  const goldens: readonly [string, readonly string[], number][] = [
+    ['status-namespace.txt', [], 1],
+    ['status-namespace.wide.txt', ['-A', '-o', 'wide'], 1],
+    ['status-pod.txt', ['web-6d4f9c7b5-x7k2p'], 1],
+    ['status-workload.txt', ['deployment/web'], 1],
+    ['status-isolated.txt', ['api-0'], 0],
+    ['status-init.txt', ['web-6d4f9c7b5-aaaaa'], 0],
+    ['status-unseen.txt', ['pod/late'], 1],
+    ['status-completed.txt', ['report-1'], 0],
+    ['status-pod.json', ['web-6d4f9c7b5-x7k2p', '-o', 'json'], 1],
+  ];
+  for (const [golden, args, exitCode] of goldens) {
+    it(`says how Pods are, what is wrong and what to do: ${['status', ...args].join(' ')}`, async () => {
+      const ran = await status(args);
+      expectGolden(golden, ran.stdout);
+      expect(ran).to.include({ exitCode, stderr: '' });
+    });
+  }
+
+  it('finds the Pod by any of its pieces, and a workload by whatever kubectl calls it', async () => {
+    const byPrimary = await status(['web-6d4f9c7b5-x7k2p']);
+    expect(await status(['po/web-6d4f9c7b5-x7k2p-cache-5b1c9e'])).to.deep.equal(byPrimary);
+    const byWorkload = await status(['deployment/web']);
+    for (const name of ['deploy/web', 'Deployments.apps/web']) {
+      expect(await status([name])).to.deep.equal(byWorkload);
+    }
+  });
+
+  it('knows workloads that kubectl’s own types are not, by what their Pods belong to', async () => {
+    const objects = stored().map((object) =>
+      isPodSplit(object) && object.spec.workload.name === 'api'
+        ? { ...object, spec: { ...object.spec, workload: { ...object.spec.workload, kind: 'Rollout' } } }
+        : object,
+    );
+    const { stdout } = await status(['rollouts.example.org/api'], { objects });
+    expect(stdout)
+      .to.match(/^api-0 +rollout\/api /m)
+      .and.not.to.contain('web-');
+  });
+
+  it('selects Pods by the labels that their users know', async () => {
+    const { stdout, exitCode } = await status(['-l', 'app=api']);
+    expect(stdout)
+      .to.match(/^api-0 /m)
+      .and.not.to.match(/^(web|late|report)/m);
+    expect(exitCode).to.equal(0);
+  });
+
+  it('prints the same for programs', async () => {
+    const json: unknown = JSON.parse((await status(['-o', 'json'])).stdout);
+    expect(parseManifests((await status(['-o', 'yaml'])).stdout)).to.deep.equal({
+      kind: 'documents',
+      documents: [json],
+    });
+    expect(isRecord(json) && json['pods']).to.have.length(5);
+  });
+
+  it('says that there is none, and lists none to programs', async () => {
+    expect(await status(['-n', 'other'])).to.deep.equal({
+      exitCode: 0,
+      stdout: '',
+      stderr: 'No split Pods found in other namespace.\n',
+    });
+    expect((await status(['-A', '-o', 'json'], { objects: [] })).stdout).to.equal('{\n  "pods": []\n}\n');
+  });
+
+  it('is coloured where somebody sees it, and says the same', async () => {
+    const plain = await status(['-o', 'wide']);
+    const coloured = await status(['-o', 'wide'], {}, { colours: true });
+    expect(coloured.stdout).to.contain('\u001b[1m').and.to.contain('\u001b[31m');
+    expect(stripVTControlCharacters(coloured.stdout)).to.equal(plain.stdout);
+  });
+
+  const failures: readonly [string, readonly string[], Cluster, RegExp][] = [
+    ['no such Pod', ['nobody'], {}, /There is no Pod nobody in namespace shop\./],
+    ['a Pod that is not split', ['plain'], {}, /Pod plain is not split\..*podsplit\.io\/mode=split\n$/],
+    ['no such workload', ['sts/web'], {}, /There is no StatefulSet web in namespace shop\..*status -n shop\n$/],
+    [
+      'a workload that is not split',
+      ['deploy/web'],
+      { objects: [deployment, unsplit] },
+      /deployment\/web has no split Pod in namespace shop\. .*kubectl annotate deployment\/web -n shop podsplit\.io\/mode=split\n$/,
+    ],
+    ['a name in all namespaces', ['web', '-A'], {}, /name it by -n instead of -A/],
+    ['a name and a selector', ['web', '-l', 'app=web'], {}, /not both/],
+    ['one namespace and all', ['-n', 'shop', '-A'], {}, /Give one of -n and -A/],
+    ['no podsplit', [], { refused: { podsplits: 'NotFound' } }, /podsplit is not installed there\.\n$/],
+    ['no right to Pods', [], { refused: { pods: 'Forbidden' } }, /You may not list pods in namespace shop\. Ask for/],
+    [
+      'no right to all PodSplits',
+      ['-A'],
+      { refused: { podsplits: 'Forbidden' } },
+      /You may not list podsplits\.podsplit\.io in all namespaces\. Ask for/,
+    ],
+    ['no right to the workload', ['ds/web'], { refused: { daemonsets: 'Forbidden' } }, /You may not get daemonsets in/],
+    [
+      'a wrong selector',
+      ['-l', '=('],
+      { refused: { pods: 'BadRequest' } },
+      /said\? the server\. Is the selector right/,
+    ],
+    ['no answer', ['-A'], { refused: { pods: 'Unreachable' } }, /gave no answer: .*kubectl get pods -A work\?\n$/],
+  ];
+  for (const [title, args, cluster, message] of failures) {
+    it(`says what is in the way, and what to do: ${title}`, async () => {
+      const ran = await status(args, cluster);
+      expect(ran.stderr)
+        .to.match(/^error: /)
+        .and.to.match(message);
+      expect(ran).to.include({ exitCode: 2, stdout: '' });
+    });
+  }
+
+  describe('--watch', () => {
+    const well = stored().filter(({ metadata }) => metadata.name.startsWith('api'));
+    const broken = stored().filter(({ metadata }) => !metadata.name.startsWith('report'));
+
+    it('prints a block with a separator on a pipe, and nothing where nothing changed', async () => {
+      const { stdout, exitCode } = await status(['--watch'], { objects: well, later: [well, broken, broken, well] });
+      const [first, second, third, ...more] = stdout.split('\n--- 2026-01-02T03:04:05.000Z\n\n');
+      expect(exitCode).to.equal('watching');
+      expect(first).to.equal((await status([], { objects: well })).stdout);
+      expect(second).to.equal((await status([], { objects: broken })).stdout);
+      expect(third).to.equal(first);
+      expect(more).to.deep.equal([]);
+    });
+
+    it('draws a terminal anew', async () => {
+      const { stdout } = await status(['-w'], { objects: well, later: [broken] }, { terminal: true });
+      const screens = stdout.split('\u001b[H\u001b[2J');
+      expect(screens).to.have.length(3);
+      expect(screens[2]).to.equal((await status([], { objects: broken })).stdout);
+      expect(stdout).not.to.contain('---');
+    });
+
+    it('goes on while a workload has no Pods, and ends with the workload', async () => {
+      const whole = [...broken, deployment];
+      const ran = await status(['deploy/web', '-w'], { objects: whole, later: [[deployment], whole, []] });
+      expect(ran.stdout.match(/^2 Pods/gm)).to.have.length(2);
+      expect(ran.stderr).to.match(/^No split Pods found in shop namespace\.\nerror: There is no Deployment web/);
+      expect(ran.exitCode).to.equal(2);
+    });
+
+    it('gives programs one document after the other', async () => {
+      const cluster = { objects: well, later: [broken] };
+      const yaml = parseManifests((await status(['-w', '-o', 'yaml'], cluster, { terminal: true })).stdout);
+      expect(yaml.kind === 'documents' && yaml.documents).to.have.length(2);
+      const json = (await status(['-w', '-o', 'json'], cluster)).stdout;
+      expect(json.match(/^\{$/gm)).to.have.length(2);
+    });
+
+    it('looks every few seconds where it may not watch', async () => {
+      const pauses: number[] = [];
+      const client = clientOf({ objects: well });
+      const unwatchable = {
+        ...client,
+        watch: () => {
+          throw failure('Forbidden');
+        },
+      };
+      const pause = (milliseconds: number): Promise<void> => {
+        pauses.push(milliseconds);
+        return pauses.length > 5 ? Promise.reject(new NoMore()) : Promise.resolve();
+      };
+      const connect = () => Promise.resolve({ client: unwatchable, namespace: 'shop' });
+      expect((await status(['-w'], {}, { connect, pause })).exitCode).to.equal('watching');
+      expect(pauses).to.include.members([5000, 1000]);
+    });
+  });
+});
+
+describe('the report of a Pod', () => {
+  const nasty = fc
+    .tuple(
+      fc.string({ unit: 'binary', maxLength: 20 }),
+      fc.constantFrom('\u001b[2J', '\u009b31m', 'x\r\nFORGED', '\u202e', '\u0007', 'x'),
+    )
+    .map((parts) => parts.join(''));
+  const texts = (value: unknown): unknown => {
+    if (typeof value === 'string') return fc.oneof(fc.constant(value), nasty);
+    if (Array.isArray(value)) return fc.tuple(...value.map((each: unknown) => texts(each) as fc.Arbitrary<unknown>));
+    if (!isRecord(value)) return fc.constant(value);
+    return fc.record(
+      Object.fromEntries(Object.entries(value).map(([key, each]) => [key, texts(each) as fc.Arbitrary<unknown>])),
+    );
+  };
+
+  it('does not let an object steer the terminal', () => {
+    const [podSplit, primary, ...pods] = stored();
+    const forged = fc.tuple(texts(podSplit) as fc.Arbitrary<PodSplit>, texts(primary) as fc.Arbitrary<Pod>);
+    fc.assert(
+      fc.property(forged, fc.boolean(), ([split, first], named) => {
+        const report = podReport({ podSplit: split, primary: first, pods: [first, ...(pods as Pod[])] }, now);
+        const text = formatStatus([report], { wide: true, colours: false, namespaces: true, named, now });
+        expect(text.replaceAll('\n', '')).not.to.match(/\p{C}/u);
+        // Nor write lines of its own.
+        expect(text).not.to.match(/^FORGED/m);
+      }),
+    );
+  });
+
+  it('takes podsplit’s condition on a Pod that no PodSplit is about yet', () => {
+    const condition = {
+      type: 'podsplit.io/pieces-ready',
+      status: 'False',
+      reason: 'AddressesExhausted',
+      message: 'All blocks are held.',
+    };
+    const late = stored().find(({ metadata }) => metadata.name === 'late') as Pod;
+    const primary = { ...late, status: { conditions: [condition] } };
+    const { problems } = podReport({ podSplit: undefined, primary, pods: [primary] }, now);
+    expect(problems).to.have.length(1);
+    expect(problems[0]).to.include({
+      condition: 'Ready',
+      reason: 'AddressesExhausted',
+      message: 'All blocks are held.',
+    });
+    expect(problems[0]!.next).to.match(/kubectl get splitnetworks$/);
+  });
+});
+
+describe('next steps', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
+  const [, section = ''] = page.split('## Reasons\n');
+  const [tables = ''] = section.split('What the agent refuses');
+  const [reasons = '', conditions = ''] = tables.split('A PodSplit has these conditions');
+  const codes = (cell: string): readonly string[] => [...cell.matchAll(/`([A-Za-z]+)`/g)].map(([, code = '']) => code);
+  const rows = (table: string): readonly (readonly string[])[] =>
+    table
+      .split('\n')
+      .filter((line) => line.startsWith('| '))
+      .map((line) => line.split('|').map((cell) => cell.trim()));
+  const documented = [
+    ...rows(reasons)
+      .filter(([, reason = '']) => !/\(Event( on the \w+)?\)/.test(reason))
+      .flatMap(([, reason = '']) => codes(reason.replace(/condition `\w+`/, ''))),
+    ...rows(conditions)
+      .filter(([, , status]) => status === 'False')
+      .flatMap(([, , , reason = '']) => codes(reason)),
+  ].filter((reason) => !['PiecesReady', 'ContainersReady'].includes(reason));
+
+  it('are there for each reason that the documentation has, and for no others', () => {
+    expect(new Set(Object.keys(nextSteps))).to.deep.equal(new Set(documented));
+  });
+
+  const stuck = { namespace: 'shop', pod: 'web-0', workload: 'statefulset/web', network: 'default', unready: [] };
+
+  it('lead to the page of refusals, and to the Events for what is not known', () => {
+    expect(nextStep('PrivilegedContainer', stuck)).to.contain('docs/refusals.md#privilegedcontainer');
+    for (const reason of ['FromTheFuture', 'constructor']) {
+      expect(nextStep(reason, stuck)).to.equal('See its Events: kubectl describe pod web-0 -n shop');
+    }
+  });
+
+  it('tell a bare Pod, which nobody makes anew', () => {
+    expect(nextStep('SiblingLost', stuck)).to.contain('Wait');
+    expect(nextStep('SiblingLost', { ...stuck, workload: 'pod/web-0' })).to.contain('delete it and create it again');
+  });
+
+  it('ask the log of what has run, and the Events of what has not', () => {
+    const piece = { container: 'cache', pod: 'web-0-cache', state: 'CrashLoopBackOff', restarts: 3 };
+    expect(nextStep('PiecesNotReady', { ...stuck, unready: [piece] })).to.contain(
+      'logs web-0 -n shop -c cache --previous',
+    );
+    const never = { ...piece, state: 'Initializing', restarts: 0 };
+    expect(nextStep('PiecesNotReady', { ...stuck, unready: [never] })).to.contain('describe pod web-0-cache -n shop');
+  });
+});
