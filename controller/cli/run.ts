@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { version } from '../version.ts';
 import { CliError } from './cli-error.ts';
 import { flowsCommand, policyCommand, statusCommand } from './cluster-commands.ts';
+import { completeVerb, completionCommand, runComplete } from './complete-command.ts';
 import { runFlows } from './flows-command.ts';
 import type { Io } from './input.ts';
 import { splitCommand } from './offline-commands.ts';
@@ -64,6 +65,7 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     }),
   );
   for (const command of verbCommands(program)) program.addCommand(command);
+  program.addCommand(completionCommand(program, io));
   program
     .command('version')
     .description('print the version')
@@ -72,6 +74,10 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     });
 
   try {
+    if (args[0] === completeVerb) {
+      await runComplete(program, args.slice(1), io);
+      return exitCodes.ok;
+    }
     const verb = verbOf(args);
     if (verb !== undefined) return await runOnPiece(verb, args.slice(1), io);
     await program.parseAsync(args, { from: 'user' });
