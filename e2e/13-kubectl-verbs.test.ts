@@ -52,7 +52,7 @@ const podSpec = {
   containers: [container('app'), container('cache')],
 };
 
-describe('kubectl podsplit logs, exec and debug', () => {
+describe('kubectl podsplit logs, exec, debug and status', () => {
   let namespace: TestNamespace;
   let split: SplitPod;
   let onWhole: (...args: readonly string[]) => Promise<Ended>;
@@ -127,6 +127,18 @@ describe('kubectl podsplit logs, exec and debug', () => {
     const noPod = await onSplit('logs', 'no-such-pod');
     expect(noPod).to.include({ exitCode: 1, stdout: '' });
     expect(noPod.stderr).to.match(/^Error from server \(NotFound\): pods "no-such-pod" not found/);
+  });
+
+  it('says on one screen how the Pod and its pieces are', async () => {
+    const names = [...split.pieces.values()].map(({ metadata }) => metadata.name);
+    for (const target of ['POD', 'deployment/web', names[1]!]) {
+      const { exitCode, stdout, stderr } = await onSplit('status', target, '-o', 'wide');
+      expect(exitCode, stderr).to.equal(0);
+      for (const name of names) expect(stdout).to.contain(name);
+      for (const address of split.pieces.get('cache')!.status.podIPs ?? []) expect(stdout).to.contain(address.ip);
+    }
+    // A whole Pod has nothing to tell.
+    expect(await onSplit('status', 'whole')).to.include({ exitCode: 2, stdout: '' });
   });
 
   it('debugs in the network of the one piece', async () => {
