@@ -54,23 +54,33 @@ more; -o wide has all of every Pod. It needs to read Pods and PodSplits: the rol
 Exit code: 0 if all are ready or have completed, 1 if not, 2 if what was named is not there, or nobody answered.
 `;
 
-export function statusCommand(program: Command, action: (command: StatusCommand) => Promise<void>): Command {
-  return new Command('status')
-    .copyInheritedSettings(program)
-    .description('print how split Pods and their pieces are, what is wrong, and what to do next')
-    .argument('[pod|type/name]', "the workload's Pod, that of any piece, or a workload; default: all of the namespace")
-    .option('-n, --namespace <name>', "namespace of the Pods; default: the context's")
-    .option('-A, --all-namespaces', 'Pods of all namespaces', false)
-    .option('-l, --selector <query>', 'Pods whose own labels match, as for kubectl: -l app=web,tier!=test')
-    .addOption(
-      new Option('-o, --output <format>', 'format of the output')
-        .choices(['table', 'wide', 'json', 'yaml'])
-        .default('table'),
-    )
-    .option('-w, --watch', 'print it again whenever something has changed', false)
+/** Which cluster, and as whom: as kubectl is told. */
+function withConnection(command: Command): Command {
+  return command
     .option('--kubeconfig <file>', 'as for kubectl')
     .option('--context <name>', 'of the kubeconfig')
-    .option('--as <user>', 'user to impersonate')
+    .option('--as <user>', 'user to impersonate');
+}
+
+export function statusCommand(program: Command, action: (command: StatusCommand) => Promise<void>): Command {
+  return withConnection(
+    new Command('status')
+      .copyInheritedSettings(program)
+      .description('print how split Pods and their pieces are, what is wrong, and what to do next')
+      .argument(
+        '[pod|type/name]',
+        "the workload's Pod, that of any piece, or a workload; default: all of the namespace",
+      )
+      .option('-n, --namespace <name>', "namespace of the Pods; default: the context's")
+      .option('-A, --all-namespaces', 'Pods of all namespaces', false)
+      .option('-l, --selector <query>', 'Pods whose own labels match, as for kubectl: -l app=web,tier!=test')
+      .addOption(
+        new Option('-o, --output <format>', 'format of the output')
+          .choices(['table', 'wide', 'json', 'yaml'])
+          .default('table'),
+      )
+      .option('-w, --watch', 'print it again whenever something has changed', false),
+  )
     .addHelpText('after', statusExamples)
     .action(async (target: string | undefined, options: StatusOptionValues) => {
       const { output, namespace, allNamespaces, selector, watch, kubeconfig, context, as } = options;
@@ -87,19 +97,18 @@ interface StatusOptionValues extends Omit<FlowsOptionValues, 'output'> {
 }
 
 export function flowsCommand(program: Command, action: (command: FlowsCommand) => Promise<void>): Command {
-  return new Command('flows')
-    .copyInheritedSettings(program)
-    .description('print what may pass between the pieces of a Pod that runs, and what was denied, newest first')
-    .argument('<pod>', "the workload's Pod, or that of any piece")
-    .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
-    .addOption(
-      new Option('-o, --output <format>', 'format of the output')
-        .choices(['table', 'wide', 'json', 'yaml', 'policy'])
-        .default('table'),
-    )
-    .option('--kubeconfig <file>', 'as for kubectl')
-    .option('--context <name>', 'of the kubeconfig')
-    .option('--as <user>', 'user to impersonate')
+  return withConnection(
+    new Command('flows')
+      .copyInheritedSettings(program)
+      .description('print what may pass between the pieces of a Pod that runs, and what was denied, newest first')
+      .argument('<pod>', "the workload's Pod, or that of any piece")
+      .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
+      .addOption(
+        new Option('-o, --output <format>', 'format of the output')
+          .choices(['table', 'wide', 'json', 'yaml', 'policy'])
+          .default('table'),
+      ),
+  )
     .addHelpText('after', flowsExamples)
     .action(async (pod: string, options: FlowsOptionValues) => {
       const { output, namespace, kubeconfig, context, as } = options;
@@ -108,19 +117,18 @@ export function flowsCommand(program: Command, action: (command: FlowsCommand) =
 }
 
 export function policyCommand(program: Command, action: (command: PolicyCommand) => Promise<void>): Command {
-  return new Command('policy')
-    .copyInheritedSettings(program)
-    .description('print what ContainerNetworkPolicies make of a Pod, or which rule decides about one connection')
-    .argument('<pod>', "the workload's Pod, or that of any piece")
-    .option('--from <who>', 'a container of the Pod, an address, NAMESPACE/POD or NAMESPACE/POD/CONTAINER')
-    .option('--to <whom>', 'the same with a port: cache:6379, 10.0.0.7:53/udp, [fd00::7]:443')
-    .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
-    .addOption(
-      new Option('-o, --output <format>', 'format of the output').choices(['table', 'json', 'yaml']).default('table'),
-    )
-    .option('--kubeconfig <file>', 'as for kubectl')
-    .option('--context <name>', 'of the kubeconfig')
-    .option('--as <user>', 'user to impersonate')
+  return withConnection(
+    new Command('policy')
+      .copyInheritedSettings(program)
+      .description('print what ContainerNetworkPolicies make of a Pod, or which rule decides about one connection')
+      .argument('<pod>', "the workload's Pod, or that of any piece")
+      .option('--from <who>', 'a container of the Pod, an address, NAMESPACE/POD or NAMESPACE/POD/CONTAINER')
+      .option('--to <whom>', 'the same with a port: cache:6379, 10.0.0.7:53/udp, [fd00::7]:443')
+      .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
+      .addOption(
+        new Option('-o, --output <format>', 'format of the output').choices(['table', 'json', 'yaml']).default('table'),
+      ),
+  )
     .addHelpText('after', policyExamples)
     .action(async (pod: string, options: PolicyOptionValues) => {
       const { from, to, output, namespace, kubeconfig, context, as } = options;

@@ -38,20 +38,28 @@ export async function findPodSplit(client: KubeClient, namespace: string, pod: P
 }
 
 /**
- * The split Pod that it is a piece of, by its label's value.
- *
- * @throws CliError that says why it is none
+ * The split Pod that it is a piece of, by its label's value; undefined where it is none. A primary is labelled once it is
+ * wired, and is the same split Pod before.
  */
-export function splitOf({ metadata }: Pod, namespace: string): string {
-  const { name, uid = '', labels = {}, annotations = {} } = metadata;
-  const role = labels[ownLabels.role];
-  if (role === 'whole') {
+export function splitIn({ metadata }: Pod): string | undefined {
+  const { uid = '', labels = {} } = metadata;
+  return isFirst(labels[ownLabels.role]) ? splitId(uid) : labels[ownLabels.split];
+}
+
+/** Of the Pod that a workload made: it names its split Pod itself. */
+export function isFirst(role: string | undefined): boolean {
+  return role === 'primary' || role === 'isolated';
+}
+
+/** @throws CliError that says why it is a piece of no split Pod */
+export function splitOf(pod: Pod, namespace: string): string {
+  const { name, labels = {}, annotations = {} } = pod.metadata;
+  if (labels[ownLabels.role] === 'whole') {
     throw new CliError(
       `Pod ${name} opted in, but has one container: there is nothing to split or to isolate, and it runs as it is.`,
     );
   }
-  // A primary is labelled once it is wired, and is the same split Pod before.
-  const split = role === 'primary' || role === 'isolated' ? splitId(uid) : labels[ownLabels.split];
+  const split = splitIn(pod);
   if (split !== undefined) return split;
   const opted = annotations[userAnnotations.mode] !== undefined;
   throw new CliError(

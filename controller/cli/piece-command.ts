@@ -1,11 +1,11 @@
 import { isRecord } from '../api/json.ts';
-import { splitId } from '../api/identity.ts';
 import { defaultContainerAnnotation, ownLabels } from '../api/names.ts';
 import type { Pod } from '../kube/resources.ts';
 import { asAdmitted } from '../split/admitted.ts';
 import { specOf } from '../split/pod.ts';
 import { restore } from '../split/removed.ts';
 import { CliError } from './cli-error.ts';
+import { splitIn } from './find-pod.ts';
 import type { Io } from './input.ts';
 import { type KubectlArguments, readKubectlArguments } from './kubectl-arguments.ts';
 import type { Verb } from './kubectl-flags.ts';
@@ -93,16 +93,8 @@ function selectorOf(object: unknown): string | undefined {
 }
 
 /** Undefined for a Pod whose containers are all in it. */
-function splitOf({ metadata }: Pod): string | undefined {
-  const { labels = {}, uid = '' } = metadata;
-  switch (labels[ownLabels.role]) {
-    case 'primary':
-      return splitId(uid);
-    case 'sibling':
-      return labels[ownLabels.split];
-    default:
-      return undefined;
-  }
+function splitOf(pod: Pod): string | undefined {
+  return pod.metadata.labels?.[ownLabels.role] === 'isolated' ? undefined : splitIn(pod);
 }
 
 /** What kubectl would have chosen in the whole Pod. Who names a sibling has chosen. */

@@ -5,7 +5,7 @@ import type { KubeClient, Selection } from '../kube/client.ts';
 import { isApiError } from '../kube/errors.ts';
 import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
 import { CliError } from './cli-error.ts';
-import { findPod, splitOf, unanswered } from './find-pod.ts';
+import { findPod, isFirst, splitIn, splitOf, unanswered } from './find-pod.ts';
 import { namedWorkload } from './named-workload.ts';
 import type { SplitObjects } from './status-report.ts';
 import { printable } from './table.ts';
@@ -93,9 +93,7 @@ async function oneWorkload(
 function joined(pods: readonly Pod[], podSplits: readonly PodSplit[]): readonly SplitObjects[] {
   const byName = new Map(pods.map((pod) => [`${pod.metadata.namespace ?? ''}/${pod.metadata.name}`, pod]));
   const piecesOf = Map.groupBy(byName.values(), keyOfPod);
-  const known = new Map(
-    podSplits.map((podSplit) => [keyOf(podSplit.metadata.namespace, podSplit.spec.pod.uid), podSplit]),
-  );
+  const known = new Map(podSplits.map((podSplit) => [keyOf(podSplit), podSplit]));
   const primaries = [...byName.values()].filter(({ metadata }) => isFirst(metadata.labels?.[ownLabels.role]));
   const keys = new Set([...known.keys(), ...primaries.flatMap((pod) => keyOfPod(pod) ?? [])]);
   const splits = [...keys].map((key) => {
@@ -106,19 +104,13 @@ function joined(pods: readonly Pod[], podSplits: readonly PodSplit[]): readonly 
   return splits.toSorted((one, other) => (nameOf(one) < nameOf(other) ? -1 : 1));
 }
 
-function isFirst(role: string | undefined): boolean {
-  return role === 'primary' || role === 'isolated';
+function keyOf({ metadata, spec }: PodSplit): string {
+  return `${metadata.namespace ?? ''}/${splitId(spec.pod.uid)}`;
 }
 
-function keyOf(namespace: string | undefined, uid: string): string {
-  return `${namespace ?? ''}/${splitId(uid)}`;
-}
-
-function keyOfPod({ metadata }: Pod): string | undefined {
-  const { namespace, uid = '', labels = {} } = metadata;
-  if (isFirst(labels[ownLabels.role])) return keyOf(namespace, uid);
-  const split = labels[ownLabels.split];
-  return split === undefined ? undefined : `${namespace ?? ''}/${split}`;
+function keyOfPod(pod: Pod): string | undefined {
+  const split = splitIn(pod);
+  return split === undefined ? undefined : `${pod.metadata.namespace ?? ''}/${split}`;
 }
 
 function nameOf({ podSplit, primary }: SplitObjects): string {
