@@ -1,6 +1,7 @@
 import { blockErrors } from '../controller/addresses/parse-block.ts';
 import { addressesAt, poolOf, withPrefix, type Pool } from '../controller/addresses/pool.ts';
 import { splitId, workloadKey } from '../controller/api/identity.ts';
+import { isRecord, parseJson } from '../controller/api/json.ts';
 import {
   networksAnnotation,
   networkStatusAnnotation,
@@ -507,16 +508,4 @@ function withoutPrefix(cidr: string): string {
 
 function sameItems(one: readonly string[], other: readonly string[]): boolean {
   return one.length === other.length && one.toSorted().join(' ') === other.toSorted().join(' ');
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? 'null');
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { isRecord } from '../api/json.ts';
+import { at, isRecord, record, type JsonObject } from '../api/json.ts';
 import { group, userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import { judge as judgePod } from '../isolate/judge.ts';
@@ -12,7 +12,6 @@ import { refused } from './refused.ts';
 import type { AdmissionRequest, Allowed, Answer, Denied } from './review.ts';
 import { unchanged } from './review.ts';
 
-type JsonObject = Readonly<Record<string, unknown>>;
 type Annotations = Readonly<Record<string, string>>;
 
 /** Where each kind keeps its Pod template. */
@@ -223,14 +222,6 @@ function annotationsOf(object: JsonObject): Annotations {
   return Object.fromEntries(
     Object.entries(annotations).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   );
-}
-
-function at(object: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((value, field) => (isRecord(value) ? value[field] : undefined), object);
-}
-
-function record(value: unknown): JsonObject {
-  return isRecord(value) ? value : {};
 }
 
 /** RFC 6901, section 3. */

@@ -1,9 +1,7 @@
-import { isRecord } from '../api/json.ts';
+import { at, list, record, type JsonObject } from '../api/json.ts';
 import { group } from '../api/names.ts';
 import { withClaimVolumes } from '../split/claim-templates.ts';
 import type { Manifest } from './input.ts';
-
-type JsonObject = Readonly<Record<string, unknown>>;
 
 /** A workload of the input and the Pod that its controller would make of it, first replica. */
 export interface Replica {
@@ -135,18 +133,6 @@ function finishDaemonSet(pod: PodJson): Pick<Replica, 'pod' | 'claims'> {
 function ourAnnotations(object: JsonObject): JsonObject {
   const annotations = record(at(object, ['metadata', 'annotations']));
   return Object.fromEntries(Object.entries(annotations).filter(([key]) => key.startsWith(`${group}/`)));
-}
-
-function at(object: unknown, path: readonly string[]): unknown {
-  return path.reduce<unknown>((value, field) => (isRecord(value) ? value[field] : undefined), object);
-}
-
-function record(value: unknown): JsonObject {
-  return isRecord(value) ? value : {};
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }
 
 function text(value: unknown): string {

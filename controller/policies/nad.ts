@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { bridgeName, nadName, workloadKey, type WorkloadRef } from '../api/identity.ts';
 import type { InstallMode } from '../api/install.ts';
+import { parseJson } from '../api/json.ts';
 import { cniPluginType, ownLabels } from '../api/names.ts';
 import type { ObjectMeta, OwnerReference, SplitNetworkSpec } from '../api/resources.ts';
 import { sysctlsFor } from '../rules/sysctls.ts';
@@ -122,12 +123,4 @@ export function nadDifferences(actual: ActualNad, wanted: NetworkAttachmentDefin
 /** The API server leaves out what is false. */
 function meaningOf(owner: OwnerReference): OwnerReference {
   return { ...owner, controller: owner.controller ?? false, blockOwnerDeletion: owner.blockOwnerDeletion ?? false };
-}
-
-function parseJson(text: string | undefined): unknown {
-  try {
-    return JSON.parse(text ?? '');
-  } catch {
-    return undefined;
-  }
 }

@@ -1,5 +1,5 @@
 import { nadName, shortHash, type WorkloadRef } from '../api/identity.ts';
-import { isRecord } from '../api/json.ts';
+import { isRecord, parseJson, record } from '../api/json.ts';
 import { movesAnnotation } from '../api/names.ts';
 import { timestamp } from '../api/timestamp.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -76,7 +76,7 @@ export function movesOf(object: KubeObject | undefined, now: number): Moves {
   const text = textOf(object);
   if (text === undefined) return {};
   return Object.fromEntries(
-    Object.entries(parse(text)).flatMap(([needs, value]) => {
+    Object.entries(record(parseJson(text))).flatMap(([needs, value]) => {
       const move = readMove(value);
       return move === undefined || move.until + forgetMs < now ? [] : [[needs, move]];
     }),
@@ -89,15 +89,6 @@ export function formatMoves(moves: Moves): string {
       Object.entries(moves).map(([needs, move]) => [needs, { ...move, until: timestamp(move.until) }]),
     ),
   );
-}
-
-function parse(text: string): object {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : {};
-  } catch {
-    return {};
-  }
 }
 
 function readMove(value: unknown): Move | undefined {

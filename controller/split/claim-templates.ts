@@ -1,6 +1,4 @@
-import { isRecord } from '../api/json.ts';
-
-type JsonObject = Readonly<Record<string, unknown>>;
+import { at, list, record, type JsonObject } from '../api/json.ts';
 
 /**
  * A Pod's spec with the volumes that its StatefulSet adds to the template, one for each of `spec.volumeClaimTemplates`: they
@@ -10,16 +8,11 @@ type JsonObject = Readonly<Record<string, unknown>>;
  */
 export function withClaimVolumes(spec: JsonObject, templates: unknown, pod: string): JsonObject {
   const volumes = list(templates).flatMap((template) => {
-    const metadata = isRecord(template) && isRecord(template['metadata']) ? template['metadata'] : {};
-    const { name } = metadata;
+    const name = at(template, ['metadata', 'name']);
     return typeof name === 'string' ? [{ name, persistentVolumeClaim: { claimName: `${name}-${pod}` } }] : [];
   });
   if (volumes.length === 0) return spec;
   const replaced = new Set<unknown>(volumes.map(({ name }) => name));
-  const others = list(spec['volumes']).filter((volume) => !(isRecord(volume) && replaced.has(volume['name'])));
+  const others = list(spec['volumes']).filter((volume) => !replaced.has(record(volume)['name']));
   return { ...spec, volumes: [...others, ...volumes] };
-}
-
-function list(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }

@@ -1,4 +1,4 @@
-import { isRecord } from '../api/json.ts';
+import { parseJson, record } from '../api/json.ts';
 
 /** The annotation `podsplit.io/started`: which native sidecars have started, for a primary that waits for them. */
 export interface Started {
@@ -16,14 +16,7 @@ export function formatStarted({ podIP, containers }: Started): string {
 
 /** What `formatStarted` wrote; undefined for anything else, an annotation that is not there among it. */
 export function parseStarted(text: string): Started | undefined {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    return undefined;
-  }
-  if (!isRecord(value)) return undefined;
-  const { podIP, containers } = value;
+  const { podIP, containers } = record(parseJson(text));
   if (podIP !== undefined && typeof podIP !== 'string') return undefined;
   if (!Array.isArray(containers) || !containers.every((name) => typeof name === 'string')) return undefined;
   return { ...(podIP === undefined ? {} : { podIP }), containers };

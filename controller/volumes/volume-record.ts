@@ -1,6 +1,6 @@
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isRecord } from '../api/json.ts';
+import { parseJson, record } from '../api/json.ts';
 import type { PodIdentity } from '../agent/cni-request.ts';
 import type { StorageLimit } from '../split/shared-volumes.ts';
 import { unless } from './file-errors.ts';
@@ -33,8 +33,8 @@ export async function writeRecord(folder: string, { name, pod, emptyDir, storage
 /** One that does not read was cut short by a node that lost its power. It is written again when the Pod's pieces are. */
 export async function readRecord(folder: string): Promise<VolumeRecord | undefined> {
   const text = await readFile(join(folder, file), 'utf8').catch(unless('ENOENT', 'ENOTDIR'));
-  const value = text === undefined ? undefined : parseJson(text);
-  if (!isRecord(value) || typeof value['name'] !== 'string') return undefined;
+  const value = record(parseJson(text));
+  if (typeof value['name'] !== 'string') return undefined;
   const pod = podIn(value['pod']);
   const [sizeLimit, storageLimit] = [limitIn(value['sizeLimit']), limitIn(value['storageLimit'])];
   if (pod === undefined) return undefined;
@@ -47,20 +47,12 @@ export async function readRecord(folder: string): Promise<VolumeRecord | undefin
 }
 
 function podIn(value: unknown): PodIdentity | undefined {
-  const { namespace, name, uid } = isRecord(value) ? value : {};
+  const { namespace, name, uid } = record(value);
   if (typeof namespace !== 'string' || typeof name !== 'string' || typeof uid !== 'string') return undefined;
   return { namespace, name, uid };
 }
 
 function limitIn(value: unknown): StorageLimit | undefined {
-  const { text, bytes } = isRecord(value) ? value : {};
+  const { text, bytes } = record(value);
   return typeof text === 'string' && typeof bytes === 'number' ? { text, bytes } : undefined;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
