@@ -190,7 +190,8 @@ class ClusterBlockStore implements BlockStore {
   async list(network: string, freshness: 'cached' | 'live'): Promise<readonly AddressBlock[]> {
     const { store } = this.world.blocks;
     if (freshness === 'cached') {
-      const known = this.own.over(store.list(), (key) => store.get(key));
+      const cached = network === '' ? store.list() : store.byIndex('network', network);
+      const known = this.own.over(cached, (key) => store.get(key));
       return network === '' ? known : known.filter((block) => block.spec.network === network);
     }
     const { items } = await this.client.list(resources.addressBlocks);

@@ -5,9 +5,10 @@ import { timestamp } from '../api/timestamp.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
-import { resources, type KubeObject } from '../kube/resources.ts';
+import { resources, type KubeObject, type NetworkAttachmentDefinition } from '../kube/resources.ts';
 import { objectKey } from '../kube/store.ts';
 import type { Plan } from '../split/plan.ts';
+import { OwnWrites } from './own-writes.ts';
 import { nodeOf, type LivePod } from './piece-pod.ts';
 import type { Obstacle } from './wire.ts';
 import { workloadOf } from './workload-of.ts';
@@ -73,7 +74,7 @@ interface MoveInput {
 
 /** Those that still matter. What does not read was never written by podsplit, and holds nobody back. */
 export function movesOf(object: KubeObject | undefined, now: number): Moves {
-  const text = textOf(object);
+  const text = object?.metadata.annotations?.[movesAnnotation];
   if (text === undefined) return {};
   return Object.fromEntries(
     Object.entries(record(parseJson(text))).flatMap(([needs, value]) => {
@@ -117,8 +118,8 @@ export interface MoveBookDependencies {
  */
 export class MoveBook {
   private readonly deps: MoveBookDependencies;
-  /** What was written and the watch cache may not have yet, by the NAD's key. */
-  private readonly written = new Map<string, KubeObject>();
+  /** The next Pod comes before the watch cache has it. */
+  private readonly own = new OwnWrites<NetworkAttachmentDefinition>();
 
   constructor(deps: MoveBookDependencies) {
     this.deps = deps;
@@ -127,7 +128,7 @@ export class MoveBook {
   /** Before it is moved. Of a Pod that nobody can read as split there is nothing to remember. */
   async record(primary: LivePod, plan: Plan | undefined, said: string): Promise<void> {
     if (plan === undefined) return;
-    const { client, clock } = this.deps;
+    const { client, clock, world } = this.deps;
     const now = clock.now();
     const node = nodeOf(primary) ?? '';
     const workload = await workloadOf(client, primary);
@@ -139,7 +140,8 @@ export class MoveBook {
       const annotations = { [movesAnnotation]: formatMoves(moves) };
       const body = { metadata: { uid, resourceVersion, annotations } };
       const written = await client.patch(resources.networkAttachmentDefinitions, ref, { type: 'merge', body });
-      this.written.set(objectKey(written), written);
+      // What was read may be ahead of the cache as well.
+      for (const one of [nad, written]) this.own.wrote(one, world.nads.store.get(objectKey(one)));
     } catch (error) {
       // The workload is going, and its network before its Pods.
       if (!isApiError(error, 'NotFound')) throw error;
@@ -166,16 +168,7 @@ export class MoveBook {
 
   private moveOf(workload: WorkloadRef, plan: Plan, primary: LivePod): Move | undefined {
     const key = `${workload.namespace}/${nadName(workload, plan.install)}`;
-    const now = this.deps.clock.now();
-    const cached = this.deps.world.nads.store.get(key);
-    const written = this.written.get(key);
-    const isKnown = written !== undefined && textOf(written) === textOf(cached);
-    const isOver = written !== undefined && Object.keys(movesOf(written, now)).length === 0;
-    if (isKnown || isOver) this.written.delete(key);
-    return movesOf(isOver ? cached : (written ?? cached), now)[needsOf(plan, primary)];
+    const nad = this.own.newer(key, this.deps.world.nads.store.get(key));
+    return movesOf(nad, this.deps.clock.now())[needsOf(plan, primary)];
   }
-}
-
-function textOf(object: KubeObject | undefined): string | undefined {
-  return object?.metadata.annotations?.[movesAnnotation];
 }

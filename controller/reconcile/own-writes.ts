@@ -32,16 +32,29 @@ export class OwnWrites<T extends KubeObject> {
     this.ahead.delete(objectKey(object));
   }
 
-  /** The newer of what the cache says and what was written, of all objects that either has. */
+  /** The newer of what the cache says of one object and what was written. */
+  newer(key: string, cached: T | undefined): T | undefined {
+    const ahead = this.ahead.get(key);
+    if (ahead === undefined) return cached;
+    if (ahead.older.has(versionOf(cached))) return ahead.object;
+    this.ahead.delete(key);
+    return cached;
+  }
+
+  /** The same of all objects that either has. */
   over(cached: readonly T[], get: (key: string) => T | undefined): readonly T[] {
-    for (const [key, { older }] of this.ahead) if (!older.has(versionOf(get(key)))) this.ahead.delete(key);
     if (this.ahead.size === 0) return cached;
-    const rest = new Map([...this.ahead].map(([key, { object }]) => [key, object]));
+    const rest = new Map<string, T>();
+    for (const key of [...this.ahead.keys()]) {
+      const known = get(key);
+      const newest = this.newer(key, known);
+      if (newest !== undefined && newest !== known) rest.set(key, newest);
+    }
     const replaced = cached.map((object) => {
       const key = objectKey(object);
-      const newer = rest.get(key);
+      const newest = rest.get(key);
       rest.delete(key);
-      return newer ?? object;
+      return newest ?? object;
     });
     return [...replaced, ...rest.values()];
   }
