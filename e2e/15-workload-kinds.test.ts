@@ -9,6 +9,7 @@ import { listAll, TestNamespace } from './support/namespace.ts';
 import { onNode } from './support/node.ts';
 import { condition, type KubeObject, type Pod } from './support/objects.ts';
 import { isReady, readySplitPods } from './support/pieces.ts';
+import { both, inContainer, modes, type Mode } from './support/side-by-side.ts';
 
 interface Job extends KubeObject {
   readonly status: {
@@ -26,10 +27,6 @@ interface EndpointSlice extends KubeObject {
     readonly targetRef?: { readonly name: string };
   }[];
 }
-
-const modes = { whole: {}, split: splitMode } as const;
-type Mode = keyof typeof modes;
-const both = Object.keys(modes) as readonly Mode[];
 
 const names = ['app', 'helper'];
 const [app, helper] = pair.containers;
@@ -179,14 +176,16 @@ describe('kinds of workloads', () => {
       it(`${mode}: gives each of its Pods its own claim, in each container that mounts it, and its name in DNS`, async () => {
         for (const ordinal of [0, 1]) {
           const name = `sts-${mode}-${ordinal}`;
-          await inContainer(name, 'helper', `echo kept by ${name} > /data/kept`);
-          expect(await inContainer(name, 'app', 'cat /data/kept')).to.equal(`kept by ${name}\n`);
-          expect(await inContainer(name, 'helper', 'uname -n')).to.equal(`${name}\n`);
+          const within = (container: string, script: string) =>
+            inContainer(namespace, [`sts-${mode}`, container, name], script);
+          await within('helper', `echo kept by ${name} > /data/kept`);
+          expect(await within('app', 'cat /data/kept')).to.equal(`kept by ${name}\n`);
+          expect(await within('helper', 'uname -n')).to.equal(`${name}\n`);
           const { status } = await namespace.get<Pod>('pod', name);
           const host = `${name}.sts-${mode}.${namespace.name}.svc.cluster.local`;
           await eventually(`${host} is in DNS`, async () => {
             const lookup = `import socket; print(socket.getaddrinfo("${host}", 1, socket.AF_INET)[0][4][0])`;
-            const found = await inContainer('sts-whole-0', 'app', `python3 -c '${lookup}'`);
+            const found = await inContainer(namespace, ['sts-whole', 'app'], `python3 -c '${lookup}'`);
             expect(found).to.equal(`${status.podIPs?.[0]?.ip ?? ''}\n`);
           });
         }
@@ -198,7 +197,9 @@ describe('kinds of workloads', () => {
         await namespace.kubectl(['delete', 'pod', name]);
         const [, second] = await ready(mode);
         expect(second.metadata.uid).not.to.equal(before.metadata.uid);
-        expect(await inContainer(name, 'app', 'cat /data/kept')).to.equal(`kept by ${name}\n`);
+        expect(await inContainer(namespace, [`sts-${mode}`, 'app', name], 'cat /data/kept')).to.equal(
+          `kept by ${name}\n`,
+        );
       });
     }
 
@@ -328,21 +329,12 @@ describe('kinds of workloads', () => {
 
     for (const mode of both) {
       it(`${mode}: takes its Pod out of its Service, whichever container it is, until it is ready`, async () => {
-        const helperPod = await eventually('the helper runs', async () => {
-          const pods = await namespace.list<Pod>('pods');
-          const found = pods.find(
-            ({ metadata, spec: { containers }, status }) =>
-              metadata.name.startsWith(`probed-${mode}`) &&
-              containers.some(({ name }) => name === 'helper') &&
-              status.phase === 'Running',
-          );
-          if (found === undefined) throw new Error('not yet');
-          return found.metadata.name;
-        });
+        const inHelper = (script: string) => inContainer(namespace, [`probed-${mode}`, 'helper'], script);
+        await eventually('the helper runs', () => inHelper('true'));
         await endpoint(mode, false);
-        await inContainer(helperPod, 'helper', 'touch /dev/shm/ready');
+        await inHelper('touch /dev/shm/ready');
         await endpoint(mode, true);
-        await inContainer(helperPod, 'helper', 'rm /dev/shm/ready');
+        await inHelper('rm /dev/shm/ready');
         await endpoint(mode, false);
       });
     }
@@ -381,20 +373,5 @@ describe('kinds of workloads', () => {
   /** Of a Job, siblings left out: they have none of its labels. */
   function podsOf(name: string): Promise<readonly Pod[]> {
     return namespace.list<Pod>('pods', '-l', `batch.kubernetes.io/job-name=${name}`);
-  }
-
-  /** By the Pod's name in the whole one, by that of its piece in the split one. */
-  async function inContainer(pod: string, container: string, script: string): Promise<string> {
-    const pods = await namespace.list<Pod>('pods');
-    const named = pods.find(({ metadata }) => metadata.name === pod);
-    const split = named?.metadata.labels?.[ownLabels.split];
-    const piece = pods.find(
-      ({ metadata, spec: { containers } }) =>
-        (metadata.name === pod || (split !== undefined && metadata.labels?.[ownLabels.split] === split)) &&
-        containers.some(({ name }) => name === container),
-    );
-    const ended = await namespace.exec(piece?.metadata.name ?? pod, container, ['sh', '-c', script]);
-    if (ended.status !== 0) throw new Error(ended.output.trim());
-    return ended.stdout;
   }
 });

@@ -12,12 +12,9 @@ import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { condition, podIPs, type KubeObject, type Pod } from './support/objects.ts';
 import { isReady, podSplitOf, readySplitPods, splitPods } from './support/pieces.ts';
+import { both, modes, type Mode } from './support/side-by-side.ts';
 
 const run = promisify(execFile);
-
-const modes = { whole: {}, split: splitMode } as const;
-type Mode = keyof typeof modes;
-const both = Object.keys(modes) as readonly Mode[];
 
 interface Port {
   readonly container: 'app' | 'helper';

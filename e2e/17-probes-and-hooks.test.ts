@@ -3,16 +3,12 @@
 import { expect } from 'chai';
 import { imageReference } from '../hack/images/recipes.ts';
 import { spawnKubectl } from '../hack/demo/command.ts';
-import { restricted, splitMode, workload } from './support/agents.ts';
+import { restricted, workload } from './support/agents.ts';
 import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
-import type { Pod } from './support/objects.ts';
-import { splitPods } from './support/pieces.ts';
-
-const modes = { whole: {}, split: splitMode } as const;
-type Mode = keyof typeof modes;
-const both = Object.keys(modes) as readonly Mode[];
+import { containerStatus, type ContainerStatus } from './support/objects.ts';
+import { both, inContainer, modes, podOf, type Mode } from './support/side-by-side.ts';
 
 /** It lives as long as its file is there; /dev/shm is the sandbox's, so that whoever starts again makes it anew. */
 const alive = (name: string): string => `/dev/shm/${name}`;
@@ -70,17 +66,6 @@ const podSpec = {
   ],
 };
 
-interface Statuses {
-  readonly status: {
-    readonly containerStatuses?: readonly {
-      readonly name: string;
-      readonly restartCount: number;
-      readonly started?: boolean;
-      readonly ready: boolean;
-    }[];
-  };
-}
-
 describe('probes and hooks', () => {
   let namespace: TestNamespace;
 
@@ -97,21 +82,21 @@ describe('probes and hooks', () => {
     it(`${mode}: a startup probe holds a container back from ready until it passes`, async () => {
       await statusOf(mode, 'app', ({ ready }) => ready);
       await statusOf(mode, 'slow', ({ started, ready }) => started === false && !ready);
-      await inContainer(mode, 'slow', `touch ${alive('slow-is-up')}`);
+      await inContainer(namespace, [mode, 'slow'], `touch ${alive('slow-is-up')}`);
       await statusOf(mode, 'slow', ({ started, ready }) => started === true && ready);
     });
 
     for (const name of Object.keys(killedBy)) {
       it(`${mode}: a liveness probe ${name.replace('-', ' ')} starts its container again, and no other`, async () => {
         await statusOf(mode, name, ({ ready }) => ready);
-        await inContainer(mode, name, `rm ${alive(name)}`);
+        await inContainer(namespace, [mode, name], `rm ${alive(name)}`);
         await statusOf(mode, name, ({ restartCount, ready }) => restartCount === 1 && ready);
         await statusOf(mode, 'app', ({ restartCount }) => restartCount === 0);
       });
     }
 
     it(`${mode}: the hooks run, after the start and before the end`, async () => {
-      const { metadata } = await podOf(mode, 'hooked');
+      const { metadata } = await podOf(namespace, mode, 'hooked');
       await statusOf(mode, 'hooked', ({ ready }) => ready);
       const logs = spawnKubectl(['-n', namespace.name, 'logs', '-f', metadata.name, '-c', 'hooked']);
       let said = '';
@@ -129,27 +114,10 @@ describe('probes and hooks', () => {
 
   it('leave nothing behind', () => invariantsHold());
 
-  async function podOf(mode: Mode, name: string): Promise<Pod & Statuses> {
-    const pieces = (await splitPods(namespace, mode)).flatMap(({ pieces }) => [...pieces]);
-    const found = pieces.find(([container]) => container === name)?.[1];
-    if (found === undefined) throw new Error(`there is no ${name}`);
-    return found;
-  }
-
-  function statusOf(
-    mode: Mode,
-    name: string,
-    holds: (status: NonNullable<Statuses['status']['containerStatuses']>[number]) => boolean | undefined,
-  ): Promise<void> {
+  function statusOf(mode: Mode, name: string, holds: (status: ContainerStatus) => boolean | undefined): Promise<void> {
     return eventually(`${mode}: the status of ${name}`, async () => {
-      const status = (await podOf(mode, name)).status.containerStatuses?.find((one) => one.name === name);
+      const status = containerStatus(await podOf(namespace, mode, name), name);
       if (status === undefined || holds(status) !== true) throw new Error(JSON.stringify(status));
     });
-  }
-
-  async function inContainer(mode: Mode, name: string, script: string): Promise<void> {
-    const { metadata } = await podOf(mode, name);
-    const ended = await namespace.exec(metadata.name, name, ['sh', '-c', script]);
-    if (ended.status !== 0) throw new Error(ended.output.trim());
   }
 });

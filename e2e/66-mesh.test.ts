@@ -10,7 +10,7 @@ import type { Agent } from './attack/agent.ts';
 import { eventually } from './support/eventually.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { addressesOutside, agentOnNode } from './support/node.ts';
-import { podIPs, type Pod } from './support/objects.ts';
+import { containerStatus, podIPs, type Pod } from './support/objects.ts';
 import { addressesOf, isReady, readySplitPods, type SplitPod } from './support/pieces.ts';
 
 const appPort = 8080;
@@ -171,14 +171,8 @@ describe('a mesh in one Pod', () => {
 
       it('is probed at the app, around the proxy, and no container was restarted', async () => {
         for (const [name, { metadata }] of pod.pieces) {
-          const { status } = await namespace.get<
-            Pod & {
-              readonly status: {
-                readonly containerStatuses?: readonly { readonly name: string; readonly restartCount: number }[];
-              };
-            }
-          >('pod', metadata.name);
-          expect(status.containerStatuses?.find((each) => each.name === name)?.restartCount, name).to.equal(0);
+          const live = await namespace.get<Pod>('pod', metadata.name);
+          expect(containerStatus(live, name)?.restartCount, name).to.equal(0);
         }
         const log = await namespace.kubectl(['logs', pieceOf('app').metadata.name, '-c', 'app']);
         expect(log).to.match(new RegExp(`^${probePort} probed by `, 'm'));

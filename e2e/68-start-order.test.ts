@@ -6,7 +6,7 @@ import { agentProgram, barePod, splitMode, workload } from './support/agents.ts'
 import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
-import { condition, type KubeObject, type PodSplit } from './support/objects.ts';
+import { condition, type ContainerStatus, type KubeObject, type PodSplit } from './support/objects.ts';
 import { podSplitOf } from './support/pieces.ts';
 import {
   app,
@@ -16,7 +16,6 @@ import {
   said,
   slowSidecar,
   statusOf,
-  type ContainerStatus,
   type Place,
 } from './support/start-order.ts';
 

@@ -6,22 +6,10 @@ import { succeeded } from './agents.ts';
 import { eventually } from './eventually.ts';
 import { TestNamespace } from './namespace.ts';
 import { addressesOutside, agentOnNode } from './node.ts';
-import { podIPs, type Pod } from './objects.ts';
+import { containerStatus, podIPs, type Pod } from './objects.ts';
 import { addressesOf, readySplitPods, splitPods, type SplitPod } from './pieces.ts';
 
 const example = join(import.meta.dirname, '../../examples/agent');
-
-interface ContainerStatus {
-  readonly name: string;
-  readonly restartCount: number;
-}
-
-interface RunningPod extends Pod {
-  readonly status: Pod['status'] & {
-    readonly containerStatuses?: readonly ContainerStatus[];
-    readonly initContainerStatuses?: readonly ContainerStatus[];
-  };
-}
 
 export type Mode = 'split' | 'isolate';
 
@@ -178,9 +166,7 @@ export class AgentExample {
 
   async expectNoRestarts(): Promise<void> {
     for (const [name, { metadata }] of this.pod.pieces) {
-      const { status } = await this.namespace.get<RunningPod>('pod', metadata.name);
-      const { containerStatuses = [], initContainerStatuses = [] } = status;
-      const own = [...containerStatuses, ...initContainerStatuses].find((each) => each.name === name);
+      const own = containerStatus(await this.namespace.get<Pod>('pod', metadata.name), name);
       expect(own?.restartCount, name).to.equal(0);
     }
   }

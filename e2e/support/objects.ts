@@ -38,7 +38,27 @@ export interface Pod extends KubeObject {
     readonly podIPs?: readonly { readonly ip: string }[];
     readonly hostIPs?: readonly { readonly ip: string }[];
     readonly conditions?: readonly Condition[];
+    readonly containerStatuses?: readonly ContainerStatus[];
+    readonly initContainerStatuses?: readonly ContainerStatus[];
   };
+}
+
+export interface ContainerStatus {
+  readonly name: string;
+  readonly restartCount: number;
+  readonly started?: boolean;
+  readonly ready: boolean;
+  readonly state: {
+    readonly running?: object;
+    readonly waiting?: { readonly reason?: string };
+    readonly terminated?: object;
+  };
+}
+
+/** Of an init container too: a native sidecar is one. */
+export function containerStatus({ status }: Pod, name: string): ContainerStatus | undefined {
+  const { initContainerStatuses = [], containerStatuses = [] } = status;
+  return [...initContainerStatuses, ...containerStatuses].find((each) => each.name === name);
 }
 
 export interface Event extends KubeObject {

@@ -5,26 +5,7 @@ import { imageReference } from '../../hack/images/recipes.ts';
 import { startKubectl } from '../../hack/demo/command.ts';
 import { agentProgram, restricted } from './agents.ts';
 import type { TestNamespace } from './namespace.ts';
-import type { Condition, Pod } from './objects.ts';
-
-export interface RunningPod extends Pod {
-  readonly status: Pod['status'] & {
-    readonly containerStatuses?: readonly ContainerStatus[];
-    readonly initContainerStatuses?: readonly ContainerStatus[];
-    readonly conditions?: readonly Condition[];
-  };
-}
-
-export interface ContainerStatus {
-  readonly name: string;
-  readonly restartCount: number;
-  readonly started?: boolean;
-  readonly state: {
-    readonly running?: object;
-    readonly waiting?: { readonly reason?: string };
-    readonly terminated?: object;
-  };
-}
+import { containerStatus, type ContainerStatus, type Pod } from './objects.ts';
 
 const source = agentProgram.metadata.name;
 
@@ -80,7 +61,7 @@ export const orderedPod = {
 };
 
 export interface Place {
-  readonly pod: RunningPod;
+  readonly pod: Pod;
   readonly container: string;
 }
 
@@ -90,7 +71,7 @@ export async function placesOf(
   app: string,
   containers: readonly string[],
 ): Promise<ReadonlyMap<string, Place>> {
-  const pods = await namespace.list<RunningPod>('pods');
+  const pods = await namespace.list<Pod>('pods');
   const primary = pods.find((pod) => pod.metadata.labels?.['app'] === app);
   if (primary === undefined) throw new Error(`no Pod of ${app}`);
   const split = primary.metadata.labels?.[ownLabels.split];
@@ -104,8 +85,7 @@ export async function placesOf(
 }
 
 export function statusOf({ pod, container }: Place): ContainerStatus | undefined {
-  const { initContainerStatuses = [], containerStatuses = [] } = pod.status;
-  return [...initContainerStatuses, ...containerStatuses].find(({ name }) => name === container);
+  return containerStatus(pod, container);
 }
 
 /** What the containers said, in the order of time. @param follow until each has ended */

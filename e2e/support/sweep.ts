@@ -18,7 +18,7 @@ export interface Fault {
 const patienceMs = 60_000;
 const betweenLooksMs = 200;
 /** Objects that pieces of one workload share stay for ten seconds after their making: another Pod may come. */
-const lingering: readonly Violation['check'][] = ['NetworkUsed', 'PolicyUsed'];
+const lingering: readonly Violation['check'][] = ['NetworkUsed', 'PolicyUsed', 'BudgetUsed'];
 
 /** One run of the scenario: which call it was cut at, if it came that far, and all that was made in it. */
 export interface Outcome {
@@ -177,7 +177,14 @@ export class Sweep {
   private async objectsIn(namespace: string): Promise<readonly string[]> {
     const { client } = this.cluster;
     const { pods, podSplits, networkAttachmentDefinitions, networkPolicies, addressBlocks } = resources;
-    const lists: readonly Resource[] = [pods, podSplits, networkAttachmentDefinitions, networkPolicies];
+    const { podDisruptionBudgets } = resources;
+    const lists: readonly Resource[] = [
+      pods,
+      podSplits,
+      networkAttachmentDefinitions,
+      networkPolicies,
+      podDisruptionBudgets,
+    ];
     const own = await Promise.all(lists.map((resource) => client.list(resource, { namespace })));
     const blocks = (await client.list(addressBlocks)).items.filter(({ spec }) => spec.workload.namespace === namespace);
     return [...own.flatMap(({ items }) => items), ...blocks].map(({ kind, metadata }) => `${kind} ${metadata.name}`);

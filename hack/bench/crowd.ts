@@ -1,7 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { KubeClient } from '../../controller/kube/client.ts';
 import { resources, type Deployment } from '../../controller/kube/resources.ts';
+import { until } from '../cluster/run.ts';
 
+/** A look lists all Deployments, and loads what is measured. */
 const betweenLooksMs = 100;
 
 /** Deployments of one kind of Pod in a namespace of their own. */
@@ -43,7 +45,7 @@ function deployment({ namespace, replicas, containers, split }: Crowd, index: nu
 export async function bringUp(client: KubeClient, crowd: Crowd, withinSeconds: number): Promise<number> {
   const { namespace, deployments, replicas } = crowd;
   await client.create(resources.namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } });
-  await patiently('the default ServiceAccount', 30, async () => {
+  await until('the default ServiceAccount', 30, async () => {
     const { body } = await client.raw({ method: 'GET', path: `/api/v1/namespaces/${namespace}/serviceaccounts` });
     return body.includes('"name":"default"');
   });
@@ -56,18 +58,19 @@ export async function bringUp(client: KubeClient, crowd: Crowd, withinSeconds: n
 
 export async function untilReady(client: KubeClient, namespace: string, pods: number, seconds: number): Promise<void> {
   let ready = 0;
-  await patiently(`${pods} Ready Pods`, seconds, async () => {
+  const isSo = async (): Promise<boolean> => {
     const { items } = await client.list(resources.deployments, { namespace });
     ready = items.reduce((sum, { status }) => sum + (status?.readyReplicas ?? 0), 0);
     return ready === pods && items.every(({ status }) => status?.replicas === status?.readyReplicas);
-  }).catch((error: unknown) => {
+  };
+  await until(`${pods} Ready Pods`, seconds, isSo, betweenLooksMs).catch((error: unknown) => {
     throw new Error(`${String(error)}; ${ready} were`, { cause: error });
   });
 }
 
 export async function takeDown(client: KubeClient, namespace: string, withinSeconds: number): Promise<void> {
   await client.delete(resources.namespaces, { name: namespace });
-  await patiently(`the end of ${namespace}`, withinSeconds, async () => {
+  await until(`the end of ${namespace}`, withinSeconds, async () => {
     const { items } = await client.list(resources.namespaces, { fieldSelector: `metadata.name=${namespace}` });
     return items.length === 0;
   });
@@ -102,12 +105,4 @@ export async function churn(
 
 function nameOf({ metadata }: { readonly metadata: { readonly name: string } }): string {
   return metadata.name;
-}
-
-async function patiently(what: string, seconds: number, holds: () => Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + seconds * 1000;
-  while (!(await holds())) {
-    if (performance.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
-    await pause(betweenLooksMs);
-  }
 }

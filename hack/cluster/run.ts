@@ -75,10 +75,15 @@ export async function main(work: () => Promise<unknown>): Promise<void> {
 }
 
 /** Asks `ready` again and again until it says true; throws with `what` when `seconds` have passed. */
-export async function until(what: string, seconds: number, ready: () => Promise<boolean>): Promise<void> {
+export async function until(
+  what: string,
+  seconds: number,
+  ready: () => Promise<boolean>,
+  betweenMs = 50,
+): Promise<void> {
   const deadline = Date.now() + seconds * 1000;
   while (!(await ready())) {
     if (Date.now() > deadline) throw new Error(`${what}: not within ${seconds} s`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await new Promise((resolve) => setTimeout(resolve, betweenMs));
   }
 }
