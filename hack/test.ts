@@ -3,7 +3,7 @@
  * says how many tests passed and failed. A step that is no test suite counts as one test.
  *
  * Much of the time is waiting for Pods, so what does not disturb each other runs side by side (hack/test/steps.ts says what);
- * the output of such a step is shown when it ends.
+ * the output of such a step is shown when it ends. What failed is told once more at the end.
  *
  *   node hack/test.ts all | e2e
  */
@@ -18,7 +18,8 @@ if (work === undefined) {
   process.exit(2);
 }
 const started = Date.now();
-const { passed, failed } = await run(work, (text) => process.stdout.write(text));
+const { passed, failed, failures } = await run(work, (text) => process.stdout.write(text));
+for (const { step, said } of failures) console.log(`\n=== failed in ${step}:\n\n${said}`);
 console.log(`\nin ${Math.round((Date.now() - started) / 1000)} s`);
 console.log(`tests: ${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

@@ -26,7 +26,7 @@ describe('make test', () => {
 
   it('counts what suites say, and everything else as one', async () => {
     const work = { sideBySide: [suite, { inTurn: [step('fine', 'true'), step('broken', 'false')] }] };
-    expect(await counted(work)).to.deep.equal({ passed: 4, failed: 3, ends: false });
+    expect(await counted(work)).to.include({ passed: 4, failed: 3, ends: false });
   });
 
   it('takes a suite that dies early, runs nothing or cannot be started for failed', async () => {
@@ -43,8 +43,20 @@ describe('make test', () => {
     expect(printed).to.contain('later');
     printed = '';
     const work = { inTurn: [{ sideBySide: [{ inTurn: [needed, later] }, step('beside', 'true')] }, later] };
-    expect(await counted(work)).to.deep.equal({ passed: 1, failed: 1, ends: true });
+    expect(await counted(work)).to.include({ passed: 1, failed: 1, ends: true });
     expect(printed).not.to.contain('later');
+  });
+
+  it('tells at the end what failed: of a suite its failures, of another step its last lines', async () => {
+    const failing = step(
+      'failing',
+      'echo "  1) a test"; echo "  2 passing"; echo "  1 failing"; echo "  1) why"; exit 1',
+    );
+    const long = step('long', 'for i in $(seq 100); do echo line $i; done; exit 1');
+    const { failures } = await counted({ inTurn: [step('fine', 'echo fine'), failing, long] });
+    expect(failures.map(({ step: name }) => name)).to.deep.equal(['failing', 'long']);
+    expect(failures[0]?.said).to.equal('1 failing\n  1) why');
+    expect(failures[1]?.said).to.match(/^line 71\n[^]*line 100$/);
   });
 
   it('shows the output of what runs side by side in one piece', async () => {

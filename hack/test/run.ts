@@ -4,14 +4,19 @@ import type { Step, Work } from './steps.ts';
 
 const root = join(import.meta.dirname, '../..');
 
-export interface Count {
+export interface Outcome {
   readonly passed: number;
   readonly failed: number;
-}
-
-interface Outcome extends Count {
+  /** For the end of the whole run: a reader of hours of output, or of its tail alone, looks there. */
+  readonly failures: readonly Failure[];
   /** A needed step failed: what comes after in turn is left out. */
   readonly ends: boolean;
+}
+
+export interface Failure {
+  readonly step: string;
+  /** What mocha says of the tests that failed, else the last lines. */
+  readonly said: string;
 }
 
 export type Print = (text: string) => void;
@@ -33,6 +38,7 @@ function sum(outcomes: readonly Outcome[]): Outcome {
   return {
     passed: outcomes.reduce((all, { passed }) => all + passed, 0),
     failed: outcomes.reduce((all, { failed }) => all + failed, 0),
+    failures: outcomes.flatMap(({ failures }) => failures),
     ends: outcomes.some(({ ends }) => ends),
   };
 }
@@ -52,7 +58,15 @@ async function runStep(step: Step, print: Print, others: boolean): Promise<Outco
   const failed = Math.max(failing ?? 0, code === 0 && passed > 0 ? 0 : 1);
   const seconds = Math.round((Date.now() - started) / 1000);
   print(`=== ${step.name}: ${failed === 0 ? 'passed' : 'FAILED'} in ${seconds} s\n`);
-  return { passed, failed, ends: failed > 0 && step.needed === true };
+  const failures = failed === 0 ? [] : [{ step: step.name, said: whatFailed(output) }];
+  return { passed, failed, failures, ends: failed > 0 && step.needed === true };
+}
+
+const lastLines = 30;
+
+function whatFailed(output: string): string {
+  const start = [...output.matchAll(/^\s*\d+ failing$/gm)].at(-1)?.index;
+  return (start === undefined ? output.trimEnd().split('\n').slice(-lastLines).join('\n') : output.slice(start)).trim();
 }
 
 function execute(command: readonly string[], show: Print): Promise<{ readonly code: number; readonly output: string }> {
