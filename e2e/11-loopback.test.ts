@@ -95,21 +95,17 @@ function loopbackSuite(install: InstallMode): void {
       const tries = allTries(loopback).filter((one) => isFlow(from, one) && listens(one.listener, one.address));
       expect(tries).to.have.length({ app: 8, cache: 0, stats: 6 }[from]);
       for (const { pieces } of split) {
-        await eventually(
-          `${from} reaches its peers`,
-          async () => {
-            const answers = await answersTo(pieces.get(from)!, from, tries);
-            expect(
-              tries.filter((_, index) => answers[index] === undefined).map((one) => show(from, one)),
-            ).to.deep.equal([]);
-            // Who listens on 127.0.0.1 has known only callers from there, and may count on it.
-            for (const [index, { to, listener, address }] of tries.entries()) {
-              const peer = listener.bind === '::' ? answers[index]?.split(' ')[1] : address;
-              expect(answers[index]).to.equal(`${to} ${peer ?? ''}`);
-            }
-          },
-          15_000,
-        );
+        await eventually(`${from} reaches its peers`, async () => {
+          const answers = await answersTo(pieces.get(from)!, from, tries);
+          expect(tries.filter((_, index) => answers[index] === undefined).map((one) => show(from, one))).to.deep.equal(
+            [],
+          );
+          // Who listens on 127.0.0.1 has known only callers from there, and may count on it.
+          for (const [index, { to, listener, address }] of tries.entries()) {
+            const peer = listener.bind === '::' ? answers[index]?.split(' ')[1] : address;
+            expect(answers[index]).to.equal(`${to} ${peer ?? ''}`);
+          }
+        });
       }
     });
 
@@ -147,17 +143,13 @@ function loopbackSuite(install: InstallMode): void {
     const client = await namespace.get<Pod>('pod', 'client');
     for (const { primary } of split) {
       const tries = allTries(podIPs(primary)).filter(({ listener }) => listener.declared && listener.bind === '::');
-      await eventually(
-        'the facade',
-        async () => {
-          const answers = await answersTo(client, 'client', tries);
-          for (const [index, { to, address, listener }] of tries.entries()) {
-            const own = podIPs(client).find((ip) => ip.includes(':') === address.includes(':'));
-            expect(answers[index], show('client', { to, address, listener })).to.equal(`${to} ${own ?? ''}`);
-          }
-        },
-        15_000,
-      );
+      await eventually('the facade', async () => {
+        const answers = await answersTo(client, 'client', tries);
+        for (const [index, { to, address, listener }] of tries.entries()) {
+          const own = podIPs(client).find((ip) => ip.includes(':') === address.includes(':'));
+          expect(answers[index], show('client', { to, address, listener })).to.equal(`${to} ${own ?? ''}`);
+        }
+      });
     }
   });
 

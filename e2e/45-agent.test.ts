@@ -105,18 +105,14 @@ describe('the node agent', () => {
     });
     const wanted = flows.replace('7001/tcp', '7004/tcp').concat(', app->helper:7005/udp');
     await namespace.kubectl(['annotate', 'pod', name, `podsplit.io/flows=${wanted}`, '--overwrite']);
-    await eventually(
-      'the tables follow',
-      async () => {
-        const { app, helper } = Object.fromEntries(web.pieces);
-        const tables = [
-          await inNetns(app!, ['nft', 'list', 'map', 'inet', 'podsplit', 'redirect4']),
-          await inNetns(helper!, ['nft', 'list', 'set', 'inet', 'podsplit', 'served4']),
-        ];
-        for (const table of tables) expect(table).to.contain('7004').and.contain('7005').and.not.contain('7001');
-      },
-      2_000,
-    );
+    await eventually('the tables follow', async () => {
+      const { app, helper } = Object.fromEntries(web.pieces);
+      const tables = [
+        await inNetns(app!, ['nft', 'list', 'map', 'inet', 'podsplit', 'redirect4']),
+        await inNetns(helper!, ['nft', 'list', 'set', 'inet', 'podsplit', 'served4']),
+      ];
+      for (const table of tables) expect(table).to.contain('7004').and.contain('7005').and.not.contain('7001');
+    });
     await eventually('what was added works', async () => {
       expect(await answers(['tcp', '127.0.0.1', 7004], ['udp', '::1', 7005])).to.not.include(undefined);
     });

@@ -165,15 +165,11 @@ describe('what was denied', () => {
 
     // As many as the agent has not carried away yet: it empties what is full.
     expect((await denials(sidecar)).length).to.be.at.most(2 * maxElements);
-    const rows = await eventually(
-      'the flood is told',
-      async () => {
-        const found = await denied();
-        expect(found.filter(({ port }) => port >= 20_000)).to.have.length(maxRows);
-        return found;
-      },
-      2 * roundMs,
-    );
+    const rows = await eventually('the flood is told', async () => {
+      const found = await denied();
+      expect(found.filter(({ port }) => port >= 20_000)).to.have.length(maxRows);
+      return found;
+    });
     expect(rows.map(({ from, to }) => `${from}->${to}`)).to.deep.equal(rows.map(() => 'sidecar->app'));
     const times = rows.map(({ lastSeen }) => lastSeen);
     expect(times).to.deep.equal([...times].sort().reverse());

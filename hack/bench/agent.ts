@@ -3,10 +3,14 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { workloadKey } from '../../controller/api/identity.ts';
 import { networkAttachmentDefinition } from '../../controller/policies/nad.ts';
+import { mirrorOfAnnotation } from '../../controller/api/names.ts';
+import type { KubeClient } from '../../controller/kube/client.ts';
+import { connect } from '../../controller/kube/connect.ts';
+import { resources } from '../../controller/kube/resources.ts';
 import { defaultNetworkSpec } from '../../controller/api/default-network.ts';
 import { startKubectl } from '../demo/command.ts';
 import { imageReference } from '../images/recipes.ts';
-import { kubectl, tryKubectl } from '../kubectl.ts';
+import { kubeconfig, kubectl, tryKubectl } from '../kubectl.ts';
 import { median, percentile, type Figure } from './figures.ts';
 
 const namespace = 'podsplit-bench-agent';
@@ -23,7 +27,7 @@ export async function benchAgent(): Promise<readonly Figure[]> {
   removeNamespace();
   kubectl(['create', 'namespace', namespace]);
   try {
-    return [benchAdd(), await benchChange(), ...(await benchMany())];
+    return [benchAdd(), await benchChange(), await benchMirror(), ...(await benchMany())];
   } finally {
     removeNamespace();
   }
@@ -154,6 +158,52 @@ async function benchChange(): Promise<Figure> {
 
 function annotate(flows: string): void {
   kubectl(['-n', namespace, 'annotate', '--overwrite', 'pod', 'change', `podsplit.io/flows=${flows}`]);
+}
+
+const mirrored = 'clients';
+
+/** From a change of a user's NetworkPolicy to that of the mirror which repeats it for siblings, as one watch sees both. */
+async function benchMirror(): Promise<Figure> {
+  apply(pod('web', [container('app', idle), container('helper', idle, [7000])], splitMode));
+  kubectl(['-n', namespace, 'label', 'pod', 'web', 'app=web']);
+  kubectl(['-n', namespace, 'wait', '--for=condition=Ready', 'pod/web', '--timeout=90s']);
+  const watching = connect({ kubeconfig });
+  try {
+    const times: number[] = [];
+    for (let round = 0; round < changeRounds; round++) times.push(await untilMirrored(watching, 7000 + round));
+    return {
+      name: 'a change of a NetworkPolicy, until its mirror follows, p50',
+      value: `${median(times).toFixed(0)} ms (p90 ${percentile(times, 0.9).toFixed(0)} ms)`,
+      goal: '1 s',
+    };
+  } finally {
+    watching.close();
+    kubectl(['-n', namespace, 'delete', 'networkpolicy', mirrored, '--ignore-not-found']);
+    kubectl(['-n', namespace, 'delete', 'pod', 'web', '--wait=false']);
+  }
+}
+
+/** The policy lets in the split Pod, whose siblings have labels of their own. */
+async function untilMirrored(watching: KubeClient, port: number): Promise<number> {
+  const { resourceVersion } = await watching.list(resources.networkPolicies, { namespace });
+  const events = watching.watch(resources.networkPolicies, { namespace, resourceVersion, timeoutSeconds: 60 });
+  const from = [{ podSelector: { matchLabels: { app: 'web' } } }];
+  apply({
+    apiVersion: 'networking.k8s.io/v1',
+    kind: 'NetworkPolicy',
+    metadata: { name: mirrored, namespace },
+    spec: { podSelector: { matchLabels: { app: 'db' } }, ingress: [{ from, ports: [{ port }] }] },
+  });
+  let began: number | undefined;
+  for await (const event of events) {
+    if (event.type === 'BOOKMARK' || event.type === 'ERROR') continue;
+    const { metadata } = event.object;
+    if (metadata.name === mirrored) began ??= performance.now();
+    else if (began !== undefined && metadata.annotations?.[mirrorOfAnnotation] === mirrored) {
+      return performance.now() - began;
+    }
+  }
+  throw new Error(`no mirror of ${mirrored} changed within a minute`);
 }
 
 /** What an agent takes that keeps a hundred pieces, while nothing happens. */
