@@ -2,9 +2,17 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { AddressBlock } from '../api/resources.ts';
 import { claimOf, isEmpty } from './block.ts';
-import { release, type PieceLookup, type ReleaseResult } from './allocator.ts';
+import { claim, release, type PieceLookup, type ReleaseResult } from './allocator.ts';
 import { ModelCluster, type ModelState } from './model/cluster.ts';
-import { reconcile, soundProtocol, type ModelController, type Protocol } from './model/controller.ts';
+import {
+  containers,
+  network,
+  reconcile,
+  soundProtocol,
+  workloadRef,
+  type ModelController,
+  type Protocol,
+} from './model/controller.ts';
 import { ModelNetwork, type Fate } from './model/network.ts';
 import { poolOf, type Pool } from './pool.ts';
 import type { BlockStore } from './store.ts';
@@ -60,6 +68,61 @@ describe('the allocator protocol, against crashes, lost answers, late writes, ol
       expect(failed, 'the mutant was caught').to.equal(true);
     });
   }
+});
+
+describe('claims of several Pods at once', () => {
+  /** Blocks of 8 addresses have room for 7: three Pods of two. */
+  function harness(pool: Pool) {
+    const cluster = new ModelCluster();
+    const writes: string[] = [];
+    const store: BlockStore = {
+      list: () => Promise.resolve([...cluster.blocks.values()]),
+      get: (name) => Promise.resolve(cluster.blocks.get(name)),
+      create: (block) => {
+        writes.push('create');
+        return Promise.resolve(cluster.createBlock(block));
+      },
+      replace: (block) => {
+        writes.push('replace');
+        return Promise.resolve(cluster.replaceBlock(block));
+      },
+      delete: (block) => Promise.resolve(cluster.deleteBlock(block)),
+    };
+    const claimFor = (...uids: readonly string[]) =>
+      claim(store, {
+        network: { name: network, pool },
+        workload: workloadRef(0),
+        pods: uids.map((uid) => ({ pod: { name: uid, uid }, containers })),
+      });
+    return { cluster, writes, claimFor };
+  }
+
+  it('are one write for all that a block has room for, and one more for each further block', async () => {
+    const { cluster, writes, claimFor } = harness(pool);
+    const first = await claimFor('a', 'b');
+    expect(first.map(({ kind }) => kind)).to.deep.equal(['claimed', 'claimed']);
+    expect(writes).to.deep.equal(['create']);
+    const rest = await claimFor('c', 'd', 'e');
+    expect(rest.map(({ kind }) => kind)).to.deep.equal(['claimed', 'claimed', 'claimed']);
+    expect(writes).to.deep.equal(['create', 'replace', 'create']);
+    const blocks = [...cluster.blocks.values()];
+    expect(blocks.flatMap(({ spec }) => spec.claims.map((one) => one.pod.uid)).toSorted()).to.deep.equal([...'abcde']);
+    for (const { spec } of blocks) {
+      const offsets = spec.claims.flatMap((one) => Object.values(one.offsets));
+      expect(new Set(offsets).size).to.equal(offsets.length);
+    }
+  });
+
+  it('say of each Pod what became of it: what is there already needs no write, and who finds no room waits alone', async () => {
+    const { writes, claimFor } = harness(pool);
+    const [before] = await claimFor('a');
+    const all = await claimFor('b', 'a', 'c', 'd', 'e', 'f', 'g');
+    expect(all.map(({ kind }) => kind)).to.deep.equal([...Array<string>(6).fill('claimed'), 'exhausted']);
+    expect(all[1]).to.deep.equal(before);
+    const count = writes.length;
+    expect(await claimFor('c', 'a')).to.deep.equal([all[2], before]);
+    expect(writes.length).to.equal(count);
+  });
 });
 
 /** What to do next, at each step: shrinks to the shortest story that goes wrong. */
@@ -174,6 +237,7 @@ class World {
       ...this.controller('healthy'),
       view: () => this.cluster,
       siblingsView: () => this.cluster,
+      batched: () => true,
     };
     for (let round = 0; round < 8; round++) {
       for (const split of new Set([...this.cluster.pods.values()].map((pod) => pod.split).concat(this.claimedUids()))) {
@@ -290,6 +354,7 @@ class World {
       name,
       view: () => this.stuck.get(name) ?? this.someView(),
       siblingsView: () => this.someView(),
+      batched: () => this.next() % 2 === 0,
       cluster: this.cluster,
       network: this.network,
       pool,

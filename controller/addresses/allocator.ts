@@ -1,6 +1,6 @@
 import { apiVersion, ownLabels } from '../api/names.ts';
 import { networkName, workloadKey, type WorkloadRef } from '../api/identity.ts';
-import type { AddressBlock, Claim } from '../api/resources.ts';
+import type { AddressBlock, AddressBlockSpec, Claim } from '../api/resources.ts';
 import {
   blockName,
   candidateIndex,
@@ -21,6 +21,11 @@ import type { BlockStore, Freshness } from './store.ts';
 export interface ClaimRequest {
   readonly network: { readonly name: string; readonly pool: Pool };
   readonly workload: WorkloadRef;
+  /** Each once. Pods that start at the same time have their claims in one write. */
+  readonly pods: readonly PodClaim[];
+}
+
+export interface PodClaim {
   readonly pod: PodRef;
   /** Primary and siblings. */
   readonly containers: readonly string[];
@@ -57,73 +62,128 @@ export interface Retry {
 /** More conflicts in one go mean that somebody else is at work: let others have the queue. */
 const attempts = 8;
 
-export async function claim(store: BlockStore, request: ClaimRequest): Promise<ClaimResult> {
-  const limit = maxContainers(request.network.pool);
-  if (request.containers.length > limit) return { kind: 'too-many-containers', limit };
+/** What became of each Pod's claim, in the order of the request. One Pod's claim neither needs nor delays another's. */
+export async function claim(store: BlockStore, request: ClaimRequest): Promise<readonly ClaimResult[]> {
+  const { network, pods } = request;
+  const limit = maxContainers(network.pool);
+  const results = new Map<string, ClaimResult>();
+  for (const { pod, containers } of pods) {
+    if (containers.length > limit) results.set(pod.uid, { kind: 'too-many-containers', limit });
+  }
   const lostIndices = new Set<number>();
   let freshness: Freshness = 'cached';
   let reason = '';
-  for (let attempt = 0; attempt < attempts; attempt++) {
-    const blocks = await store.list(request.network.name, freshness);
-    const outcome =
-      (await claimInOwnBlock(store, request, ownBlocks(blocks, request))) ??
-      // A new block is made on fresh knowledge only: an old view may lack the very block that holds this Pod's claim.
-      (freshness === 'cached'
-        ? again('no block with room is known')
-        : await claimNewBlock(store, request, blocks, lostIndices));
-    if (outcome.kind !== 'again') return outcome;
-    ({ reason } = outcome);
+  for (let lost = 0; lost < attempts;) {
+    const open = pods.filter(({ pod }) => !results.has(pod.uid));
+    if (open.length === 0) break;
+    const blocks = await store.list(network.name, freshness);
+    const attempt = { store, request, open, settled: results };
+    const again =
+      (await claimInOwnBlocks(attempt, ownBlocks(blocks, request))) ??
+      // A new block is made on fresh knowledge only: an old view may lack the very block that holds a Pod's claim.
+      (freshness === 'cached' ? 'no block with room is known' : await claimNewBlock(attempt, blocks, lostIndices));
     freshness = 'live';
+    if (again === undefined) continue;
+    lost += 1;
+    reason = again;
   }
-  return { kind: 'retry', reason };
+  return pods.map(({ pod }) => results.get(pod.uid) ?? { kind: 'retry', reason });
 }
 
-interface Again {
-  readonly kind: 'again';
-  readonly reason: string;
+interface Attempt {
+  readonly store: BlockStore;
+  readonly request: ClaimRequest;
+  /** Whose claims are not settled when it begins. */
+  readonly open: readonly PodClaim[];
+  /** By UID: results are added. */
+  readonly settled: Map<string, ClaimResult>;
 }
 
-/** Undefined: the workload has no block with room. */
-async function claimInOwnBlock(
-  store: BlockStore,
-  request: ClaimRequest,
-  own: readonly AddressBlock[],
-): Promise<ClaimResult | Again | undefined> {
-  const { network, pod, containers } = request;
-  const holding = heldOf(own, pod.uid, request.carried);
-  for (const block of holding === undefined ? own : [holding]) {
-    const transition = claimIn(block.spec, network.pool, pod, containers);
-    if (transition.kind === 'full') continue;
-    if (transition.kind === 'releasing') return transition;
-    const [error] = blockErrors(block, network.pool);
-    if (error !== undefined && holding === undefined) continue;
-    if (error !== undefined) return { kind: 'retry', reason: formatBlockError(block, error) };
-    if (transition.kind === 'already') return { kind: 'claimed', held: heldIn(block, transition.claim) };
-    if (transition.kind === 'other-containers') return { kind: transition.kind, held: heldIn(block, transition.claim) };
-    const written = await store.replace({ ...block, spec: transition.spec });
-    return written.kind === 'ok' ? { kind: 'claimed', held: heldIn(block, transition.claim) } : failed(written);
+/** Returns why to look again at once; undefined if Pods that are left over find no room in these blocks. */
+async function claimInOwnBlocks(attempt: Attempt, own: readonly AddressBlock[]): Promise<string | undefined> {
+  const holding = new Map(attempt.open.map(({ pod, carried }) => [pod.uid, heldOf(own, pod.uid, carried)]));
+  for (const block of own) {
+    const filled = fill(attempt, block, ({ pod }) => (holding.get(pod.uid) ?? block) === block);
+    if (filled.added.length === 0) continue;
+    const written = await attempt.store.replace({ ...block, spec: filled.spec });
+    const again = settle(attempt, block, filled.added, written);
+    if (again !== undefined) return again;
   }
   return undefined;
 }
 
+/** For as many of them as it has room for. */
 async function claimNewBlock(
-  store: BlockStore,
-  request: ClaimRequest,
+  attempt: Attempt,
   blocks: readonly AddressBlock[],
   lostIndices: Set<number>,
-): Promise<ClaimResult | Again> {
+): Promise<string | undefined> {
+  const { request, open, settled, store } = attempt;
   const { network, workload } = request;
+  const left = open.filter(({ pod }) => !settled.has(pod.uid));
+  if (left.length === 0) return undefined;
   const total = blockCount(network.pool);
   const taken = new Set([...blocks.map((block) => block.spec.index), ...lostIndices]);
   const index = nextFreeIndex(taken, candidateIndex(workloadKey(workload), total), total);
-  if (index === undefined) return { kind: 'exhausted', total };
+  if (index === undefined) {
+    for (const { pod } of left) settled.set(pod.uid, { kind: 'exhausted', total });
+    return undefined;
+  }
   const block = emptyBlock(network.name, index, workload);
-  const transition = claimIn(block.spec, network.pool, request.pod, request.containers);
-  if (transition.kind !== 'claimed') return { kind: 'retry', reason: `block ${block.metadata.name} has no room` };
-  const written = await store.create({ ...block, spec: transition.spec });
-  if (written.kind === 'ok') return { kind: 'claimed', held: heldIn(block, transition.claim) };
+  const { spec, added } = fill(attempt, block, () => true);
+  if (added.length === 0) return `block ${block.metadata.name} has no room`;
+  const written = await store.create({ ...block, spec });
   if (written.kind === 'already-exists') lostIndices.add(index);
-  return failed(written);
+  return settle(attempt, block, added, written);
+}
+
+type Added = readonly (readonly [uid: string, claim: Claim])[];
+
+/** The block with the claims that go into it. What has to be said of others without a write is settled. */
+function fill(
+  { request, open, settled }: Attempt,
+  block: AddressBlock,
+  mayBeHere: (claim: PodClaim) => boolean,
+): { readonly spec: AddressBlockSpec; readonly added: Added } {
+  const { pool } = request.network;
+  const [error] = blockErrors(block, pool);
+  let { spec } = block;
+  const added: [string, Claim][] = [];
+  for (const one of open.filter(mayBeHere)) {
+    const { uid } = one.pod;
+    if (settled.has(uid)) continue;
+    const transition = claimIn(spec, pool, one.pod, one.containers);
+    if (transition.kind === 'full') continue;
+    if (transition.kind === 'releasing') {
+      settled.set(uid, transition);
+    } else if (error !== undefined) {
+      // Where it has a claim in an unsound block it waits, else it looks for another block.
+      if (transition.kind !== 'claimed') settled.set(uid, { kind: 'retry', reason: formatBlockError(block, error) });
+    } else if (transition.kind === 'claimed') {
+      ({ spec } = transition);
+      added.push([uid, transition.claim]);
+    } else {
+      const kind = transition.kind === 'already' ? 'claimed' : transition.kind;
+      settled.set(uid, { kind, held: heldIn(block, transition.claim) });
+    }
+  }
+  return { spec, added };
+}
+
+/** A lost answer is not tried again at once: what was sent may still arrive. */
+function settle(
+  { settled }: Attempt,
+  block: AddressBlock,
+  added: Added,
+  written: { readonly kind: 'ok' } | Failure,
+): string | undefined {
+  if (written.kind === 'ok')
+    for (const [uid, found] of added) settled.set(uid, { kind: 'claimed', held: heldIn(block, found) });
+  else if (written.kind === 'unknown') {
+    const reason = written.reason ?? written.kind;
+    for (const [uid] of added) settled.set(uid, { kind: 'retry', reason });
+  } else return written.kind;
+  return undefined;
 }
 
 interface Failure {
@@ -138,6 +198,11 @@ function failed(failure: Failure): Again | Retry {
 
 function again(reason: string): Again {
   return { kind: 'again', reason };
+}
+
+interface Again {
+  readonly kind: 'again';
+  readonly reason: string;
 }
 
 export interface PieceLookup {

@@ -16,7 +16,7 @@ import { ownLabels } from '../api/names.ts';
 import type { AddressBlock, SplitNetwork } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { ApiError, isApiError } from '../kube/errors.ts';
-import { KeyedLock } from '../kube/keyed-lock.ts';
+import { Batches } from '../kube/batches.ts';
 import { resources } from '../kube/resources.ts';
 import type { PieceAddresses } from '../split/wire.ts';
 import { carriedEndpoint, type LivePod } from './piece-pod.ts';
@@ -42,8 +42,8 @@ export class AddressBook {
   private readonly client: KubeClient;
   private readonly world: World;
   private readonly store: BlockStore;
-  /** By workload. */
-  private readonly claiming = new KeyedLock();
+  /** By network and workload: its Pods take from the same blocks, and would only lose compare-and-swaps to each other. */
+  private readonly claims = new Batches<ClaimInput, Claimed>((inputs) => this.claimNow(inputs));
 
   constructor(client: KubeClient, world: World) {
     this.client = client;
@@ -52,28 +52,32 @@ export class AddressBook {
   }
 
   /**
-   * One claim of a workload after the other: its Pods take from the same block, and would only lose compare-and-swaps to
-   * each other. That no address is given twice does not depend on it.
+   * The claims of a workload's Pods that come while one is being written go together in the next write. That no address is
+   * given twice does not depend on it.
    */
   async claim(input: ClaimInput): Promise<Claimed> {
-    return this.claiming.run(workloadKey(input.workload), () => this.claimNow(input));
+    return this.claims.run(`${input.network.metadata.name} ${workloadKey(input.workload)}`, input);
   }
 
-  private async claimNow({ network, workload, pod, containers }: ClaimInput): Promise<Claimed> {
+  private async claimNow(inputs: readonly [ClaimInput, ...ClaimInput[]]): Promise<readonly Claimed[]> {
+    // The newest of them: a SplitNetwork may have changed since the first came.
+    const { network, workload } = inputs.at(-1) ?? inputs[0];
+    const { name } = network.metadata;
     const parsed = poolOf(network.spec);
     if (parsed.kind !== 'pool')
-      return obstacle('NetworkNotReady', `SplitNetwork ${network.metadata.name} is not valid.`, 10_000);
+      return inputs.map(() => obstacle('NetworkNotReady', `SplitNetwork ${name} is not valid.`, 10_000));
     const { pool } = parsed;
-    const carried = this.carriedBlock(pod, pool);
-    const result = await claim(this.store, {
-      network: { name: network.metadata.name, pool },
-      workload,
-      pod: { name: pod.name, uid: pod.uid },
-      containers,
-      ...(carried === undefined ? {} : { carried }),
+    const pods = inputs.map(({ pod, containers }) => {
+      const carried = this.carriedBlock(pod, pool);
+      return { pod: { name: pod.name, uid: pod.uid }, containers, ...(carried === undefined ? {} : { carried }) };
     });
-    if (result.kind !== 'claimed') return refusal(result, network.metadata.name, pod, containers.length);
-    return { kind: 'claimed', addresses: Object.fromEntries(addressesOf(pool, result.held)) };
+    const results = await claim(this.store, { network: { name, pool }, workload, pods });
+    return inputs.map(({ pod, containers }, index) => {
+      const result = results[index] ?? { kind: 'retry', reason: 'no answer' };
+      return result.kind === 'claimed'
+        ? { kind: 'claimed', addresses: Object.fromEntries(addressesOf(pool, result.held)) }
+        : refusal(result, name, pod, containers.length);
+    });
   }
 
   /** As the caches have it: for what is shown and told, never for what is given out. */

@@ -35,6 +35,8 @@ export interface ModelController {
   readonly view: () => ModelState;
   /** Of another age: nothing says that what is known of a primary is as old as what is known of its siblings. */
   readonly siblingsView: () => ModelState;
+  /** Does this claim take others of its workload with it? */
+  readonly batched: () => boolean;
   readonly cluster: ModelCluster;
   readonly network: ModelNetwork;
   readonly pool: Pool;
@@ -64,15 +66,15 @@ async function wire(controller: ModelController, primary: ModelPod, siblings: re
   const { cluster, network: net, pool, name, protocol } = controller;
   const store = storeOf(controller);
   const carried = siblings.find((pod) => pod.address !== undefined)?.address;
-  const result = await claim(store, {
-    network: { name: network, pool },
-    workload: workloadRef(primary.workload),
-    pod: primary,
-    containers,
-    carried: carried === undefined ? undefined : blockIndexAt(pool, carried),
-  });
-  controller.seen(result.kind);
-  if (result.kind !== 'claimed') return;
+  const claims = [
+    { pod: primary, containers, carried: carried === undefined ? undefined : blockIndexAt(pool, carried) },
+    ...companions(controller, primary).map((pod) => ({ pod, containers })),
+  ];
+  const request = { network: { name: network, pool }, workload: workloadRef(primary.workload), pods: claims };
+  const results = await claim(store, request);
+  for (const { kind } of results) controller.seen(kind);
+  const [result] = results;
+  if (result?.kind !== 'claimed') return;
   const addresses = addressesOf(pool, result.held);
   const sibling = `${primary.name}-side-${primary.uid}`;
   const address = addresses.get('side')?.ipv4;
@@ -98,6 +100,14 @@ async function wire(controller: ModelController, primary: ModelPod, siblings: re
   }
   if (!(await protocol.mayLift(store, result.held))) return;
   await net.call(name, true, () => cluster.lift(primary.name, primary.uid, addresses.get('main')?.ipv4));
+}
+
+/** Whose claims go with this one: by an old view they may be gone, or have theirs elsewhere. */
+function companions({ view, batched }: ModelController, primary: ModelPod): readonly ModelPod[] {
+  if (!batched()) return [];
+  return [...view().pods.values()].filter(
+    (pod) => pod.role === 'primary' && pod.gated && pod.workload === primary.workload && pod.uid !== primary.uid,
+  );
 }
 
 async function liftSiblings(controller: ModelController, siblings: readonly ModelPod[]): Promise<void> {
