@@ -96,6 +96,7 @@ export class Controller {
       reporter,
       clock,
       log,
+      isBusy: () => this.splits.depth > workers,
       released: (seconds) => {
         metrics.wiringDuration.observe(seconds);
       },

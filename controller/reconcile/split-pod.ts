@@ -27,6 +27,8 @@ export interface SplitPodDependencies extends WiringDependencies {
   readonly reporter: Reporter;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Do more split Pods wait than are worked on? */
+  readonly isBusy: () => boolean;
   /** Seconds from the Pod's creation until its pieces may start: they are released (`init`) or their gates lifted (`node`). */
   readonly released?: (seconds: number) => void;
 }
@@ -43,8 +45,11 @@ interface Memory {
   toldAt: number;
 }
 
-/** A Pod that starts says how far it has come this often at most: what is over before anybody reads it is not written. */
-const progressMs = 1_000;
+/**
+ * A Pod that starts says how far it has come this often at most: what is over before anybody reads it is not written. Where
+ * many wait, they wait for the very writes that this would be.
+ */
+const progressMs = { idle: 1_000, busy: 10_000 };
 
 /** Reconciles one split Pod: looks, does the one next thing, and says on the Pod, its PodSplit and in Events what it saw. */
 export class SplitPodReconciler {
@@ -105,7 +110,7 @@ export class SplitPodReconciler {
         via,
         flows: plan === undefined || policies === undefined ? undefined : toldFlows(plan, policies),
       };
-      const wait = memory.toldAt + progressMs - clock.now();
+      const wait = memory.toldAt + progressMs[this.deps.isBusy() ? 'busy' : 'idle'] - clock.now();
       if (wait > 0 && reporter.isProgress(report)) return sooner(outcome, { kind: 'requeue', afterMs: wait });
       memory.toldAt = clock.now();
       await reporter.report(report);
