@@ -13,7 +13,7 @@ import { tryKubectl } from './kubectl.ts';
 const figures: Figure[] = [
   ...benchCore(),
   ...(await benchAdmission()),
-  ...(await benchScale({ pods: 1000, churnRate: 20, churnSeconds: 60 })),
+  ...(await benchScale({ pods: 1000, namespaces: 10, churnRate: 20, churnSeconds: 60 })),
 ];
 if (tryKubectl(['get', 'mutatingwebhookconfiguration', 'podsplit']) === undefined) {
   console.log(

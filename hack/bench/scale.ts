@@ -1,6 +1,6 @@
 // How podsplit fares among many Pods: a real control plane, simulated nodes (hack/simulation/stages.ts says what that is).
 //
-//     node hack/bench/scale.ts [--pods 1000] [--churn-rate 20] [--churn-seconds 60]
+//     node hack/bench/scale.ts [--pods 1000] [--namespaces 10] [--churn-rate 20] [--churn-seconds 60]
 //
 // Split Pods of three containers are held against three times as many plain Pods of one: as many Pods for the cluster.
 
@@ -8,14 +8,16 @@ import { parseArgs } from 'node:util';
 import { startSimulatedCluster, type SimulatedCluster } from '../simulation/cluster.ts';
 import { installPodsplit, page, startController, untilLeading } from '../simulation/podsplit.ts';
 import { auditPolicy, byKind, writesSince } from './audited.ts';
-import { bringUp, churn, takeDown, untilReady, type Crowd } from './crowd.ts';
-import { printFigures, type Figure } from './figures.ts';
+import { bringUp, churn, endAll, podsOf, restart, takeDown, untilReady, type Crowd } from './crowd.ts';
+import { median, printFigures, type Figure } from './figures.ts';
 import { MetricsPage } from './metrics-page.ts';
-import { forgetPeak, usageOf } from './usage.ts';
+import { forgetPeak, memoryDuring, usageOf } from './usage.ts';
 
 export interface ScaleOptions {
   /** Split Pods. */
   readonly pods: number;
+  /** That they are spread over. */
+  readonly namespaces: number;
   /** Split Pods deleted a second, to be made anew. */
   readonly churnRate: number;
   readonly churnSeconds: number;
@@ -23,7 +25,8 @@ export interface ScaleOptions {
 
 const nodes = 10;
 const containers = 3;
-const deployments = 10;
+/** Of each Deployment. */
+const replicas = 10;
 const controllerUser = 'system:serviceaccount:podsplit-system:podsplit';
 
 export async function benchScale(options: ScaleOptions): Promise<readonly Figure[]> {
@@ -36,7 +39,7 @@ export async function benchScale(options: ScaleOptions): Promise<readonly Figure
 }
 
 async function measure(cluster: SimulatedCluster, options: ScaleOptions): Promise<readonly Figure[]> {
-  const { pods, churnRate, churnSeconds } = options;
+  const { pods, namespaces, churnRate, churnSeconds } = options;
   const { client } = cluster;
   const patience = 120 + pods;
   const ports = await installPodsplit(cluster);
@@ -44,17 +47,13 @@ async function measure(cluster: SimulatedCluster, options: ScaleOptions): Promis
   await untilLeading(controller, ports);
   const metrics = async (): Promise<MetricsPage> => new MetricsPage(await page(ports.metrics, 'metrics'));
 
-  const replicas = pods / deployments;
-  const plain: Crowd = {
-    namespace: 'plain',
-    deployments,
-    replicas: containers * replicas,
-    containers: 1,
-    split: false,
-  };
-  const split: Crowd = { namespace: 'split', deployments, replicas, containers, split: true };
+  const shape = { namespaces, deployments: Math.ceil(pods / namespaces / replicas) };
+  const plain: Crowd = { ...shape, name: 'plain', replicas: containers * replicas, containers: 1, split: false };
+  const split: Crowd = { ...shape, name: 'split', replicas, containers, split: true };
+  if (podsOf(split) !== pods) throw new RangeError(`${pods} Pods are no multiple of ${namespaces * replicas}`);
   const plainSeconds = await bringUp(client, plain, patience);
-  await takeDown(client, plain.namespace, patience);
+  const plainRestartSeconds = await restart(client, plain, patience);
+  await takeDown(client, plain, patience);
 
   const begun = { at: Date.now(), usage: await usageOf(controller.pid), page: await metrics() };
   const splitSeconds = await bringUp(client, split, patience);
@@ -92,18 +91,25 @@ async function measure(cluster: SimulatedCluster, options: ScaleOptions): Promis
     queueFigure('meanwhile', up.page, begun.page),
     watchFigure('meanwhile', up.page, begun.page),
   ];
+  const restartSeconds = await restart(client, split, patience);
+  figures.push({
+    name: 'a rolling restart of all of them',
+    value: `${restartSeconds.toFixed(1)} s`,
+    against: `${plainRestartSeconds.toFixed(1)} s for as many plain Pods`,
+    ratio: restartSeconds / plainRestartSeconds,
+  });
   if (churnSeconds > 0) {
     await forgetPeak(controller.pid);
-    const deleted = await churn(client, split.namespace, {
-      perSecond: churnRate,
-      seconds: churnSeconds,
-      selector: 'podsplit.io/role=primary',
+    const before = { usage: await usageOf(controller.pid), page: await metrics() };
+    const { result, samples } = await memoryDuring(controller.pid, async () => {
+      const deleted = await churn(client, split, { perSecond: churnRate, seconds: churnSeconds });
+      const ended = performance.now();
+      await untilReady(client, split, patience);
+      return { deleted, lag: (performance.now() - ended) / 1000 };
     });
-    const ended = performance.now();
-    await untilReady(client, split.namespace, pods, patience);
-    const lag = (performance.now() - ended) / 1000;
+    const { deleted, lag } = result;
     const after = { usage: await usageOf(controller.pid), page: await metrics() };
-    const share = (after.usage.cpuSeconds - up.usage.cpuSeconds) / (churnSeconds + lag);
+    const share = (after.usage.cpuSeconds - before.usage.cpuSeconds) / (churnSeconds + lag);
     figures.push(
       {
         name: `${deleted} split Pods deleted, ${churnRate} a second for ${churnSeconds} s, until all are Ready again`,
@@ -111,13 +117,34 @@ async function measure(cluster: SimulatedCluster, options: ScaleOptions): Promis
       },
       { name: 'controller under that churn, processor', value: `${(100 * share).toFixed(0)} % of a core` },
       { name: 'controller under that churn, most memory', value: `${after.usage.peakMebibytes.toFixed(0)} MiB` },
-      wiringFigure('under that churn', after.page, up.page),
-      queueFigure('under that churn', after.page, up.page),
-      watchFigure('under that churn', after.page, up.page),
+      growthFigure(samples),
+      wiringFigure('under that churn', after.page, before.page),
+      queueFigure('under that churn', after.page, before.page),
+      watchFigure('under that churn', after.page, before.page),
     );
   }
-  await takeDown(client, split.namespace, patience);
+  const left = await endAll(client, split, patience);
+  figures.push({
+    name: 'generated objects that are left when all have ended',
+    value: left.length === 0 ? '0' : left.map(([kind, count]) => `${count} ${kind}`).join(', '),
+    goal: '0',
+  });
+  await takeDown(client, split, patience);
   return figures;
+}
+
+/** Memory that is not flat grows from one part of the churn to a later one. The first quarter is when heaps fill. */
+function growthFigure(samples: readonly number[]): Figure {
+  const quarter = Math.floor(samples.length / 4);
+  const early = median(samples.slice(quarter, 2 * quarter));
+  const late = median(samples.slice(-quarter));
+  return {
+    name: 'controller under that churn: memory in its last quarter',
+    value: `${late.toFixed(0)} MiB`,
+    against: `${early.toFixed(0)} MiB in its second`,
+    ratio: late / early,
+    goal: 'flat: 1.1 or less',
+  };
 }
 
 function queueFigure(when: string, now: MetricsPage, before: MetricsPage): Figure {
@@ -139,6 +166,7 @@ if (import.meta.main) {
   const { values } = parseArgs({
     options: {
       pods: { type: 'string', default: '1000' },
+      namespaces: { type: 'string', default: '10' },
       'churn-rate': { type: 'string', default: '20' },
       'churn-seconds': { type: 'string', default: '60' },
     },
@@ -146,6 +174,7 @@ if (import.meta.main) {
   printFigures(
     await benchScale({
       pods: Number(values.pods),
+      namespaces: Number(values.namespaces),
       churnRate: Number(values['churn-rate']),
       churnSeconds: Number(values['churn-seconds']),
     }),

@@ -1,8 +1,9 @@
 import { readFile, writeFile } from 'node:fs/promises';
 
-/** What a process has taken so far: processor seconds, and the most memory that was resident at once, in MiB. */
+/** What a process has taken so far: processor seconds, and memory that is resident now, and was at most, in MiB. */
 export interface Usage {
   readonly cpuSeconds: number;
+  readonly mebibytes: number;
   readonly peakMebibytes: number;
 }
 
@@ -14,14 +15,37 @@ export async function usageOf(pid: number): Promise<Usage> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  const peak = /^VmHWM:\s+(\d+) kB$/m.exec(status)?.[1];
+  const mebibytes = (field: string): number =>
+    Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1]) / 1024;
   return {
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / ticksPerSecond,
-    peakMebibytes: Number(peak) / 1024,
+    mebibytes: mebibytes('VmRSS'),
+    peakMebibytes: mebibytes('VmHWM'),
   };
 }
 
 /** The peak is counted anew from here: proc_pid_clear_refs(5). */
 export async function forgetPeak(pid: number): Promise<void> {
   await writeFile(`/proc/${pid}/clear_refs`, '5');
+}
+
+const betweenSamplesMs = 1_000;
+
+/** Samples the resident memory of a process while `work` goes on, in MiB, oldest first. */
+export async function memoryDuring<T>(
+  pid: number,
+  work: () => Promise<T>,
+): Promise<{ readonly result: T; readonly samples: readonly number[] }> {
+  const samples: number[] = [];
+  const timer = setInterval(() => {
+    void usageOf(pid).then(
+      ({ mebibytes }) => samples.push(mebibytes),
+      () => undefined,
+    );
+  }, betweenSamplesMs);
+  try {
+    return { result: await work(), samples };
+  } finally {
+    clearInterval(timer);
+  }
 }
