@@ -61,7 +61,7 @@ const lanes: readonly (readonly string[])[] = [
     '68-start-order',
   ],
   // One after the other: each calls everybody from everywhere, and keeps a small machine busy by itself.
-  ['63-policies-split', '63-policies-isolate'],
+  ['63-policies-split', '63-policies-isolate', '18-churn'],
 ];
 
 const suffix = '.test.ts';
