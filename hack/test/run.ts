@@ -65,7 +65,7 @@ async function runStep(step: Step, print: Print, others: boolean): Promise<Outco
 const lastLines = 30;
 
 function whatFailed(output: string): string {
-  const start = [...output.matchAll(/^\s*\d+ failing$/gm)].at(-1)?.index;
+  const start = [...output.matchAll(/^\s*\d+ failing/gm)].at(-1)?.index;
   return (start === undefined ? output.trimEnd().split('\n').slice(-lastLines).join('\n') : output.slice(start)).trim();
 }
 
