@@ -2,7 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { AddressBlock } from '../api/resources.ts';
 import { claimOf, isEmpty } from './block.ts';
-import { claim, release, type PieceLookup, type ReleaseResult } from './allocator.ts';
+import { claim, release, type PieceLookup, type ReleaseRequest, type ReleaseResult } from './allocator.ts';
 import { ModelCluster, type ModelState } from './model/cluster.ts';
 import {
   containers,
@@ -106,7 +106,7 @@ describe('claims of several Pods at once', () => {
     expect(rest.map(({ kind }) => kind)).to.deep.equal(['claimed', 'claimed', 'claimed']);
     expect(writes).to.deep.equal(['create', 'replace', 'create']);
     const blocks = [...cluster.blocks.values()];
-    expect(blocks.flatMap(({ spec }) => spec.claims.map((one) => one.pod.uid)).toSorted()).to.deep.equal([...'abcde']);
+    expect(blocks.flatMap(({ spec }) => spec.claims.map((one) => one.pod.uid)).toSorted()).to.deep.equal(['a', 'b', 'c', 'd', 'e']);
     for (const { spec } of blocks) {
       const offsets = spec.claims.flatMap((one) => Object.values(one.offsets));
       expect(new Set(offsets).size).to.equal(offsets.length);
@@ -131,20 +131,12 @@ function tape() {
 }
 
 /** The claim is not latched, so a sibling's gate may be lifted between the look and the removal. */
-async function releaseInOnePhase(
-  store: BlockStore,
-  pieces: PieceLookup,
-  request: Parameters<typeof release>[2],
-): Promise<ReleaseResult> {
+async function releaseInOnePhase(store: BlockStore, pieces: PieceLookup, request: ReleaseRequest) {
   return releaseAtOnce(store, pieces, request, (block) => block);
 }
 
 /** As if PUT had no resourceVersion: what was claimed since is overwritten. */
-async function releaseWithoutSwap(
-  store: BlockStore,
-  pieces: PieceLookup,
-  request: Parameters<typeof release>[2],
-): Promise<ReleaseResult> {
+async function releaseWithoutSwap(store: BlockStore, pieces: PieceLookup, request: ReleaseRequest) {
   const latest = async (block: AddressBlock) => {
     const current = await store.get(block.metadata.name);
     return { ...block, metadata: { ...block.metadata, resourceVersion: current?.metadata.resourceVersion ?? '' } };
@@ -155,21 +147,23 @@ async function releaseWithoutSwap(
 async function releaseAtOnce(
   store: BlockStore,
   pieces: PieceLookup,
-  { network, pod }: Parameters<typeof release>[2],
+  request: ReleaseRequest,
   versioned: (block: AddressBlock) => AddressBlock | Promise<AddressBlock>,
-): Promise<ReleaseResult> {
-  const blocks = (await store.list(network, 'live')).filter(({ spec }) => claimOf(spec, pod.uid) !== undefined);
-  const [found] = blocks.map(({ spec }) => claimOf(spec, pod.uid)?.pod);
-  if (found === undefined) return { kind: 'released' };
-  if (await pieces.primaryExists(found)) return { kind: 'alive' };
-  const siblings = await pieces.siblings(found);
-  if (siblings.length > 0) return { kind: 'siblings-left', siblings };
+): Promise<readonly ReleaseResult[]> {
+  const [uid = ''] = request.pods;
+  const all = await Promise.all(request.blocks.map((name) => store.get(name)));
+  const blocks = all.filter((block) => block !== undefined).filter(({ spec }) => claimOf(spec, uid) !== undefined);
+  const [found] = blocks.map(({ spec }) => claimOf(spec, uid)?.pod);
+  if (found === undefined) return [{ kind: 'released' }];
+  if (await pieces.primaryExists(found)) return [{ kind: 'alive' }];
+  const siblings = await pieces.siblings(found, []);
+  if (siblings.length > 0) return [{ kind: 'siblings-left', siblings }];
   for (const block of blocks) {
-    const spec = { ...block.spec, claims: block.spec.claims.filter((one) => one.pod.uid !== pod.uid) };
+    const spec = { ...block.spec, claims: block.spec.claims.filter((one) => one.pod.uid !== uid) };
     const wanted = await versioned(block);
     await (isEmpty(spec) ? store.delete(wanted) : store.replace({ ...wanted, spec }));
   }
-  return { kind: 'released' };
+  return [{ kind: 'released' }];
 }
 
 /** Controllers that all believe they lead, the users, and the kubelets. */

@@ -191,25 +191,18 @@ interface Failure {
   readonly reason?: string;
 }
 
-/** A lost answer is not tried again at once: what was sent may still arrive. */
-function failed(failure: Failure): Again | Retry {
-  return failure.kind === 'unknown' ? { kind: 'retry', reason: failure.reason ?? failure.kind } : again(failure.kind);
-}
-
-function again(reason: string): Again {
-  return { kind: 'again', reason };
-}
-
-interface Again {
-  readonly kind: 'again';
-  readonly reason: string;
-}
-
 export interface PieceLookup {
   /** Linearizable: is there a Pod of this name with this UID? One that is being deleted, or has ended, is there. */
   primaryExists(pod: PodRef): Promise<boolean>;
-  /** Linearizable: the siblings of the split Pod, by label, gated and terminating ones too. Names, for messages. */
-  siblings(pod: PodRef): Promise<readonly string[]>;
+  /** Linearizable: which siblings for these containers are there, gated and terminating ones too? Names, for messages. */
+  siblings(pod: PodRef, containers: readonly string[]): Promise<readonly string[]>;
+}
+
+export interface ReleaseRequest {
+  /** The blocks that are known to hold claims of these Pods. What stands in others is released when it is known. */
+  readonly blocks: readonly string[];
+  /** UIDs of primaries. Pods that end together are released in the same writes. */
+  readonly pods: readonly string[];
 }
 
 export type ReleaseResult =
@@ -220,35 +213,62 @@ export type ReleaseResult =
   | { readonly kind: 'siblings-left'; readonly siblings: readonly string[] }
   | Retry;
 
-/** Releases all that the Pod holds in the SplitNetwork, in two phases. Safe to call at any time, for any Pod. */
+/** Releases what the Pods hold in these blocks, in two phases. Safe to call at any time, for any Pod. In their order. */
 export async function release(
   store: BlockStore,
   pieces: PieceLookup,
-  request: { readonly network: string; readonly pod: Pick<PodRef, 'uid'> },
-): Promise<ReleaseResult> {
-  const { uid } = request.pod;
-  const blocks = (await store.list(request.network, 'live')).filter(({ spec }) => claimOf(spec, uid) !== undefined);
-  // The claim says what its Pod is called: a caller who is wrong about the name would find nobody there.
-  const [pod] = blocks.map(({ spec }) => claimOf(spec, uid)?.pod);
-  if (pod === undefined) return { kind: 'released' };
+  request: ReleaseRequest,
+): Promise<readonly ReleaseResult[]> {
+  const results = new Map<string, ReleaseResult>();
+  const open = (): ReadonlySet<string> => new Set(request.pods.filter((uid) => !results.has(uid)));
+  let blocks = (await Promise.all(request.blocks.map((name) => store.get(name)))).filter((one) => one !== undefined);
+  // The claims say what their Pods are called: a caller who is wrong about a name would find nobody there.
+  const claims = Map.groupBy(
+    blocks.flatMap(({ spec }) => spec.claims),
+    ({ pod }) => pod.uid,
+  );
+  const ask = async (question: (pod: PodRef, containers: readonly string[]) => Promise<ReleaseResult | undefined>) => {
+    const answers = [...open()].map(async (uid) => {
+      const [first, ...others] = claims.get(uid) ?? [];
+      const containers = [first, ...others].flatMap((found) => Object.keys(found?.offsets ?? {}));
+      const answer = first === undefined ? released : await question(first.pod, [...new Set(containers)]);
+      if (answer !== undefined) results.set(uid, answer);
+    });
+    await Promise.all(answers);
+  };
+  const write = async (change: Transition): Promise<void> => {
+    const left: AddressBlock[] = [];
+    for (const block of blocks) {
+      const uids = open();
+      const outcome = await writeUntilDone(store, block, (spec) => change(spec, uids));
+      if (outcome.kind === 'done' && outcome.block !== undefined) left.push(outcome.block);
+      if (outcome.kind === 'done') continue;
+      for (const { pod } of block.spec.claims) if (uids.has(pod.uid)) results.set(pod.uid, outcome);
+    }
+    blocks = left;
+  };
+
   // A UID never comes back, so this answer holds for ever; the latch is only set for Pods that have ended.
-  if (await pieces.primaryExists(pod)) return { kind: 'alive' };
-  const marked: AddressBlock[] = [];
-  for (const block of blocks) {
-    const latched = await writeUntilDone(store, block, uid, markOnce);
-    if (latched.kind === 'retry') return latched;
-    if (latched.block !== undefined) marked.push(latched.block);
+  await ask(async (pod) => ((await pieces.primaryExists(pod)) ? { kind: 'alive' } : undefined));
+  await write(markReleasing);
+  await ask(async (pod, containers) => {
+    const siblings = await pieces.siblings(pod, containers);
+    return siblings.length > 0 ? { kind: 'siblings-left', siblings } : undefined;
+  });
+  await write(finishRelease);
+  // Somebody who did not know that the Pod is gone has claimed for it again since: that claim needs a latch of its own.
+  for (const uid of open()) {
+    const again = blocks.some(({ spec }) => claimOf(spec, uid) !== undefined);
+    results.set(uid, again ? { kind: 'retry', reason: 'claimed again meanwhile' } : released);
   }
-  const siblings = await pieces.siblings(pod);
-  if (siblings.length > 0) return { kind: 'siblings-left', siblings };
-  for (const block of marked) {
-    const done = await writeUntilDone(store, block, uid, finishOnce);
-    if (done.kind === 'retry') return done;
-  }
-  return { kind: 'released' };
+  return request.pods.map((uid) => results.get(uid) ?? released);
 }
 
-/** `block` is what stands there now, undefined if nothing of the Pod is left in it. */
+const released: ReleaseResult = { kind: 'released' };
+
+type Transition = (spec: AddressBlockSpec, podUids: ReadonlySet<string>) => AddressBlockSpec;
+
+/** `block` is what stands there now, undefined if it is gone. */
 interface Done {
   readonly kind: 'done';
   readonly block: AddressBlock | undefined;
@@ -258,33 +278,24 @@ interface Done {
 async function writeUntilDone(
   store: BlockStore,
   seen: AddressBlock,
-  podUid: string,
-  once: (store: BlockStore, block: AddressBlock, podUid: string) => Promise<Done | Again | Retry>,
+  change: (spec: AddressBlockSpec) => AddressBlockSpec,
 ): Promise<Done | Retry> {
   let block: AddressBlock | undefined = seen;
   let reason = '';
   for (let attempt = 0; attempt < attempts; attempt++) {
-    if (block === undefined || claimOf(block.spec, podUid) === undefined) return { kind: 'done', block: undefined };
-    const step = await once(store, block, podUid);
-    if (step.kind !== 'again') return step;
-    ({ reason } = step);
+    if (block === undefined) return { kind: 'done', block };
+    const spec = change(block.spec);
+    if (spec === block.spec) return { kind: 'done', block };
+    const written = isEmpty(spec)
+      ? { block: undefined, ...(await store.delete(block)) }
+      : await store.replace({ ...block, spec });
+    if (written.kind === 'ok') return { kind: 'done', block: written.block };
+    // A lost answer is not tried again at once: what was sent may still arrive.
+    if (written.kind === 'unknown') return { kind: 'retry', reason: written.reason };
+    reason = written.kind;
     block = await store.get(seen.metadata.name);
   }
   return { kind: 'retry', reason };
-}
-
-async function markOnce(store: BlockStore, block: AddressBlock, podUid: string): Promise<Done | Again | Retry> {
-  if (claimOf(block.spec, podUid)?.releasing === true) return { kind: 'done', block };
-  const written = await store.replace({ ...block, spec: markReleasing(block.spec, podUid) });
-  return written.kind === 'ok' ? { kind: 'done', block: written.block } : failed(written);
-}
-
-async function finishOnce(store: BlockStore, block: AddressBlock, podUid: string): Promise<Done | Again | Retry> {
-  // Somebody who did not know that the Pod is gone has claimed for it again since: that claim needs a latch of its own.
-  if (claimOf(block.spec, podUid)?.releasing !== true) return { kind: 'retry', reason: 'claimed again meanwhile' };
-  const spec = finishRelease(block.spec, podUid);
-  const written = isEmpty(spec) ? await store.delete(block) : await store.replace({ ...block, spec });
-  return written.kind === 'ok' ? { kind: 'done', block: undefined } : failed(written);
 }
 
 /**

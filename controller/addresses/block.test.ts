@@ -36,19 +36,19 @@ describe('address block', () => {
     const block = claimed(empty, podA, ['app', 'log']);
     expect(claimIn(block, pool, podA, ['log', 'app'])).to.deep.equal({ kind: 'already', claim: block.claims[0] });
     expect(claimIn(block, pool, podA, ['app', 'log', 'forged']).kind).to.equal('other-containers');
-    expect(claimIn(markReleasing(block, 'a'), pool, podA, ['app', 'log']).kind).to.equal('releasing');
+    expect(claimIn(markReleasing(block, new Set(['a'])), pool, podA, ['app', 'log']).kind).to.equal('releasing');
   });
 
   it('releases in two phases only', () => {
     const block = claimed(claimed(empty, podA, ['app']), podB, ['app']);
-    expect(finishRelease(block, 'a'), 'not marked').to.deep.equal(block);
-    const marked = markReleasing(block, 'a');
+    expect(finishRelease(block, new Set(['a'])), 'not marked').to.deep.equal(block);
+    const marked = markReleasing(block, new Set(['a']));
     expect(claimOf(marked, 'a')?.releasing).to.equal(true);
     expect(claimOf(marked, 'b')?.releasing).to.equal(undefined);
-    const without = finishRelease(marked, 'a');
+    const without = finishRelease(marked, new Set(['a']));
     expect(without.claims.map((claim) => claim.pod.uid)).to.deep.equal(['b']);
     expect(isEmpty(without)).to.equal(false);
-    expect(isEmpty(finishRelease(markReleasing(without, 'b'), 'b'))).to.equal(true);
+    expect(isEmpty(finishRelease(markReleasing(without, new Set(['b'])), new Set(['b'])))).to.equal(true);
   });
 
   it('takes an address that was just released last', () => {
@@ -57,7 +57,7 @@ describe('address block', () => {
     for (let i = 1; i <= 8; i++) {
       block = claimed(block, { name: 'p', uid: `p${i}` }, ['app']);
       given.push(claimOf(block, `p${i}`)?.offsets['app']);
-      block = finishRelease(markReleasing(block, `p${i - 1}`), `p${i - 1}`);
+      block = finishRelease(markReleasing(block, new Set([`p${i - 1}`])), new Set([`p${i - 1}`]));
     }
     expect(new Set(given), 'a rollout of eight goes once around').to.have.lengthOf(8);
   });
@@ -72,7 +72,7 @@ describe('address block', () => {
         for (const { pod: number, containers } of list) {
           const uid = `pod-${number}`;
           if (claimOf(block, uid) !== undefined) {
-            block = finishRelease(markReleasing(block, uid), uid);
+            block = finishRelease(markReleasing(block, new Set([uid])), new Set([uid]));
             continue;
           }
           const names = Array.from({ length: containers }, (_, i) => `c${i}`);

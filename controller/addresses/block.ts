@@ -36,16 +36,20 @@ export function claimOf(block: AddressBlockSpec, podUid: string): Claim | undefi
   return block.claims.find((claim) => claim.pod.uid === podUid);
 }
 
-/** The first phase of a release: a latch. Nothing takes it back, so whoever sees it open saw it before it was set. */
-export function markReleasing(block: AddressBlockSpec, podUid: string): AddressBlockSpec {
-  const claims = block.claims.map((claim) => (claim.pod.uid === podUid ? { ...claim, releasing: true } : claim));
-  return { ...block, claims };
+/**
+ * The first phase of a release: a latch. Nothing takes it back, so whoever sees it open saw it before it was set. The same
+ * object comes back where nothing changes.
+ */
+export function markReleasing(block: AddressBlockSpec, podUids: ReadonlySet<string>): AddressBlockSpec {
+  const isOpen = ({ pod, releasing }: Claim): boolean => podUids.has(pod.uid) && releasing !== true;
+  if (!block.claims.some(isOpen)) return block;
+  return { ...block, claims: block.claims.map((claim) => (isOpen(claim) ? { ...claim, releasing: true } : claim)) };
 }
 
 /** The second phase. A claim that was not marked stays: removing it would be a release in one phase. */
-export function finishRelease(block: AddressBlockSpec, podUid: string): AddressBlockSpec {
-  const claims = block.claims.filter((claim) => claim.pod.uid !== podUid || claim.releasing !== true);
-  return { ...block, claims };
+export function finishRelease(block: AddressBlockSpec, podUids: ReadonlySet<string>): AddressBlockSpec {
+  const claims = block.claims.filter(({ pod, releasing }) => !podUids.has(pod.uid) || releasing !== true);
+  return claims.length === block.claims.length ? block : { ...block, claims };
 }
 
 export function isEmpty(block: AddressBlockSpec): boolean {

@@ -6,12 +6,13 @@ import {
   type ClaimResult,
   type Held,
   type PieceLookup,
+  type ReleaseResult,
 } from '../addresses/allocator.ts';
 import { claimOf, type PodRef } from '../addresses/block.ts';
 import { blockIndexAt, poolOf, type Pool } from '../addresses/pool.ts';
 import type { BlockStore } from '../addresses/store.ts';
 import type { WorkloadRef } from '../api/identity.ts';
-import { splitId, workloadKey } from '../api/identity.ts';
+import { siblingName, splitId, workloadKey } from '../api/identity.ts';
 import { ownLabels } from '../api/names.ts';
 import type { AddressBlock, SplitNetwork } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -22,7 +23,7 @@ import type { PieceAddresses } from '../split/wire.ts';
 import { carriedEndpoint, type LivePod } from './piece-pod.ts';
 import { OwnWrites } from './own-writes.ts';
 import type { Obstacle } from './wire.ts';
-import { claimKeys, type SplitKey, type World } from './world.ts';
+import { claimKey, type SplitKey, type World } from './world.ts';
 
 export interface ClaimInput {
   readonly network: SplitNetwork;
@@ -32,7 +33,7 @@ export interface ClaimInput {
 }
 
 export type Claimed =
-  | { readonly kind: 'claimed'; readonly addresses: Readonly<Record<string, PieceAddresses>> }
+  | { readonly kind: 'claimed'; readonly block: string; readonly addresses: Readonly<Record<string, PieceAddresses>> }
   | { readonly kind: 'obstacle'; readonly obstacle: Obstacle };
 
 export type AddressesByContainer = Readonly<Record<string, PieceAddresses>>;
@@ -44,6 +45,9 @@ export class AddressBook {
   private readonly store: BlockStore;
   /** By network and workload: its Pods take from the same blocks, and would only lose compare-and-swaps to each other. */
   private readonly claims = new Batches<ClaimInput, Claimed>((inputs) => this.claimNow(inputs));
+
+  /** By workload. */
+  private readonly releases = new Batches<ReleaseInput, ReleaseResult>((inputs) => this.releaseNow(inputs));
 
   constructor(client: KubeClient, world: World) {
     this.client = client;
@@ -75,7 +79,7 @@ export class AddressBook {
     return inputs.map(({ pod, containers }, index) => {
       const result = results[index] ?? { kind: 'retry', reason: 'no answer' };
       return result.kind === 'claimed'
-        ? { kind: 'claimed', addresses: Object.fromEntries(addressesOf(pool, result.held)) }
+        ? { kind: 'claimed', block: result.held.block, addresses: Object.fromEntries(addressesOf(pool, result.held)) }
         : refusal(result, name, pod, containers.length);
     });
   }
@@ -87,34 +91,40 @@ export class AddressBook {
   }
 
   /**
-   * Read live: the addresses on which pieces of this Pod may start, undefined where its claim is gone or going.
+   * Read live: the addresses on which pieces of this Pod may start, undefined where its claim is gone or going, or no block
+   * is known to have it.
    *
-   * @param workload the key of its workload, whose blocks are looked at; without it all are
+   * @param block in which it has just been claimed, which the caches may not know yet
    */
-  async held(pod: LivePod, workload: string | undefined): Promise<AddressesByContainer | undefined> {
-    const { items } = await this.client.list(resources.addressBlocks, {
-      labelSelector: workload === undefined ? undefined : `${ownLabels.workload}=${workload}`,
-    });
-    const found = this.heldIn(items, pod);
+  async held(pod: LivePod, block?: string): Promise<AddressesByContainer | undefined> {
+    const cached = this.world.blocks.store.byIndex('split', `${pod.namespace}/${pod.split}`);
+    const names = new Set([...cached.map(({ metadata }) => metadata.name), ...(block === undefined ? [] : [block])]);
+    const blocks = (await Promise.all([...names].map((name) => this.store.get(name)))).filter(
+      (one) => one !== undefined,
+    );
+    const found = this.heldIn(blocks, pod);
     return found === undefined || found.held.claim.releasing === true
       ? undefined
       : Object.fromEntries(addressesOf(found.pool, found.held));
   }
 
-  /** True once nothing is held for the split Pod any more. */
+  /** True once nothing is held for the split Pod any more, as far as is known. */
   async release(key: SplitKey): Promise<boolean> {
-    const namespace = key.slice(0, key.indexOf('/'));
-    const block = this.world.blockOf(key);
-    const found = block?.spec.claims.find(
-      (one) => claimKeys({ ...block, spec: { ...block.spec, claims: [one] } })[0] === key,
-    );
-    if (block === undefined || found === undefined) return true;
-    const result = await release(this.store, new LivePieces(this.client, namespace), {
-      network: block.spec.network,
-      pod: found.pod,
-    });
+    const held = this.world.blocks.store.byIndex('split', key);
+    const [block] = held;
+    if (block === undefined) return true;
+    const claims = block.spec.claims.filter(({ pod }) => claimKey(block, pod) === key);
+    const { namespace, nad } = block.spec.workload;
+    const input = { namespace, uid: claims[0]?.pod.uid ?? '', blocks: held.map(({ metadata }) => metadata.name) };
     // `alive`: the cache is behind, or ahead; either way this Pod has to be looked at again.
-    return result.kind === 'released';
+    return (await this.releases.run(`${namespace}/${nad}`, input)).kind === 'released';
+  }
+
+  private releaseNow(inputs: readonly [ReleaseInput, ...ReleaseInput[]]): Promise<readonly ReleaseResult[]> {
+    const [{ namespace }] = inputs;
+    const blocks = [...new Set(inputs.flatMap((input) => input.blocks))];
+    const pods = inputs.map(({ uid }) => uid);
+    return release(this.store, new LivePieces(this.client, namespace), { blocks, pods });
   }
 
   private heldIn(
@@ -279,9 +289,24 @@ class LivePieces implements PieceLookup {
     }
   }
 
-  async siblings(pod: PodRef): Promise<readonly string[]> {
-    const labelSelector = `${ownLabels.split}=${splitId(pod.uid)},${ownLabels.role}=sibling`;
-    const { items } = await this.client.list(resources.pods, { namespace: this.namespace, labelSelector });
-    return items.map((item) => item.metadata.name);
+  /** By their names, which are made of the Pod and the container: what there is else in the namespace costs nothing. */
+  async siblings(pod: PodRef, containers: readonly string[]): Promise<readonly string[]> {
+    const there = containers.map(async (container) => {
+      const name = siblingName(pod.name, pod.uid, container);
+      try {
+        const found = await this.client.get(resources.pods, { namespace: this.namespace, name });
+        return found.metadata.labels?.[ownLabels.split] === splitId(pod.uid) ? [name] : [];
+      } catch (error) {
+        if (isApiError(error, 'NotFound')) return [];
+        throw error;
+      }
+    });
+    return (await Promise.all(there)).flat();
   }
+}
+
+interface ReleaseInput {
+  readonly namespace: string;
+  readonly uid: string;
+  readonly blocks: readonly string[];
 }

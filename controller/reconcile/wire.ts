@@ -97,7 +97,7 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   if (refused !== undefined) return { kind: 'obstacle', ...refused };
 
   // After the siblings were made: docs/decisions/0004-address-claims.md has why this order closes every race.
-  if (!sameJson(await addresses.held(primary, workloadKey(workload)), claim.addresses)) {
+  if (!sameJson(await addresses.held(primary, claim.block), claim.addresses)) {
     return obstacle('ClaimReleasing', 'The addresses of this Pod are being released.', 1000);
   }
   await liftPrimary(context, deps.moves.nodesToAvoid(workload, plan, primary), client);

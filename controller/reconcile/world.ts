@@ -193,7 +193,11 @@ export class World {
 
 /** Of each claim in a block. */
 export function claimKeys(block: AddressBlock): readonly SplitKey[] {
-  return block.spec.claims.map((claim) => `${block.spec.workload.namespace}/${splitId(claim.pod.uid)}`);
+  return block.spec.claims.map(({ pod }) => claimKey(block, pod));
+}
+
+export function claimKey({ spec }: AddressBlock, { uid }: { readonly uid: string }): SplitKey {
+  return `${spec.workload.namespace}/${splitId(uid)}`;
 }
 
 export function workloadIndex(object: KubeObject): readonly WorkloadKey[] {

@@ -8,6 +8,7 @@ import {
   type ClaimResult,
   type Held,
   type PieceLookup,
+  type ReleaseRequest,
   type ReleaseResult,
 } from '../allocator.ts';
 import { blockIndexAt, type Pool } from '../pool.ts';
@@ -20,7 +21,7 @@ export const containers = ['main', 'side'] as const;
 
 /** What the reconcilers do around the allocator, as bare as it goes, over views of any age. */
 export interface Protocol {
-  release(store: BlockStore, pieces: PieceLookup, request: Parameters<typeof release>[2]): Promise<ReleaseResult>;
+  release(store: BlockStore, pieces: PieceLookup, request: ReleaseRequest): Promise<readonly ReleaseResult[]>;
   /** Asked between the create of a sibling and the lifting of its gate. */
   mayLift(store: BlockStore, held: Held): Promise<boolean>;
   /** How old may what `release` sees of the siblings be? */
@@ -146,8 +147,13 @@ async function end(controller: ModelController, split: string): Promise<void> {
       return net.call(name, false, () => siblingsIn(seen, pod.uid).map((sibling) => sibling.name));
     },
   };
-  const result = await protocol.release(storeOf(controller), lookup, { network, pod: { uid: split } });
-  controller.seen(result.kind);
+  const { blocks, pods } = controller.view();
+  const claims = [...blocks.values()].flatMap(({ spec }) => spec.claims);
+  const gone = claims.map(({ pod }) => pod.uid).filter((uid) => ![...pods.values()].some((pod) => pod.uid === uid));
+  const uids = [...new Set([split, ...(controller.batched() ? gone : [])])];
+  const known = [...blocks.values()].filter(({ spec }) => spec.claims.some(({ pod }) => uids.includes(pod.uid)));
+  const request = { blocks: known.map(({ metadata }) => metadata.name), pods: uids };
+  for (const { kind } of await protocol.release(storeOf(controller), lookup, request)) controller.seen(kind);
 }
 
 function siblingsIn(state: ModelState, split: string): readonly ModelPod[] {
