@@ -54,9 +54,10 @@ export class Reporter {
     await this.flows(report);
   }
 
-  /** Does it only say how far a Pod has come that was not ready before either? */
+  /** Does it only say how far a Pod has come that was not ready before either, or that it ends, as its object says? */
   isProgress({ primary, seen, step, obstacle }: Report): boolean {
     const wanted = verdict(seen, step, obstacle);
+    if (wanted.reason === 'Ending') return true;
     return !wanted.ready && !isTrouble(wanted.reason) && piecesCondition(primary)?.status !== 'True';
   }
 

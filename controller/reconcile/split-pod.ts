@@ -14,7 +14,16 @@ import { labelNews } from './kept-labels.ts';
 import { deadlineOf } from './ending.ts';
 import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
-import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
+import {
+  carriedEndpoint,
+  installOf,
+  isDeleting,
+  isGated,
+  loadedRules,
+  podIPs,
+  readsPodIP,
+  type LivePod,
+} from './piece-pod.ts';
 import { waitOf, type Wait } from './placement.ts';
 import { annotatedVia, type ResolvedVia } from '../policies/resolve-via.ts';
 import { splitSubject } from '../policies/subject.ts';
@@ -41,15 +50,16 @@ interface Memory {
   wait: Wait | undefined;
   endBy: number | undefined;
   obstacle: Obstacle | undefined;
-  /** When it was last said how the Pod is; at first, when it was first seen. */
+  /** When it was last said how the Pod is; at first, when it was first seen, and then when it was first seen to end. */
   toldAt: number;
+  ending: boolean;
 }
 
 /**
  * A Pod that starts says how far it has come this often at most: what is over before anybody reads it is not written. Where
  * many wait, they wait for the very writes that this would be.
  */
-const progressMs = { idle: 1_000, busy: 10_000 };
+const progressMs = { idle: 3_000, busy: 30_000 };
 
 /** Reconciles one split Pod: looks, does the one next thing, and says on the Pod, its PodSplit and in Events what it saw. */
 export class SplitPodReconciler {
@@ -140,7 +150,12 @@ export class SplitPodReconciler {
       endBy: undefined,
       obstacle: undefined,
       toldAt: now,
+      ending: false,
     };
+    if (!known.ending && primary !== undefined && isDeleting(primary)) {
+      known.ending = true;
+      known.toldAt = now;
+    }
     if (known.addresses !== addresses) {
       known.addresses = addresses;
       known.addressesSince = now;
@@ -229,7 +244,7 @@ export class SplitPodReconciler {
 
   private async lift(primary: LivePod, all: readonly LivePod[], siblings: readonly LivePod[]): Promise<Outcome> {
     // The claim is read live, after the siblings were made and before any of them may start.
-    const held = await this.deps.addresses.held(primary, primary.workload);
+    const held = await this.deps.addresses.held(primary);
     const node = installOf(primary) === 'node';
     if (held === undefined) return { kind: 'requeue', afterMs: 1000 };
     for (const sibling of siblings) {
