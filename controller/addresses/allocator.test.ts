@@ -106,7 +106,13 @@ describe('claims of several Pods at once', () => {
     expect(rest.map(({ kind }) => kind)).to.deep.equal(['claimed', 'claimed', 'claimed']);
     expect(writes).to.deep.equal(['create', 'replace', 'create']);
     const blocks = [...cluster.blocks.values()];
-    expect(blocks.flatMap(({ spec }) => spec.claims.map((one) => one.pod.uid)).toSorted()).to.deep.equal(['a', 'b', 'c', 'd', 'e']);
+    expect(blocks.flatMap(({ spec }) => spec.claims.map((one) => one.pod.uid)).toSorted()).to.deep.equal([
+      'a',
+      'b',
+      'c',
+      'd',
+      'e',
+    ]);
     for (const { spec } of blocks) {
       const offsets = spec.claims.flatMap((one) => Object.values(one.offsets));
       expect(new Set(offsets).size).to.equal(offsets.length);
