@@ -11,11 +11,12 @@ import type { SplitNetworkSpec } from './api/resources.ts';
 import { readControllerConfig, type ControllerConfig } from './controller-config.ts';
 import type { KubeClient } from './kube/client.ts';
 import { connect } from './kube/connect.ts';
-import { sleep, systemClock } from './kube/clock.ts';
+import { sleep, systemClock, type Clock } from './kube/clock.ts';
 import { isApiError } from './kube/errors.ts';
 import { EventRecorder } from './kube/events.ts';
 import { LeaderElector } from './kube/leader.ts';
 import { resources } from './kube/resources.ts';
+import { ServerClock } from './kube/server-clock.ts';
 import { startHealthServer, type Check } from './observability/health.ts';
 import type { Logger } from './observability/log.ts';
 import { createMetrics, reflectorHooks, startMetricsServer, type Metrics } from './observability/metrics.ts';
@@ -38,12 +39,18 @@ export function runController(environment: NodeJS.ProcessEnv): Promise<number> {
 }
 
 async function run(config: ControllerConfig, log: Logger): Promise<number> {
-  const client = connect({ version });
+  const clock = new ServerClock(systemClock);
+  const client = connect({
+    version,
+    heard: (date) => {
+      clock.hear(date);
+    },
+  });
   const metrics = createMetrics();
   const { image, imagePullPolicy, maxContainers } = config;
   const install = new WatchedInstallDefaults({
     client,
-    clock: systemClock,
+    clock,
     log,
     otherwise: config.install,
     hooks: reflectorHooks(metrics, 'splitnetworks-of-admission'),
@@ -52,8 +59,8 @@ async function run(config: ControllerConfig, log: Logger): Promise<number> {
   const stopped = new AbortController();
   log.info({ version, image: config.image, server: client.server }, 'starting');
 
-  const admission = new Admission(config, client, metrics, options, log);
-  const leadership = lead(config, { client, metrics, options, log, stopped, watches: [install.watch] });
+  const admission = new Admission(config, { client, clock, metrics, options, log });
+  const leadership = lead(config, { client, clock, metrics, options, log, stopped, watches: [install.watch] });
   const health = await startHealthServer({
     port: config.ports.health,
     livez: [leadership.watching],
@@ -86,6 +93,14 @@ async function untilStopped(stopped: AbortController, log: Logger): Promise<numb
   return signal === 'lost lease' ? 1 : 0;
 }
 
+interface ServingDependencies {
+  readonly client: KubeClient;
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly options: () => SplitOptions;
+  readonly log: Logger;
+}
+
 /** The webhook server, from the first certificate on. */
 class Admission {
   readonly check: Check;
@@ -93,13 +108,7 @@ class Admission {
   private server: Promise<AdmissionServer> | undefined;
   private readonly open: (certificate: KeyedCertificate) => Promise<AdmissionServer>;
 
-  constructor(
-    config: ControllerConfig,
-    client: KubeClient,
-    metrics: Metrics,
-    options: () => SplitOptions,
-    log: Logger,
-  ) {
+  constructor(config: ControllerConfig, { client, clock, metrics, options, log }: ServingDependencies) {
     this.open = (certificate) =>
       startAdmissionServer({
         reviewers: {
@@ -108,7 +117,7 @@ class Admission {
         },
         certificate,
         port: config.ports.webhook,
-        clock: systemClock,
+        clock,
         log,
         hooks: {
           answered: (endpoint, decision, code) => {
@@ -122,7 +131,7 @@ class Admission {
     this.certificates = new Certificates({
       client,
       namespace: config.namespace,
-      clock: systemClock,
+      clock,
       log,
       onLeaf: (leaf) => {
         this.serve(leaf);
@@ -157,11 +166,7 @@ class Admission {
   }
 }
 
-interface LeadDependencies {
-  readonly client: KubeClient;
-  readonly metrics: Metrics;
-  readonly options: () => SplitOptions;
-  readonly log: Logger;
+interface LeadDependencies extends ServingDependencies {
   readonly stopped: AbortController;
   /** Of this replica, whether it leads or not. */
   readonly watches: readonly Watching[];
@@ -169,7 +174,7 @@ interface LeadDependencies {
 
 function lead(
   config: ControllerConfig,
-  { client, metrics, options, log, stopped, watches }: LeadDependencies,
+  { client, clock, metrics, options, log, stopped, watches }: LeadDependencies,
 ): { readonly elector: LeaderElector; readonly watching: Check } {
   const { instance, namespace } = config;
   const identity = `${instance}_${randomUUID().slice(0, 8)}`;
@@ -182,7 +187,7 @@ function lead(
     namespace,
     name: 'podsplit',
     identity,
-    clock: systemClock,
+    clock,
     log,
     onStarted: async (signal) => {
       metrics.leading.set(1);
@@ -190,20 +195,20 @@ function lead(
         client,
         component: 'podsplit',
         instance,
-        clock: systemClock,
+        clock,
         log,
         hooks: { recorded },
       });
       // What admission recorded on a Pod decides here: the defaults of this moment are as good as any.
       const split = options();
       const { workers, clusterDns } = config;
-      controller = new Controller({ client, clock: systemClock, log, metrics, events, split, workers, clusterDns });
+      controller = new Controller({ client, clock, log, metrics, events, split, workers, clusterDns });
       await createDefaultNetwork(client, config.defaultNetwork, log);
       await controller.start();
       if (!signal.aborted) await once(signal, 'abort');
       await controller.stop();
       // An API server that does not answer must not keep the lease from being released.
-      await Promise.race([events.flush(), sleep(systemClock, flushMs)]);
+      await Promise.race([events.flush(), sleep(clock, flushMs)]);
       metrics.leading.set(0);
     },
     onLost: (reason) => {

@@ -18,6 +18,7 @@ describe('client of a server in trouble', () => {
   let folder: string;
   let answers: RequestListener[];
   let requests: IncomingMessage[];
+  let dates: string[];
 
   beforeEach(async () => {
     const now = Date.now();
@@ -36,7 +37,9 @@ describe('client of a server in trouble', () => {
     const { port } = server.address() as AddressInfo;
     const ca = Buffer.from(authority.certificate).toString('base64');
     writeFileSync(kubeconfig, kubeconfigText(`https://localhost:${port}/clusters/a`, ca));
-    client = connect({ kubeconfig, version: '1.2.3', as: 'jane' });
+    dates = [];
+    const heard = (date: string): number => dates.push(date);
+    client = connect({ kubeconfig, version: '1.2.3', as: 'jane', heard });
   });
 
   afterEach(async () => {
@@ -50,6 +53,14 @@ describe('client of a server in trouble', () => {
     expect(requests[0]?.url).to.equal('/clusters/a/api/v1/namespaces/shop/pods/web');
     expect(requests[0]?.headers).to.include({ authorization: 'Bearer secret', 'impersonate-user': 'jane' });
     expect(requests[0]?.headers['user-agent']).to.match(/^podsplit\/1\.2\.3 /);
+  });
+
+  it("tells the server's time by each answer, errors too", async () => {
+    const date = 'Thu, 01 Jan 2026 00:00:00 GMT';
+    answers.push(status(200, { Date: date }, '{}'), status(502, { Date: date }));
+    await client.get(resources.pods, { namespace: 'shop', name: 'web' });
+    await failure(client.get(resources.pods, { namespace: 'shop', name: 'web' }));
+    expect(dates).to.deep.equal([date, date]);
   });
 
   it('waits as it is told and reads again, at 429 and at 503', async () => {

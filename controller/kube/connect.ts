@@ -15,12 +15,15 @@ export interface ConnectOptions {
   readonly version?: string;
   /** Another address of the same API server, such as a proxy's: https://127.0.0.1:6444. */
   readonly server?: string;
+  /** What is told of the API server's time: see server-clock.ts. */
+  readonly heard?: (date: string) => void;
 }
 
 export function connect(options: ConnectOptions = {}): KubeClient {
   const credentials = credentialsOf(loadKubeConfig(options));
   const userAgent = `podsplit/${options.version ?? 'dev'} (${process.platform}/${process.arch})`;
-  return new JsonKubeClient(new HttpsTransport({ credentials, userAgent, impersonate: options.as }), systemClock);
+  const { as: impersonate, heard } = options;
+  return new JsonKubeClient(new HttpsTransport({ credentials, userAgent, impersonate, heard }), systemClock);
 }
 
 /** The namespace that kubectl works in when none is named. */

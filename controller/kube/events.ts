@@ -44,6 +44,7 @@ interface Series {
   readonly name: string;
   readonly namespace: string;
   count: number;
+  /** Monotonic. */
   lastSeen: number;
 }
 
@@ -105,13 +106,14 @@ export class EventRecorder {
   ): Promise<'created' | 'counted'> {
     const { client, clock } = this.options;
     const now = clock.now();
+    const seen = clock.monotonic();
     const known = this.series.get(key);
-    if (known !== undefined && now - known.lastSeen < seriesMs) {
+    if (known !== undefined && seen - known.lastSeen < seriesMs) {
       try {
         const body = { count: known.count + 1, lastTimestamp: timestamp(now) };
         await client.patch(resources.events, known, { type: 'merge', body });
         known.count++;
-        known.lastSeen = now;
+        known.lastSeen = seen;
         return 'counted';
       } catch (error) {
         // Events expire after an hour by default, and people delete them.
@@ -120,7 +122,7 @@ export class EventRecorder {
     }
     const created = await client.create(resources.events, this.body(key, target, event, now));
     const { name, namespace = 'default' } = created.metadata;
-    remember(this.series, key, { name, namespace, count: 1, lastSeen: now });
+    remember(this.series, key, { name, namespace, count: 1, lastSeen: seen });
     return 'created';
   }
 

@@ -11,7 +11,7 @@ export class FakeClock implements Clock {
   private elapsed = 0;
   private created = 0;
   private readonly timers = new Set<Timer>();
-  private readonly epoch: number;
+  private epoch: number;
 
   constructor(epoch = Date.parse('2026-01-01T00:00:00Z')) {
     this.epoch = epoch;
@@ -42,6 +42,11 @@ export class FakeClock implements Clock {
       await settle();
     }
     this.elapsed = end;
+  }
+
+  /** Somebody sets the clock, forward or back: no time passes. */
+  jump(byMs: number): void {
+    this.epoch += byMs;
   }
 
   /** Delays, from now, of the timers that wait. */

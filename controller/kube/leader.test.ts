@@ -174,6 +174,29 @@ const cases: readonly {
     b: ['started 28500'],
   },
   {
+    name: 'clocks that are set forward or back, or differ by hours, change no leader',
+    run: async ({ clock }) => {
+      for (const hours of [1, -1, -2, 24, -24]) {
+        await clock.advance(10_500);
+        clock.jump(hours * 3_600_000);
+      }
+      await clock.advance(60_000);
+    },
+    a: ['started 0'],
+    b: [],
+  },
+  {
+    name: 'a leader that is cut off is followed when it should be, though the clocks are set back an hour',
+    run: async ({ a, clock }) => {
+      await clock.advance(10_000);
+      a.link.mode = 'cut';
+      clock.jump(-3_600_000);
+      await clock.advance(60_000);
+    },
+    a: ['started 0', 'lost 20000'],
+    b: ['started 26500'],
+  },
+  {
     name: 'a deleted lease is made anew by whoever comes first',
     run: async ({ clock, store }) => {
       await clock.advance(10_500);

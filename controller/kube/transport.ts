@@ -46,7 +46,12 @@ export interface TransportOptions {
   readonly credentials: Credentials;
   readonly userAgent: string;
   readonly impersonate?: string | undefined;
+  /** Called with the Date of each answer that came quickly: one that lay about tells another time. */
+  readonly heard?: ((date: string) => void) | undefined;
 }
+
+/** Also of a process that was stopped in between. */
+const quickMs = 2_000;
 
 /**
  * The socket of an idle connection is given up before the API server does it (Go's idle timeout there is 90 s), so that
@@ -74,8 +79,11 @@ export class HttpsTransport implements Transport {
 
   async send(request: HttpRequest): Promise<HttpResponse> {
     const call = new Call(request, request.timeoutMs);
+    const started = performance.now();
     try {
       const response = await call.start(await this.requestOptions(request, 'requests'));
+      const { date } = response.headers;
+      if (date !== undefined && performance.now() - started < quickMs) this.options.heard?.(date);
       const body = await call.text(response);
       const status = response.statusCode ?? 0;
       if (status >= 300) throw statusError(request, response, body);

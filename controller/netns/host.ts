@@ -17,6 +17,7 @@ export interface Host {
   write(path: string, text: string): Promise<void>;
   /** Milliseconds. */
   sleep(duration: number): Promise<void>;
+  /** Milliseconds that only go forward. */
   now(): number;
   log(level: 'info' | 'error', message: string, fields?: Readonly<Record<string, unknown>>): void;
 }
@@ -52,7 +53,7 @@ export const host: Host = {
   },
   write: (path, text) => writeFile(path, text),
   sleep: (duration) => sleep(duration),
-  now: () => Date.now(),
+  now: () => performance.now(),
   log: (level, message, fields = {}) => {
     console.log(JSON.stringify({ time: new Date().toISOString(), level, msg: message, ...fields }));
   },

@@ -2,6 +2,9 @@ import { readdirSync } from 'node:fs';
 import type { Registry } from 'prom-client';
 import { Counter, Gauge } from 'prom-client';
 
+/** Once: a clock that is set later has not started the process anew. */
+const startedAt = Math.round(Date.now() / 1000 - process.uptime());
+
 /**
  * The figures that Prometheus' client libraries share, read when somebody asks. prom-client's own defaults also keep an
  * event loop monitor and a GC observer running, which is not free.
@@ -10,7 +13,7 @@ const figures: readonly { readonly name: string; readonly help: string; readonly
   {
     name: 'process_start_time_seconds',
     help: 'Start of the process since the epoch.',
-    read: () => Math.round(Date.now() / 1000 - process.uptime()),
+    read: () => startedAt,
   },
   { name: 'process_resident_memory_bytes', help: 'Resident memory.', read: () => process.memoryUsage.rss() },
   { name: 'process_open_fds', help: 'Open file descriptors.', read: () => readdirSync('/proc/self/fd').length },

@@ -32,6 +32,7 @@ export const dnsUnknown = {
  */
 export class ClusterDns {
   private readonly options: ClusterDnsOptions;
+  /** `at` is monotonic. */
   private known: { readonly addresses: readonly string[]; readonly at: number } | undefined;
 
   constructor(options: ClusterDnsOptions) {
@@ -47,7 +48,7 @@ export class ClusterDns {
 
   private async asked(): Promise<readonly string[]> {
     const { client, clock } = this.options;
-    const now = clock.now();
+    const now = clock.monotonic();
     if (this.known !== undefined && now - this.known.at < freshMs) return this.known.addresses;
     try {
       const { items } = await client.list(resources.services, selector);

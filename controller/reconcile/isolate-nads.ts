@@ -8,6 +8,7 @@ import { resources } from '../kube/resources.ts';
 import { done, type Outcome } from '../kube/worker.ts';
 import { isolateNad } from '../policies/isolate-nad.ts';
 import { nadDifferences } from '../policies/nad.ts';
+import { youngFor } from './age.ts';
 import { createOrFind } from './create-or-find.ts';
 import { MissingSince } from './missing-since.ts';
 import { isDeleting, readPod, type LivePod } from './piece-pod.ts';
@@ -75,7 +76,7 @@ export class IsolateNads {
       return done;
     }
     if (nad === undefined) return done;
-    const young = Date.parse(nad.metadata.creationTimestamp ?? '') + lingerMs - clock.now();
+    const young = youngFor(nad, lingerMs, clock.now());
     if (young > 0) return { kind: 'requeue', afterMs: young };
     const [namespace = '', hash = ''] = key.split('/');
     const { items } = await client.list(resources.pods, { namespace, labelSelector: `${ownLabels.workload}=${hash}` });

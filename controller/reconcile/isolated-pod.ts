@@ -16,6 +16,7 @@ import { isolateNetworks } from '../policies/isolate-nad.ts';
 import { formatIsolateWiring } from '../rules/isolate-wiring.ts';
 import { asAdmitted } from '../split/admitted.ts';
 import type { SplitOptions } from '../split/plan.ts';
+import { ageSeconds } from './age.ts';
 import { dnsUnknown, type ClusterDns } from './cluster-dns.ts';
 import { createOrFind } from './create-or-find.ts';
 import type { IsolateNads } from './isolate-nads.ts';
@@ -119,8 +120,8 @@ export class IsolatedPodReconciler {
       'Wired',
       'The rules that isolate the containers are known; the Pod may be scheduled.',
     );
-    const created = Date.parse(pod.raw.metadata?.creationTimestamp ?? '');
-    if (!Number.isNaN(created)) this.deps.released((this.deps.clock.now() - created) / 1000);
+    const seconds = ageSeconds(pod.raw.metadata?.creationTimestamp, this.deps.clock.now());
+    if (seconds !== undefined) this.deps.released(seconds);
     return done;
   }
 

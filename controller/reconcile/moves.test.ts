@@ -89,6 +89,16 @@ describe('moves of Pods that did not fit', () => {
     }
   });
 
+  it('hold nobody back for longer than a hold is, where the clock was set back since', () => {
+    let moves: Moves = {};
+    for (let i = 0; i < 10; i++) moves = withMove(moves, 'n', { node: 'a', said, now: now + i * 300_000 });
+    expect(moves['n']).to.include({ count: 10, until: now + 10 * 300_000 });
+    const back = moves['n']!.until - 3_600_000;
+    expect(movesOf(holding(moves), back)).to.deep.equal({});
+    expect(remembersFor(holding(moves), back)).to.equal(0);
+    expect(movesOf(holding(moves), moves['n']!.until - 301_000), 'two leaders differ').to.deep.equal(moves);
+  });
+
   it('keep a network as long as the next Pod may be on its way', () => {
     const nad = holding(withMove({}, 'n', { node: 'a', said, now }));
     expect(remembersFor(nad, now)).to.equal(70_000);

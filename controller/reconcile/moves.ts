@@ -72,16 +72,26 @@ interface MoveInput {
   readonly now: number;
 }
 
-/** Those that still matter. What does not read was never written by podsplit, and holds nobody back. */
+/** What two leaders may tell of the same moment. */
+const skewMs = 60_000;
+
+/**
+ * Those that still matter. What does not read was never written by podsplit, and holds nobody back; nor does a time that no hold
+ * reaches: the clock was set back since it was written.
+ */
 export function movesOf(object: KubeObject | undefined, now: number): Moves {
   const text = object?.metadata.annotations?.[movesAnnotation];
   if (text === undefined) return {};
   return Object.fromEntries(
     Object.entries(record(parseJson(text))).flatMap(([needs, value]) => {
       const move = readMove(value);
-      return move === undefined || move.until + forgetMs < now ? [] : [[needs, move]];
+      return move === undefined || isOver(move, now) ? [] : [[needs, move]];
     }),
   );
+}
+
+function isOver({ count, until }: Move, now: number): boolean {
+  return until + forgetMs < now || until > now + holdMs(count) + skewMs;
 }
 
 export function formatMoves(moves: Moves): string {

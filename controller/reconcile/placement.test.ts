@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { splitId } from '../api/identity.ts';
+import { FakeClock } from '../kube/fake-clock.ts';
 import { nextStep, type Observed } from './lifecycle.ts';
 import { readPod, type LivePod } from './piece-pod.ts';
 import { goesAfter, longestWaitMs, misfitsOf, sayMisfits, unplacedMs, waitOf } from './placement.ts';
@@ -161,16 +162,20 @@ describe('two split Pods of which neither fits beside the other', () => {
     expect(after(made('a', 1), going('2025-12-31T23:50:00Z'))).to.equal(false);
   });
 
-  it('begin anew when others have moved away, and wait for no stream of others', () => {
+  it('begin anew when others have moved away, and wait for no stream of others', async () => {
+    const clock = new FakeClock(now);
     const [first, last] = [made('a', 2), made('b', 1)];
     const world = (...splits: (typeof first)[]) => ({ splitsOn: (node: string) => (node === 'a' ? splits : []) });
     const crowded = world(first, last);
-    const began = waitOf(last, undefined, { world: crowded, now });
-    expect(began).to.deep.equal({ began: now, since: now });
-    const waited = waitOf(last, began, { world: crowded, now: now + 8_000 });
-    expect(waited).to.deep.equal({ began: now, since: now + 8_000 });
-    expect(waitOf(last, waited, { world: world(last), now: now + 9_000 })).to.deep.equal(waited);
-    expect(waitOf(last, waited, { world: crowded, now: now + longestWaitMs })).to.deep.equal(waited);
-    expect(waitOf({ ...last, siblings: [] }, waited, { world: crowded, now })).to.equal(undefined);
+    const began = waitOf(last, undefined, { world: crowded, clock });
+    expect(began).to.deep.equal({ began: 0, since: 0 });
+    await clock.advance(8_000);
+    const waited = waitOf(last, began, { world: crowded, clock });
+    expect(waited).to.deep.equal({ began: 0, since: 8_000 });
+    await clock.advance(1_000);
+    expect(waitOf(last, waited, { world: world(last), clock })).to.deep.equal(waited);
+    await clock.advance(longestWaitMs - 9_000);
+    expect(waitOf(last, waited, { world: crowded, clock })).to.deep.equal(waited);
+    expect(waitOf({ ...last, siblings: [] }, waited, { world: crowded, clock })).to.equal(undefined);
   });
 });

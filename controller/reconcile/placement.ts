@@ -1,3 +1,4 @@
+import type { Clock } from '../kube/clock.ts';
 import { hasController, isDeleting, isEnded, isGated, nodeOf, conditionOf, type LivePod } from './piece-pod.ts';
 
 /** A piece that cannot be where its primary is. */
@@ -20,7 +21,7 @@ interface Pieces {
   readonly siblings: readonly LivePod[];
 }
 
-/** How long a split Pod has waited for room. In ms. */
+/** How long a split Pod has waited for room. Monotonic ms. */
 export interface Wait {
   readonly began: number;
   /** Since when nobody on the node has moved away first: whoever waits for others begins anew when they have. */
@@ -30,16 +31,22 @@ export interface Wait {
 /** New Pods that do not fit either may come to the node again and again: nobody waits for them longer than this. */
 export const longestWaitMs = 60_000;
 
+interface WaitContext {
+  readonly world: { splitsOn(node: string): readonly Pieces[] };
+  readonly clock: Pick<Clock, 'now' | 'monotonic'>;
+}
+
 /** Undefined where all pieces have a place, or get one. */
 export function waitOf(
   { primary, siblings }: { readonly primary: LivePod | undefined; readonly siblings: readonly LivePod[] },
   before: Wait | undefined,
-  { world, now }: { readonly world: { splitsOn(node: string): readonly Pieces[] }; readonly now: number },
+  { world, clock }: WaitContext,
 ): Wait | undefined {
   const node = primary === undefined ? undefined : nodeOf(primary);
   if (primary === undefined || node === undefined || misfitsOf(siblings).length === 0) return undefined;
+  const now = clock.monotonic();
   const { began, since } = before ?? { began: now, since: now };
-  const waits = now - began < longestWaitMs && goesAfter(primary, world.splitsOn(node), now);
+  const waits = now - began < longestWaitMs && goesAfter(primary, world.splitsOn(node), clock.now());
   return { began, since: waits ? now : since };
 }
 

@@ -5,31 +5,21 @@ import { isApiError } from '../kube/errors.ts';
 import { resources } from '../kube/resources.ts';
 import { done, sooner, type Outcome } from '../kube/worker.ts';
 import type { Logger } from '../observability/log.ts';
-import { wiringHash } from '../rules/wiring-json.ts';
 import { podIPAnnotations } from '../split/downward-api.ts';
 import type { Plan } from '../split/plan.ts';
-import { planOf } from './plan-of.ts';
+import { ageSeconds } from './age.ts';
 import { dnsUnknown } from './cluster-dns.ts';
 import { labelNews } from './kept-labels.ts';
-import { deadlineOf } from './ending.ts';
-import { nextStep, outdated, type Observed, type Step } from './lifecycle.ts';
+import { nextStep, type Observed, type Step } from './lifecycle.ts';
+import { Memories, type Memory } from './memory.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
-import {
-  carriedEndpoint,
-  installOf,
-  isDeleting,
-  isGated,
-  loadedRules,
-  podIPs,
-  readsPodIP,
-  type LivePod,
-} from './piece-pod.ts';
-import { waitOf, type Wait } from './placement.ts';
+import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
+import { planOf } from './plan-of.ts';
 import { annotatedVia, type ResolvedVia } from '../policies/resolve-via.ts';
 import { splitSubject } from '../policies/subject.ts';
 import { policed, policedVia, policedWiring, type Policed } from './policy-book.ts';
 import type { Report, Reporter } from './reporter.ts';
-import { wire, type Obstacle, type WiringDependencies } from './wire.ts';
+import { wire, type WiringDependencies } from './wire.ts';
 import type { SplitKey } from './world.ts';
 
 export interface SplitPodDependencies extends WiringDependencies {
@@ -42,19 +32,6 @@ export interface SplitPodDependencies extends WiringDependencies {
   readonly released?: (seconds: number) => void;
 }
 
-/** What is remembered of a split Pod between two looks. All of it is harmless to lose: times start anew. */
-interface Memory {
-  addresses: string;
-  addressesSince: number;
-  outdatedSince: number | undefined;
-  wait: Wait | undefined;
-  endBy: number | undefined;
-  obstacle: Obstacle | undefined;
-  /** When it was last said how the Pod is; at first, when it was first seen, and then when it was first seen to end. */
-  toldAt: number;
-  ending: boolean;
-}
-
 /**
  * A Pod that starts says how far it has come this often at most: what is over before anybody reads it is not written. Where
  * many wait, they wait for the very writes that this would be.
@@ -64,10 +41,11 @@ const progressMs = { idle: 3_000, busy: 30_000 };
 /** Reconciles one split Pod: looks, does the one next thing, and says on the Pod, its PodSplit and in Events what it saw. */
 export class SplitPodReconciler {
   private readonly deps: SplitPodDependencies;
-  private readonly memory = new Map<SplitKey, Memory>();
+  private readonly memories: Memories;
 
   constructor(deps: SplitPodDependencies) {
     this.deps = deps;
+    this.memories = new Memories(deps);
   }
 
   async reconcile(key: SplitKey): Promise<Outcome> {
@@ -75,10 +53,11 @@ export class SplitPodReconciler {
     const { primary, siblings } = world.piecesOf(key);
     const claimed = world.blockOf(key) !== undefined;
     if (primary === undefined && siblings.length === 0 && !claimed) {
-      this.memory.delete(key);
+      this.memories.forget(key);
       return done;
     }
-    const memory = this.remember(key, primary, siblings);
+    const memory = this.memories.look(key, primary, siblings);
+    if (primary === undefined || !isGated(primary)) memory.obstacle = undefined;
     const plan = primary === undefined ? undefined : planOf(primary, this.deps.options);
     const { policies, via, resolvers } = await this.policiesOf(primary, plan);
     const news =
@@ -99,10 +78,7 @@ export class SplitPodReconciler {
       claimed,
       expected: plan?.siblings.map((piece) => piece.name) ?? [],
       told: [...news].every(([container, wanted]) => carries(pieceOf(container, primary, siblings), wanted)),
-      addressesSince: memory.addressesSince,
-      outdatedSince: memory.outdatedSince,
-      misfitSince: memory.wait?.since,
-      endBy: memory.endBy,
+      ...this.memories.timesOf(memory),
     };
     if (primary !== undefined) await this.carryLabels(primary, siblings);
     const step = nextStep(seen, clock.now());
@@ -120,9 +96,9 @@ export class SplitPodReconciler {
         via,
         flows: plan === undefined || policies === undefined ? undefined : toldFlows(plan, policies),
       };
-      const wait = memory.toldAt + progressMs[this.deps.isBusy() ? 'busy' : 'idle'] - clock.now();
+      const wait = memory.toldAt + progressMs[this.deps.isBusy() ? 'busy' : 'idle'] - clock.monotonic();
       if (wait > 0 && reporter.isProgress(report)) return sooner(outcome, { kind: 'requeue', afterMs: wait });
-      memory.toldAt = clock.now();
+      memory.toldAt = clock.monotonic();
       await reporter.report(report);
     }
     return outcome;
@@ -136,37 +112,6 @@ export class SplitPodReconciler {
     // A Pod of mode init is told of no policy (decision 6): only what it was made with holds.
     const holds = plan.install === 'init' ? annotatedVia(plan.via) : via;
     return { policies, via: policies.kind === 'pending' ? undefined : holds, resolvers };
-  }
-
-  private remember(key: SplitKey, primary: LivePod | undefined, siblings: readonly LivePod[]): Memory {
-    const now = this.deps.clock.now();
-    const pieces = primary === undefined ? siblings : [primary, ...siblings];
-    const addresses = JSON.stringify(pieces.map((piece) => [piece.uid, ...podIPs(piece)]));
-    const known = this.memory.get(key) ?? {
-      addresses,
-      addressesSince: now,
-      outdatedSince: undefined,
-      wait: undefined,
-      endBy: undefined,
-      obstacle: undefined,
-      toldAt: now,
-      ending: false,
-    };
-    if (!known.ending && primary !== undefined && isDeleting(primary)) {
-      known.ending = true;
-      known.toldAt = now;
-    }
-    if (known.addresses !== addresses) {
-      known.addresses = addresses;
-      known.addressesSince = now;
-    }
-    known.outdatedSince = outdated(pieces, wiringHash) ? (known.outdatedSince ?? now) : undefined;
-    known.wait = waitOf({ primary, siblings }, known.wait, { world: this.deps.world, now });
-    // Once it is gone nobody else knows.
-    if (primary !== undefined) known.endBy = deadlineOf(primary) ?? known.endBy;
-    if (primary === undefined || !isGated(primary)) known.obstacle = undefined;
-    this.memory.set(key, known);
-    return known;
   }
 
   private async take(step: Step, seen: Observed, context: StepContext): Promise<Outcome> {
@@ -244,7 +189,7 @@ export class SplitPodReconciler {
 
   private async lift(primary: LivePod, all: readonly LivePod[], siblings: readonly LivePod[]): Promise<Outcome> {
     // The claim is read live, after the siblings were made and before any of them may start.
-    const held = await this.deps.addresses.held(primary);
+    const held = await this.deps.addresses.held(primary, primary.workload);
     const node = installOf(primary) === 'node';
     if (held === undefined) return { kind: 'requeue', afterMs: 1000 };
     for (const sibling of siblings) {
@@ -309,8 +254,8 @@ export class SplitPodReconciler {
   }
 
   private sayReleased(primary: LivePod): void {
-    const created = Date.parse(primary.raw.metadata?.creationTimestamp ?? '');
-    if (!Number.isNaN(created)) this.deps.released?.((this.deps.clock.now() - created) / 1000);
+    const seconds = ageSeconds(primary.raw.metadata?.creationTimestamp, this.deps.clock.now());
+    if (seconds !== undefined) this.deps.released?.(seconds);
   }
 
   private async replace(primary: LivePod, { reason, message }: ReplaceStep): Promise<void> {

@@ -18,6 +18,7 @@ import { carriedFlows, pieceMultiNetworkPolicies } from '../policies/multi-netwo
 import { pieceNetworkPolicies } from '../policies/network-policy.ts';
 import { servedBySiblings } from '../split/ingress-via.ts';
 import type { Plan, SplitOptions } from '../split/plan.ts';
+import { youngFor } from './age.ts';
 import { planOf } from './plan-of.ts';
 import { installOf, readPod, type LivePod } from './piece-pod.ts';
 import { remembersFor } from './moves.ts';
@@ -221,7 +222,7 @@ export class WorkloadObjects {
     return Math.max(
       0,
       ensured === undefined ? 0 : ensured + lingerMs - clock.monotonic(),
-      ...objects.map(({ metadata }) => Date.parse(metadata.creationTimestamp ?? '') + lingerMs - now),
+      ...objects.map((object) => youngFor(object, lingerMs, now)),
       ...objects.map((object) => remembersFor(object, now)),
     );
   }
