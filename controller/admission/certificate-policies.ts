@@ -46,6 +46,11 @@ function expired(certificate: X509Certificate, now: number): boolean {
   return now >= certificate.validToDate.getTime();
 }
 
+/** Made by a clock that was ahead: nobody accepts it before its time. */
+function isEarly(certificate: X509Certificate, now: number): boolean {
+  return now < certificate.validFromDate.getTime();
+}
+
 function signedBy(leaf: X509Certificate, authority: string | undefined): boolean {
   if (authority === undefined) return false;
   return leaf.verify(new X509Certificate(authority).publicKey);
@@ -75,6 +80,12 @@ const policies: readonly Policy[] = [
         }
       : undefined,
 
+  /** Beside the old one, as in any rotation: what it signed is served until there is a leaf of the new one. */
+  ({ authority }, { now }) =>
+    isEarly(new X509Certificate(authority.certificate), now)
+      ? { reason: 'AuthorityNotYetValid', message: 'The CA is of a time to come.', action: 'rotate-authority' }
+      : undefined,
+
   ({ leaf }) =>
     keyFits(leaf)
       ? undefined
@@ -91,8 +102,16 @@ const policies: readonly Policy[] = [
   /** A leaf of the previous CA must not outlive it. */
   ({ authority, previousAuthority, leaf }, { now }) => {
     if (signedBy(new X509Certificate(leaf.certificate), authority.certificate)) return undefined;
-    return previousAuthority !== undefined && expired(new X509Certificate(previousAuthority), now)
-      ? { reason: 'PreviousAuthorityExpired', message: 'The CA of the leaf has expired.', action: 'renew-leaf' }
+    if (previousAuthority === undefined) return undefined;
+    const previous = new X509Certificate(previousAuthority);
+    if (expired(previous, now))
+      return { reason: 'PreviousAuthorityExpired', message: 'The CA of the leaf has expired.', action: 'renew-leaf' };
+    return isEarly(previous, now)
+      ? {
+          reason: 'PreviousAuthorityNotYetValid',
+          message: 'The CA of the leaf is of a time to come.',
+          action: 'renew-leaf',
+        }
       : undefined;
   },
 
@@ -104,6 +123,11 @@ const policies: readonly Policy[] = [
       ? undefined
       : { reason: 'LeafNames', message: `The leaf does not name ${missing.join(', ')}.`, action: 'renew-leaf' };
   },
+
+  ({ leaf }, { now }) =>
+    isEarly(new X509Certificate(leaf.certificate), now)
+      ? { reason: 'LeafNotYetValid', message: 'The leaf is of a time to come.', action: 'renew-leaf' }
+      : undefined,
 
   ({ leaf }, { now }) =>
     renewalDue(new X509Certificate(leaf.certificate), now)

@@ -87,6 +87,37 @@ const cases: readonly {
     expect: 'AuthorityExpired: start-over',
   },
   {
+    name: 'a CA that was made by a clock which was ahead: the new one is made beside it',
+    given: async () => stored(await fresh(start + hour)),
+    at: start,
+    expect: 'AuthorityNotYetValid: rotate-authority',
+  },
+  {
+    name: 'a leaf of a previous CA that was made by a clock which was ahead',
+    given: async () => {
+      const early = await fresh(start + hour);
+      const authority = await createAuthority(start);
+      return stored({ authority, previousAuthority: early.authority.certificate, leaf: early.leaf });
+    },
+    at: start,
+    expect: 'PreviousAuthorityNotYetValid: renew-leaf',
+  },
+  {
+    name: 'a leaf that was made by a clock which was ahead',
+    given: async () => {
+      const { authority } = await fresh(start);
+      return stored({ authority, leaf: await createLeaf(authority, dnsNames, start + hour) });
+    },
+    at: start,
+    expect: 'LeafNotYetValid: renew-leaf',
+  },
+  {
+    name: 'a leaf of another replica whose clock is a little ahead',
+    given: async () => stored(await fresh(start + 60_000)),
+    at: start,
+    expect: 'nothing',
+  },
+  {
     name: "a CA with another one's key",
     given: async () => {
       const material = await fresh(start);
@@ -327,6 +358,28 @@ describe('Certificates', () => {
     await certificates.pass();
     expect(cluster.bundles()[1]).to.equal(caBundle(cluster.material()));
   });
+
+  for (const away of [hour, -hour, 400 * day, -400 * day]) {
+    it(`serves what is valid now, and what its bundle verifies, after a clock was ${away / hour} hours off`, async () => {
+      const cluster = new Cluster();
+      const clock = new FakeClock(start);
+      const { certificates, served } = replica(cluster, clock);
+      clock.jump(away);
+      await certificates.pass();
+      clock.jump(-away);
+      await certificates.pass();
+      const valid = (certificate: X509Certificate): boolean =>
+        certificate.validFromDate.getTime() <= start && start < certificate.validToDate.getTime();
+      const leaf = new X509Certificate(served.at(-1)!);
+      expect(valid(leaf)).to.equal(true);
+      const issuer = new X509Certificate(cluster.material().authority.certificate);
+      expect([leaf.verify(issuer.publicKey), valid(issuer)]).to.deep.equal([true, true]);
+      expect(cluster.bundles()[0]).to.contain(cluster.material().authority.certificate.trimEnd());
+      const patches = cluster.patches;
+      await certificates.pass();
+      expect(cluster.patches, 'it is settled').to.equal(patches);
+    });
+  }
 
   it('is verified on every day of two years, by the bundle of that day and by that of the day before', async () => {
     const cluster = new Cluster();
