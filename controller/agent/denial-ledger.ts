@@ -44,6 +44,11 @@ export class DenialLedger {
     for (const [key, row] of this.rows) this.rows.set(key, { ...row, raw: 0 });
   }
 
+  /** The clock was set, and what was seen before is told by the new one. */
+  clockSet(byMs: number): void {
+    for (const [key, row] of this.rows) this.rows.set(key, { ...row, lastSeen: row.lastSeen + byMs });
+  }
+
   list(): readonly Remembered[] {
     return [...this.rows.values()].sort(newestFirst);
   }

@@ -238,6 +238,27 @@ describe('the reporter of what was denied', () => {
     expect(told.map(({ denied }) => denied.length)).to.deep.equal([1, 0]);
   });
 
+  for (const hours of [2, -2]) {
+    const how = hours > 0 ? 'forward' : 'back';
+    it(`tells what it remembers by the clock that was set ${how}, and forgets when it would have`, async () => {
+      tables.cache = listing({ 9000: 3 });
+      await round();
+      tables.cache = listing({});
+      clock.jump(hours * 3_600_000);
+      tables.web = listing({ 8000: 1 });
+      await round();
+      const by = (iso: string): string => new Date(Date.parse(iso) + hours * 3_600_000).toISOString().slice(0, 19);
+      expect(told.at(-1)!.denied.map(({ port, packets, lastSeen }) => [port, packets, lastSeen])).to.deep.equal([
+        [8000, 1, `${by('2026-01-01T00:00:15Z')}Z`],
+        [9000, 3, `${by('2026-01-01T00:00:00Z')}Z`],
+      ]);
+      await clock.advance(3_580_000);
+      await round();
+      expect(ports(told.at(-1)!)).to.deep.equal([8000]);
+      expect(told).to.have.length(3);
+    });
+  }
+
   it('empties a full set, and goes on to record', async () => {
     const nonsense = Object.fromEntries(Array.from({ length: 256 }, (_, index) => [10_000 + index, 1]));
     tables.cache = listing(nonsense);

@@ -1,7 +1,7 @@
 import type { Denial } from '../api/resources.ts';
 import { timestamp } from '../api/timestamp.ts';
 import type { KubeClient } from '../kube/client.ts';
-import type { Clock } from '../kube/clock.ts';
+import { ClockSteps, type Clock } from '../kube/clock.ts';
 import type { Host } from '../netns/host.ts';
 import type { Logger } from '../observability/log.ts';
 import { DenialLedger } from './denial-ledger.ts';
@@ -33,12 +33,14 @@ export class DenialReporter<S extends Reported = Sandbox> {
   private readonly ledgers = new Map<string, DenialLedger>();
   private readonly counters = new Map<string, Readonly<Record<string, number>>>();
   private readonly rows: StatusRows<S, Denial>;
+  private readonly clockSteps: ClockSteps;
   /** What an agent before this one kept: it has counted and told of them, and nobody knows what. */
   private readonly inherited: ReadonlySet<string>;
 
   /** @param options whose registry holds what was there when this agent started */
   constructor(options: DenialReporterOptions<S>) {
     this.options = options;
+    this.clockSteps = new ClockSteps(options.clock);
     const sandboxes = options.registry.list();
     this.inherited = new Set(sandboxes.flatMap(({ id, split }) => [id, split]));
     const read = (sandbox: S): Promise<readonly Denial[]> => this.read(sandbox);
@@ -49,6 +51,8 @@ export class DenialReporter<S extends Reported = Sandbox> {
   async report(): Promise<void> {
     const sandboxes = this.options.registry.list();
     for (const id of this.ledgers.keys()) if (!sandboxes.some((sandbox) => sandbox.id === id)) this.drop(id);
+    const byMs = this.clockSteps.taken();
+    if (byMs !== 0) for (const ledger of this.ledgers.values()) ledger.clockSet(byMs);
     await this.rows.report(sandboxes);
   }
 

@@ -67,6 +67,14 @@ describe('what a piece used', () => {
     expect(usesOf(ledger, sandbox).map(({ connections }) => connections)).to.deep.equal([11]);
   });
 
+  it('is told by the clock that was set since', () => {
+    const ledger = new UseLedger();
+    ledger.take([use('198.18.0.2', 6379)], now);
+    ledger.clockSet(-3_600_000);
+    ledger.take([use('198.18.0.2', 6379)], now - 3_590_000);
+    expect(usesOf(ledger, sandbox).map(({ lastSeen }) => lastSeen)).to.deep.equal(['2029-12-31T23:00:00Z']);
+  });
+
   it('is bounded', () => {
     const ledger = new UseLedger();
     ledger.take(

@@ -62,6 +62,11 @@ export class UseLedger {
     for (const [key, row] of this.rows) this.rows.set(key, { ...row, raw: 0 });
   }
 
+  /** The clock was set, and what was seen before is told by the new one. */
+  clockSet(byMs: number): void {
+    for (const [key, row] of this.rows) this.rows.set(key, { ...row, lastSeen: row.lastSeen + byMs });
+  }
+
   list(): readonly Pick<Row, 'use' | 'connections' | 'lastSeen'>[] {
     return [...this.rows.values()];
   }

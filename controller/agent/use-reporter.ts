@@ -1,6 +1,6 @@
 import type { ObservedUse } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
-import type { Clock } from '../kube/clock.ts';
+import { ClockSteps, type Clock } from '../kube/clock.ts';
 import type { Host } from '../netns/host.ts';
 import { NetnsError } from '../netns/netns-error.ts';
 import type { Logger } from '../observability/log.ts';
@@ -14,7 +14,7 @@ import { parseUsed, UseLedger } from './use-ledger.ts';
 
 export interface UseReporterOptions<S extends Reported> {
   readonly client: Pick<KubeClient, 'patch'>;
-  readonly clock: Pick<Clock, 'now'>;
+  readonly clock: Pick<Clock, 'now' | 'monotonic'>;
   readonly host: Host;
   readonly registry: { list(): readonly S[]; ofSplit(split: string): readonly S[] };
   /** In the words of the Pod. */
@@ -30,9 +30,11 @@ export class UseReporter<S extends Reported & Pick<Sandbox, 'wiring'> = Sandbox>
   private readonly options: UseReporterOptions<S>;
   private readonly ledgers = new Map<string, UseLedger>();
   private readonly rows: StatusRows<S, ObservedUse>;
+  private readonly clockSteps: ClockSteps;
 
   constructor(options: UseReporterOptions<S>) {
     this.options = options;
+    this.clockSteps = new ClockSteps(options.clock);
     const read = (sandbox: S): Promise<readonly ObservedUse[]> => this.read(sandbox);
     this.rows = new StatusRows({ ...options, field: 'observed', maxRows, newestFirst, read });
   }
@@ -40,6 +42,8 @@ export class UseReporter<S extends Reported & Pick<Sandbox, 'wiring'> = Sandbox>
   async report(): Promise<void> {
     const sandboxes = this.options.registry.list().filter(isObserved);
     for (const id of this.ledgers.keys()) if (!sandboxes.some((one) => one.id === id)) this.ledgers.delete(id);
+    const byMs = this.clockSteps.taken();
+    if (byMs !== 0) for (const ledger of this.ledgers.values()) ledger.clockSet(byMs);
     await this.rows.report(sandboxes);
   }
 
