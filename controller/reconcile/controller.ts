@@ -96,7 +96,7 @@ export class Controller {
       reporter,
       clock,
       log,
-      isBusy: () => this.splits.depth > workers,
+      isBusy: () => this.splits.depth > 0,
       released: (seconds) => {
         metrics.wiringDuration.observe(seconds);
       },

@@ -26,7 +26,7 @@ export interface SplitPodDependencies extends WiringDependencies {
   readonly reporter: Reporter;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Do more split Pods wait than are worked on? */
+  /** Do split Pods wait for a worker? */
   readonly isBusy: () => boolean;
   /** Seconds from the Pod's creation until its pieces may start: they are released (`init`) or their gates lifted (`node`). */
   readonly released?: (seconds: number) => void;
