@@ -9,6 +9,7 @@ const pureCore = [
   'controller/addresses/**/*.ts',
   'controller/rules/**/*.ts',
   'controller/policies/**/*.ts',
+  'controller/audit/**/*.ts',
 ];
 
 const effects = [

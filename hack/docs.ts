@@ -1,7 +1,8 @@
 /**
  * Writes the reference pages that are made from code: docs/refusals.md from the table of refusal codes and the golden
- * cases, docs/metrics.md from the metrics that controller and agent register. With --check it writes nothing and fails where a
- * page is not what the code says now.
+ * cases, docs/metrics.md from the metrics that controller and agent register, docs/audit.md and docs/audit.schema.json from the
+ * rules of the audit and the shape of its report. With --check it writes nothing and fails where a page is not what the code
+ * says now.
  *
  *   node hack/docs.ts [--check]
  */
@@ -10,6 +11,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { isRecord } from '../controller/api/json.ts';
 import { refusalCodes } from '../controller/api/refusal.ts';
+import { channels, ruleIds, rules, type Rule } from '../controller/audit/rules.ts';
+import { reportSchema } from '../controller/audit/schema.ts';
+import { techniqueOf } from '../controller/audit/techniques.ts';
 import type { Registry } from 'prom-client';
 import { createAgentMetrics } from '../controller/agent/agent-metrics.ts';
 import { createMetrics } from '../controller/observability/metrics.ts';
@@ -20,6 +24,8 @@ const root = join(import.meta.dirname, '..');
 const pages: Readonly<Record<string, () => string>> = {
   'docs/refusals.md': refusalsPage,
   'docs/metrics.md': metricsPage,
+  'docs/audit.md': auditPage,
+  'docs/audit.schema.json': () => `${JSON.stringify(reportSchema, undefined, 2)}\n`,
 };
 
 /** Names of the pages that are not what the code says. */
@@ -120,6 +126,70 @@ function labelsOf(metric: object): string {
     .map((name) => `\`${name}\``)
     .join(', ');
 }
+
+function auditPage(): string {
+  const sections = channels.map((channel) => {
+    const ids = ruleIds.filter((id) => rules[id].channel === channel);
+    return [`### By way of ${channel}`, ...ids.flatMap((id) => ruleSection(id, rules[id]))].join('\n\n');
+  });
+  return `${[auditIntroduction, ...sections, auditOutputs].join('\n\n')}\n`;
+}
+
+function ruleSection(id: string, { title, about, severities, techniques }: Rule): readonly string[] {
+  const named = techniques.map(techniqueOf).map(({ id: technique, name, url }) => `[${technique}](${url}) ${name}`);
+  return [`#### ${id}`, `${title}. ${about}`, `Severity: ${severities.join(', ')}. Techniques: ${named.join(', ')}.`];
+}
+
+const auditIntroduction = `# Audit
+
+<!-- Made by hack/docs.ts from controller/audit. Do not edit. -->
+
+\`kubectl podsplit audit\` reads a cluster, or manifests with \`-f\`, and says of every Pod with several containers which of
+them could do what to which other if it were taken over, by which field that is so, what the modes \`isolate\` and
+\`split\` would do about it, and what a split would refuse or change. It needs no podsplit on the cluster, changes nothing and
+sends nothing anywhere.
+
+    kubectl podsplit audit                                  # a line for each workload of the namespace, the gravest first
+    kubectl podsplit audit -A -o html > audit.html          # a page that needs no other file, to hand on
+    kubectl podsplit audit -f web.yaml -o wide              # every finding, before anything is applied
+    kubectl podsplit audit -f deploy.yaml -o sarif --fail-on high   # for code scanning
+
+Exit code: 0; 1 if \`--fail-on SEVERITY\` is given and such a finding, or a worse one, is open or only lessened; 2 if the command
+or its input could not be read, or nobody answered.
+
+## How to read it
+
+- **Assumed** is what [docs/security.md](security.md) assumes: one container is fully compromised, as its user and with its
+  capabilities, without an escape to the host by a fault of the kernel. Who does not say which user it runs as is taken for root.
+- **Findings** have an actor, one container, and victims: other containers, the node, other Pods, the API server, the outside.
+  Native sidecars are containers. Init containers are judged for what outlasts them: files that they leave, the node, the
+  network namespace, the token.
+- **Effects** are those of a mode, were the workload annotated with it and nothing else changed: \`closed\`, \`lessened\` (some of it
+  remains, the reason says what), \`stays\`, and \`refused\` (the mode does not take the Pod while this is so). Annotations that
+  are there count: \`podsplit.io/flows\`, \`egress-via\`, \`ingress-via\`, \`install\`. Of a Pod that a mode refuses, the effects are those
+  it would have with what is refused corrected.
+- **Now**: a Pod that runs split or isolated is judged by its whole, and its findings are open, lessened or closed by that mode.
+  A manifest that is annotated is taken for what would become of it.
+- **Rows**: Pods of one workload that are alike are one row; while a rollout goes on there are two.
+- **Techniques** are those of Microsoft's [threat matrix for Kubernetes](https://microsoft.github.io/Threat-Matrix-for-Kubernetes/)
+  and of MITRE ATT&CK for Enterprise 18.1: of its matrix Containers where it has the technique, else of Linux or IaaS.
+
+What it cannot know: what a program does, for instance whether a server asks for a password; what RBAC gives a ServiceAccount
+and a cloud its nodes; whether the cluster's network enforces NetworkPolicies; what ContainerNetworkPolicies close
+(\`kubectl podsplit policy POD\` tells); what an image's user is, and what a LimitRange will add to a manifest.
+
+## Rules
+
+Their ids are stable, as refusal codes are.`;
+
+const auditOutputs = `## Outputs
+
+| \`-o\` | what |
+| --- | --- |
+| \`table\`, \`wide\` | a line for each workload; with \`wide\` its containers, what each mode refuses or changes, and all findings. Colours obey \`NO_COLOR\` and pipes |
+| \`json\`, \`yaml\` | the whole report: \`apiVersion: audit.podsplit.io/v1alpha1\`, \`kind: AuditReport\`. [audit.schema.json](audit.schema.json) is its JSON Schema; within a version fields are added, and none is taken away or changed |
+| \`sarif\` | SARIF 2.1.0, with the line of the field where files were read, \`security-severity\` for code scanning, both matrices as taxonomies, and fingerprints that stay when lines move. What the mode in force closes is of kind \`pass\` |
+| \`html\` | one page: the matrix, the topology and the findings of each workload, filters, light and dark. It loads nothing and runs the one script in it, as its Content-Security-Policy says; it can be read without scripts and printed |`;
 
 function read(page: string): string | undefined {
   try {

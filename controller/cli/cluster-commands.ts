@@ -55,7 +55,7 @@ Exit code: 0 if all are ready or have completed, 1 if not, 2 if what was named i
 `;
 
 /** Which cluster, and as whom: as kubectl is told. */
-function withConnection(command: Command): Command {
+export function withConnection(command: Command): Command {
   return command
     .option('--kubeconfig <file>', 'as for kubectl')
     .option('--context <name>', 'of the kubeconfig')

@@ -25,6 +25,9 @@ export interface Io {
   readKubectl(args: readonly string[]): Promise<{ readonly exitCode: number; readonly stdout: string }>;
 }
 
+/** Of it, what reads. */
+export type Input = Pick<Io, 'readFile' | 'readStdin' | 'stdinIsTerminal'>;
+
 /** One Kubernetes object of the input, raw. */
 export interface Manifest {
   readonly apiVersion: string;
@@ -32,18 +35,30 @@ export interface Manifest {
   readonly name: string;
   readonly namespace: string | undefined;
   readonly object: Readonly<Record<string, unknown>>;
+  readonly origin: Origin;
+}
+
+/** Where an object of the input stands. */
+export interface Origin {
+  /** As the user named it; `-` is stdin. */
+  readonly file: string;
+  readonly text: string;
+  /** Index among the documents of the text that are not empty. */
+  readonly document: number;
+  /** Within the document: into the items of Lists. */
+  readonly path: readonly (string | number)[];
 }
 
 /** An API server takes 3 MiB an object; this is a generous file of them. */
 const maxBytes = 64 * 1024 * 1024;
 
 /** All objects of all files in their order, Lists taken apart. `-` is stdin. */
-export async function readManifests(files: readonly string[], io: Io): Promise<readonly Manifest[]> {
+export async function readManifests(files: readonly string[], io: Input): Promise<readonly Manifest[]> {
   const manifests: Manifest[] = [];
   for (const file of files) {
     const source = file === '-' ? 'stdin' : file;
     const text = decode(await readBytes(file, io), source);
-    const found = manifestsOf(text, source);
+    const found = manifestsOf(text, source, file);
     if (found.length === 0) {
       throw new CliError(`${source} has no object in it. Give a manifest in YAML or JSON, as kubectl apply takes it.`);
     }
@@ -61,7 +76,7 @@ export async function readManifest(file: string, io: Io): Promise<Manifest> {
   return manifest;
 }
 
-async function readBytes(file: string, io: Io): Promise<Uint8Array> {
+async function readBytes(file: string, io: Input): Promise<Uint8Array> {
   if (file === '-') {
     if (io.stdinIsTerminal) throw new CliError('Nothing is piped into stdin. Name a file: -f FILE.');
     return io.readStdin();
@@ -98,30 +113,40 @@ function decode(bytes: Uint8Array, source: string): string {
   throw new CliError(`${source} is not text. Give a manifest in YAML or JSON, encoded in UTF-8.`);
 }
 
-function manifestsOf(text: string, source: string): readonly Manifest[] {
+function manifestsOf(text: string, source: string, file: string): readonly Manifest[] {
   const parsed = parseManifests(text);
   if (parsed.kind === 'invalid') {
     throw new CliError(`${source}:${parsed.line}: ${parsed.message}. Correct the YAML; yamllint finds such places.`);
   }
-  return parsed.documents.flatMap((document, index) => objectsIn(document, `${source}, object ${index + 1}`));
+  return parsed.documents.flatMap((document, index) =>
+    objectsIn(document, `${source}, object ${index + 1}`, { file, text, document: index, path: [] }),
+  );
 }
 
 /** What a document holds: one object, or those of a List. Items of a typed list, as an API server sends it, have no kind. */
-function objectsIn(document: unknown, where: string): readonly Manifest[] {
+function objectsIn(document: unknown, where: string, origin: Origin): readonly Manifest[] {
   if (!isRecord(document)) throw new CliError(`${where}: is not a Kubernetes object, but ${describe(document)}.`);
   const { kind, apiVersion, items } = document;
   if (typeof kind !== 'string' || typeof apiVersion !== 'string' || kind === '' || apiVersion === '') {
     throw new CliError(`${where}: has no ${typeof kind === 'string' && kind !== '' ? 'apiVersion' : 'kind'}.`);
   }
-  if (!kind.endsWith('List') || !Array.isArray(items)) return [manifestOf(document, kind, apiVersion)];
+  if (!kind.endsWith('List') || !Array.isArray(items)) return [manifestOf(document, kind, apiVersion, origin)];
   const itemKind = kind.slice(0, -'List'.length);
   const defaults = itemKind === '' ? {} : { kind: itemKind, apiVersion };
   return items.flatMap((item: unknown, index) =>
-    objectsIn(isRecord(item) ? { ...defaults, ...item } : item, `${where}, item ${index + 1}`),
+    objectsIn(isRecord(item) ? { ...defaults, ...item } : item, `${where}, item ${index + 1}`, {
+      ...origin,
+      path: [...origin.path, 'items', index],
+    }),
   );
 }
 
-function manifestOf(object: Readonly<Record<string, unknown>>, kind: string, apiVersion: string): Manifest {
+function manifestOf(
+  object: Readonly<Record<string, unknown>>,
+  kind: string,
+  apiVersion: string,
+  origin: Origin,
+): Manifest {
   const metadata = isRecord(object['metadata']) ? object['metadata'] : {};
   const { name, generateName, namespace } = metadata;
   return {
@@ -130,6 +155,7 @@ function manifestOf(object: Readonly<Record<string, unknown>>, kind: string, api
     name: typeof name === 'string' ? name : typeof generateName === 'string' ? generateName : '',
     namespace: typeof namespace === 'string' && namespace !== '' ? namespace : undefined,
     object,
+    origin,
   };
 }
 

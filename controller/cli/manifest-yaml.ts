@@ -1,4 +1,16 @@
-import { type Document, type ScalarTag, type Tags, parseAllDocuments, stringify } from 'yaml';
+import { parseJson } from '../api/json.ts';
+import {
+  type Document,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  parseAllDocuments,
+  type ScalarTag,
+  stringify,
+  type Tags,
+} from 'yaml';
 
 export type ParsedDocuments =
   | { readonly kind: 'documents'; readonly documents: readonly unknown[] }
@@ -6,6 +18,9 @@ export type ParsedDocuments =
 
 /** Reads YAML, and so JSON, as kubectl does: YAML 1.1 (`defaultMode: 0644` is octal), empty documents left out. */
 export function parseManifests(text: string): ParsedDocuments {
+  // What kubectl prints as JSON may be a cluster's Pods: a parser of YAML takes many times as long.
+  const json = /^\s*\{/.test(text) ? parseJson(text) : undefined;
+  if (json !== undefined) return { kind: 'documents', documents: [json] };
   // Aliases may be many, as in a list of equal arguments, but a document that explodes (a "billion laughs") is refused.
   const options = { version: '1.1', customTags: withoutTimes, prettyErrors: false, logLevel: 'error' } as const;
   const documents: Document[] = [];
@@ -30,6 +45,45 @@ export function formatManifest(value: unknown): string {
 }
 
 /** kubectl's reader leaves `12:30` and `2026-01-31` strings. */
+/**
+ * Finds the line of a field, or of the deepest one above it that is written down.
+ *
+ * @returns from the index of a document, empty ones left out, and a path in it; the first line is 1
+ */
+export function lineFinder(text: string): (document: number, path: readonly (string | number)[]) => number {
+  const lineCounter = new LineCounter();
+  const parsed = parseAllDocuments(text, { version: '1.1', prettyErrors: false, logLevel: 'error', lineCounter });
+  const documents = [...parsed].filter(
+    ({ contents }) => contents !== null && !(isScalar(contents) && contents.value === null),
+  );
+  return (document, path) => {
+    let node: unknown = documents[document]?.contents;
+    let offset = isNode(node) ? (node.range?.[0] ?? 0) : 0;
+    for (const step of path) {
+      const found = childOf(node, step);
+      if (found === undefined) break;
+      offset = found.offset;
+      node = found.node;
+    }
+    return lineCounter.linePos(offset).line;
+  };
+}
+
+/** What stands there; of a field the line is its key's. Aliases lead elsewhere, and are not followed. */
+function childOf(
+  node: unknown,
+  step: string | number,
+): { readonly node: unknown; readonly offset: number } | undefined {
+  if (isMap(node)) {
+    const pair = node.items.find(({ key }) => (isScalar(key) ? String(key.value) : key) === String(step));
+    const key = pair?.key;
+    return pair === undefined || !isNode(key) ? undefined : { node: pair.value, offset: key.range?.[0] ?? 0 };
+  }
+  if (!isSeq(node) || typeof step !== 'number') return undefined;
+  const item = node.items[step];
+  return isNode(item) ? { node: item, offset: item.range?.[0] ?? 0 } : undefined;
+}
+
 function withoutTimes(tags: Tags): Tags {
   return tags.filter((tag) => typeof tag === 'string' || !isTime(tag));
 }

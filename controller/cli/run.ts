@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.ts';
+import { auditCommand } from './audit-options.ts';
 import { CliError } from './cli-error.ts';
 import { flowsCommand, policyCommand, statusCommand } from './cluster-commands.ts';
 import { completeVerb, completionCommand, runComplete } from './complete-command.ts';
@@ -24,6 +25,9 @@ Examples:
 
   # Who may reach whom in a Pod that runs, and what was denied?
   kubectl podsplit flows web-6d4f9c7b5-x7k2p
+
+  # Which container could do what to which other, and what would a split close?
+  kubectl podsplit audit -f web.yaml
 
   # A shell in whichever piece runs the container cache.
   kubectl podsplit exec -it web-6d4f9c7b5-x7k2p -c cache -- sh
@@ -62,6 +66,13 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   program.addCommand(
     policyCommand(program, async (command) => {
       exitCode = await runPolicy(command, io);
+    }),
+  );
+  program.addCommand(
+    auditCommand(program, async (command) => {
+      // Its pages are much of the program, and most calls are for something else.
+      const { runAudit } = await import('./audit-command.ts');
+      exitCode = await runAudit(command, io);
     }),
   );
   for (const command of verbCommands(program)) program.addCommand(command);

@@ -1,0 +1,536 @@
+import { expect } from 'chai';
+import { createHash } from 'node:crypto';
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
+import { audit, type AuditReport } from '../audit/report.ts';
+import { ruleIds, rules } from '../audit/rules.ts';
+import { reportSchema } from '../audit/schema.ts';
+import { counted } from '../audit/testdata/counted.ts';
+import { auditOptions, candidate, careful } from '../audit/testdata/pods.ts';
+import { violations } from '../audit/testdata/violations.ts';
+import type { KubeClient, ListOptions } from '../kube/client.ts';
+import { ApiError, type ApiErrorCode } from '../kube/errors.ts';
+import type { KubeObject, Resource } from '../kube/resources.ts';
+import { formatHtml } from './audit-html.ts';
+import { formatSarif } from './audit-sarif.ts';
+import { formatAudit } from './audit-text.ts';
+import { parseManifests } from './manifest-yaml.ts';
+import { run } from './run.ts';
+import { elementsOf } from './testdata/elements.ts';
+
+const testdata = join(import.meta.dirname, 'testdata/audit');
+const repository = join(import.meta.dirname, '../..');
+
+interface Given {
+  readonly stdin?: string;
+  readonly colours?: boolean;
+  readonly objects?: readonly KubeObject[];
+  readonly refused?: Readonly<Record<string, ApiErrorCode>>;
+}
+
+async function podsplitAudit(args: readonly string[], given: Given = {}) {
+  let stdout = '';
+  let stderr = '';
+  const unwanted = (): never => {
+    throw new Error('the audit does nothing else');
+  };
+  const exitCode = await run(['audit', ...args], {
+    readFile: (path) => readFile(resolve(testdata, path)),
+    readStdin: () => Promise.resolve(Buffer.from(given.stdin ?? '')),
+    stdinIsTerminal: given.stdin === undefined,
+    stdout: (text) => (stdout += text),
+    stderr: (text) => (stderr += text),
+    colours: given.colours ?? false,
+    terminal: false,
+    now: () => Date.parse('2026-01-02T03:04:05Z'),
+    pause: unwanted,
+    connect: () =>
+      given.objects === undefined
+        ? Promise.reject(new Error('files need no cluster'))
+        : Promise.resolve({ client: clientOf(given.objects, given.refused ?? {}), namespace: 'shop' }),
+    kubectl: unwanted,
+    readKubectl: unwanted,
+  });
+  return { exitCode, stdout, stderr };
+}
+
+function clientOf(objects: readonly KubeObject[], refused: Readonly<Record<string, ApiErrorCode>>): KubeClient {
+  const client = {
+    server: 'https://cluster.example',
+    list: <T extends KubeObject>({ kind, plural }: Resource<T>, { namespace, labelSelector }: ListOptions = {}) => {
+      const code = refused[plural];
+      if (code !== undefined) {
+        return Promise.reject(new ApiError({ code, message: 'no', path: '/', status: 0, maybeHappened: false }));
+      }
+      const [key = '', value] = labelSelector?.split('=') ?? [];
+      const items = objects.filter(
+        (object) =>
+          object.kind === kind &&
+          (namespace === undefined || object.metadata.namespace === namespace) &&
+          (labelSelector === undefined || object.metadata.labels?.[key] === value),
+      );
+      return Promise.resolve({ items, resourceVersion: '1' });
+    },
+    close: () => undefined,
+  };
+  return client as unknown as KubeClient;
+}
+
+function expectGolden(name: string, actual: string): void {
+  const file = join(testdata, name);
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, actual);
+  expect(actual).to.equal(readFileSync(file, 'utf8'));
+}
+
+const manifests = readdirSync(testdata).filter((name) => name.endsWith('.yaml'));
+
+async function reportOf(args: readonly string[], given: Given = {}): Promise<AuditReport> {
+  return JSON.parse((await podsplitAudit([...args, '-o', 'json'], given)).stdout) as AuditReport;
+}
+
+const everything = manifests.flatMap((name) => ['-f', name]);
+
+describe('kubectl podsplit audit', () => {
+  for (const manifest of manifests) {
+    it(`says of a manifest what was reviewed: ${manifest}`, async () => {
+      const ran = await podsplitAudit(['-f', manifest, '-o', 'wide']);
+      expectGolden(manifest.replace('.yaml', '.txt'), ran.stdout);
+      expect(ran.stderr).to.equal('');
+      expect(ran.exitCode).to.equal(0);
+    });
+  }
+
+  it("says of the repository's example what was reviewed", async () => {
+    const ran = await podsplitAudit(['-f', join(repository, 'examples/web/web.yaml'), '-o', 'wide']);
+    expectGolden('example-web.txt', ran.stdout);
+    expect(ran.exitCode).to.equal(0);
+  });
+
+  it('has twenty manifests and more, and no golden file that none of them produces', () => {
+    expect(manifests.length).to.be.above(20);
+    const produced = [
+      ...manifests.map((name) => name.replace('.yaml', '.txt')),
+      'example-web.txt',
+      'agent-egress-proxy.json',
+      'agent-egress-proxy.sarif',
+    ];
+    expect(
+      readdirSync(testdata)
+        .filter((name) => !name.endsWith('.yaml'))
+        .toSorted(),
+    ).to.deep.equal(produced.toSorted());
+  });
+
+  it('prints a table, the gravest first, and what was left out', async () => {
+    const { stdout } = await podsplitAudit(everything);
+    const lines = stdout.split('\n');
+    expect(lines[0]).to.match(
+      /^NAMESPACE +WORKLOAD +PODS +CONTAINERS +MODE +CRITICAL +HIGH +MEDIUM +LOW +ISOLATE +SPLIT$/,
+    );
+    expect(lines[1]).to.match(/^datadog +daemonset\/datadog-agent /);
+    expect(lines[2]).to.match(/^kube-system +daemonset\/cilium /);
+    expect(stdout).to.match(
+      /^22 workloads, 22 Pods: \d+ critical, \d+ high, \d+ medium and \d+ low; \d+ closed by the mode in force$/m,
+    );
+  });
+
+  it('gives findings the severities that the reference says, and all of them somewhere', async () => {
+    const found = (await reportOf(everything)).workloads.flatMap(({ findings }) => findings);
+    for (const { rule, severity } of found) {
+      expect((rules[rule].severities as readonly string[]).includes(severity), `${rule} ${severity}`).to.equal(true);
+    }
+    const ofManifests = new Set(found.map(({ rule }) => rule));
+    expect(ruleIds.filter((id) => !ofManifests.has(id))).to.deep.equal(['HostIPC']);
+  });
+
+  it('obeys who wants no colours, and says the same to who does', async () => {
+    const plain = (await podsplitAudit([...everything, '-o', 'wide'])).stdout;
+    const coloured = (await podsplitAudit([...everything, '-o', 'wide'], { colours: true })).stdout;
+    expect(plain).to.equal(stripVTControlCharacters(plain));
+    expect(coloured).to.not.equal(plain);
+    expect(stripVTControlCharacters(coloured)).to.equal(plain);
+  });
+
+  it('prints JSON as its schema says, and the same as YAML', async () => {
+    const report = await reportOf(everything);
+    expect(violations(reportSchema, report)).to.deep.equal([]);
+    const yaml = parseManifests((await podsplitAudit([...everything, '-o', 'yaml'])).stdout);
+    expect(yaml).to.deep.equal({ kind: 'documents', documents: [report] });
+    // The schema is one that refuses.
+    expect(violations(reportSchema, { ...report, kind: 'Other', more: 1 })).to.have.length(2);
+    expectGolden(
+      'agent-egress-proxy.json',
+      (await podsplitAudit(['-f', 'agent-egress-proxy.yaml', '-o', 'json'])).stdout,
+    );
+  });
+
+  it('fails from the severity on that is asked for, and of no other', async () => {
+    const code = async (manifest: string, severity: string) =>
+      (await podsplitAudit(['-f', manifest, '--fail-on', severity])).exitCode;
+    expect(await code('log-shipper.yaml', 'high')).to.equal(0);
+    expect(await code('log-shipper.yaml', 'medium')).to.equal(1);
+    expect(await code('host-network.yaml', 'critical')).to.equal(1);
+    // All that is high there is closed or lessened by the mode: what is lessened is there still.
+    expect(await code('oauth2-proxy.yaml', 'high')).to.equal(0);
+    expect(await code('agent-egress-proxy.yaml', 'high')).to.equal(1);
+  });
+
+  it('says what cannot be asked', async () => {
+    for (const [args, said] of [
+      [['-f', 'log-shipper.yaml', '-A'], '-A is about a cluster'],
+      [['-f', 'log-shipper.yaml', '-l', 'a=b'], '-l is about a cluster'],
+      [['-A', '-n', 'shop'], 'Give one of -n and -A'],
+      [['-f', 'nowhere.yaml'], 'Cannot read nowhere.yaml'],
+      [['-o', 'pdf'], "'pdf' is invalid"],
+      [['--fail-on', 'none'], "'none' is invalid"],
+    ] as const) {
+      const ran = await podsplitAudit(args);
+      expect(ran.stderr).to.contain(said);
+      expect(ran.exitCode).to.equal(2);
+    }
+  });
+
+  it('passes over what is no workload, and names what is none that an API server would take', async () => {
+    const stdin = [
+      { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'c' } },
+      {
+        apiVersion: 'v1',
+        kind: 'Pod',
+        metadata: { name: 'bad' },
+        spec: { containers: [{ name: 'A' }, { name: 'b' }] },
+      },
+    ]
+      .map((object) => JSON.stringify(object))
+      .join('\n---\n');
+    const ran = await podsplitAudit(['-f', '-'], { stdin });
+    expect(ran.stdout).to.equal('');
+    expect(ran.stderr).to.contain('No Pod with several containers found in stdin.');
+    expect(ran.stderr).to.contain('pod/bad is not judged').and.to.contain('spec.containers[0].name');
+    expect(ran.exitCode).to.equal(0);
+  });
+});
+
+const owner = (kind: string, name: string) => ({ apiVersion: 'apps/v1', kind, name, uid: name, controller: true });
+function replica(name: string, more: object, spec: object = {}): KubeObject {
+  const object = {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name, namespace: 'shop', uid: `uid-${name}`, ...more },
+    spec: { containers: [careful('a', 1), careful('b', 2)], nodeName: 'node-1', ...spec },
+    status: { phase: 'Running' },
+  };
+  return object;
+}
+
+describe('the audit of a cluster', () => {
+  const ofDeployment = {
+    labels: { app: 'web', 'pod-template-hash': '7d9f' },
+    ownerReferences: [owner('ReplicaSet', 'web-7d9f')],
+  };
+  const objects: KubeObject[] = [
+    replica('web-7d9f-a', ofDeployment),
+    replica('web-7d9f-b', ofDeployment),
+    replica('nightly-28-x', { ownerReferences: [owner('Job', 'nightly-28')] }),
+    replica('db-0', { ownerReferences: [owner('StatefulSet', 'db')] }),
+    replica('done', {}, {}),
+    replica('elsewhere', { namespace: 'other' }),
+    {
+      apiVersion: 'batch/v1',
+      kind: 'Job',
+      metadata: { name: 'nightly-28', namespace: 'shop', ownerReferences: [owner('CronJob', 'nightly')] },
+    },
+    {
+      apiVersion: 'networking.k8s.io/v1',
+      kind: 'NetworkPolicy',
+      metadata: { name: 'deny', namespace: 'shop' },
+      spec: { podSelector: { matchLabels: { app: 'web' } }, policyTypes: ['Egress'] },
+    } as KubeObject,
+  ];
+  const all = objects.map((object) =>
+    object.metadata.name === 'done' ? { ...object, status: { phase: 'Succeeded' } } : object,
+  );
+
+  it('has a row for each workload, and knows Deployments and CronJobs behind what they make', async () => {
+    const report = await reportOf([], { objects: all });
+    expect(report.workloads.map(({ id, pods }) => `${id} ${pods}`).toSorted()).to.deep.equal([
+      'shop/cronjob/nightly 1',
+      'shop/deployment/web 2',
+      'shop/statefulset/db 1',
+    ]);
+    expect(report.made.from).to.equal('https://cluster.example, namespace shop');
+    const egress = (name: string) =>
+      report.workloads.find((row) => row.name === name)?.findings.find(({ rule }) => rule === 'Egress')?.severity;
+    expect([egress('web'), egress('db')]).to.deep.equal(['low', 'medium']);
+  });
+
+  it('reads the namespaces and the Pods that are asked for', async () => {
+    const names = async (...args: string[]) =>
+      (await reportOf(args, { objects: all })).workloads.map(({ id }) => id).toSorted();
+    expect(await names('-n', 'other')).to.deep.equal(['other/pod/elsewhere']);
+    expect(await names('-A')).to.have.length(4);
+    expect(await names('-l', 'app=web')).to.deep.equal(['shop/deployment/web']);
+  });
+
+  it('answers with what it may read, and says what it may not', async () => {
+    const given = {
+      objects: all,
+      refused: { networkpolicies: 'Forbidden', jobs: 'Forbidden', splitnetworks: 'NotFound' },
+    } as const;
+    const ran = await podsplitAudit(['-o', 'json'], given);
+    const report = JSON.parse(ran.stdout) as AuditReport;
+    expect(report.workloads.map(({ id }) => id)).to.include('shop/job/nightly-28');
+    expect(report.made.without).to.deep.equal(['jobs', 'networkpolicies']);
+    expect(ran.stderr).to.contain('Not read, for you may not: jobs, networkpolicies.');
+    expect(ran.exitCode).to.equal(0);
+    const none = await podsplitAudit([], { objects: all, refused: { pods: 'Forbidden' } });
+    expect(none.stderr).to.contain('You may not list pods in namespace shop');
+    expect(none.exitCode).to.equal(2);
+  });
+
+  it('counts what runs before its template where both are read', async () => {
+    const template = {
+      metadata: { labels: { app: 'web' } },
+      spec: { hostPID: true, containers: [{ name: 'a' }, { name: 'b' }] },
+    };
+    const list = {
+      apiVersion: 'v1',
+      kind: 'List',
+      items: [
+        { apiVersion: 'apps/v1', kind: 'Deployment', metadata: { name: 'web', namespace: 'shop' }, spec: { template } },
+        {
+          apiVersion: 'apps/v1',
+          kind: 'ReplicaSet',
+          metadata: { name: 'web-7d9f', namespace: 'shop', ownerReferences: [owner('Deployment', 'web')] },
+          spec: { template },
+        },
+        ...all.slice(0, 2),
+      ],
+    };
+    const report = await reportOf(['-f', '-'], { stdin: JSON.stringify(list) });
+    expect(report.workloads.map(({ id, pods }) => `${id} ${pods}`)).to.deep.equal(['shop/deployment/web 2']);
+  });
+});
+
+/** What SARIF 2.1.0 asks of what is used of it (its schema is not among the packages): sections 3.13 to 3.57. */
+describe('the audit as SARIF', () => {
+  interface Sarif {
+    readonly $schema: string;
+    readonly version: string;
+    readonly runs: readonly {
+      readonly tool: {
+        readonly driver: {
+          readonly name: string;
+          readonly rules: readonly { readonly id: string }[];
+          readonly supportedTaxonomies: readonly { readonly name: string }[];
+        };
+      };
+      readonly taxonomies: readonly {
+        readonly name: string;
+        readonly taxa: readonly { readonly id: string; readonly helpUri: string }[];
+      }[];
+      readonly results: readonly {
+        readonly ruleId: string;
+        readonly ruleIndex: number;
+        readonly kind: string;
+        readonly level: string;
+        readonly message: { readonly text: string };
+        readonly locations: readonly {
+          readonly physicalLocation?: {
+            readonly artifactLocation: { readonly uri: string; readonly uriBaseId?: string };
+            readonly region: { readonly startLine: number };
+          };
+          readonly logicalLocations: readonly { readonly fullyQualifiedName: string }[];
+          readonly message: { readonly text: string };
+        }[];
+        readonly taxa: readonly { readonly id: string; readonly toolComponent: { readonly name: string } }[];
+        readonly partialFingerprints: Readonly<Record<string, string>>;
+      }[];
+    }[];
+  }
+
+  it('refers to nothing that it does not have', async () => {
+    const sarif = JSON.parse((await podsplitAudit([...everything, '-o', 'sarif'])).stdout) as Sarif;
+    expect(sarif.version).to.equal('2.1.0');
+    expect(sarif.runs).to.have.length(1);
+    const [run] = sarif.runs;
+    const { tool, results, taxonomies } = run!;
+    const taxa = new Map(taxonomies.map(({ name, taxa: own }) => [name, new Set(own.map(({ id }) => id))]));
+    expect([...taxa.keys()]).to.deep.equal(tool.driver.supportedTaxonomies.map(({ name }) => name));
+    const fingerprints = new Set<string>();
+    for (const result of results) {
+      expect(tool.driver.rules[result.ruleIndex]?.id).to.equal(result.ruleId);
+      // 3.27.9: a level other than "none" is of kind "fail" alone.
+      expect([result.kind, result.level === 'none']).to.deep.equal(
+        result.kind === 'pass' ? ['pass', true] : ['fail', false],
+      );
+      expect(['error', 'warning', 'note', 'none']).to.include(result.level);
+      expect(result.message.text).to.not.be.empty;
+      for (const { id, toolComponent } of result.taxa) expect(taxa.get(toolComponent.name)?.has(id), id).to.equal(true);
+      const [location] = result.locations;
+      expect(location?.physicalLocation?.region.startLine).to.be.above(1);
+      fingerprints.add(Object.values(result.partialFingerprints).join());
+    }
+    expect(fingerprints.size).to.be.above(results.length * 0.95);
+    expectGolden(
+      'agent-egress-proxy.sarif',
+      (await podsplitAudit(['-f', 'agent-egress-proxy.yaml', '-o', 'sarif'])).stdout,
+    );
+  });
+
+  it('points to the line of the field, in any document and item', async () => {
+    const file = join(repository, 'examples/web/web.yaml');
+    const lines = readFileSync(file, 'utf8').split('\n');
+    const sarif = JSON.parse((await podsplitAudit(['-f', file, '-o', 'sarif'])).stdout) as Sarif;
+    const at = (rule: string, actor: string) => {
+      const found = sarif.runs[0]?.results.find(
+        ({ ruleId, message }) => ruleId === rule && message.text.startsWith(`${actor} `),
+      );
+      const { artifactLocation, region } = found?.locations[0]?.physicalLocation ?? {};
+      expect(artifactLocation?.uri).to.equal(`file://${file}`);
+      return lines[(region?.startLine ?? 0) - 1]?.trim();
+    };
+    expect(at('PacketSocket', 'statsd')).to.equal('securityContext: { runAsUser: 0 }');
+    expect(at('DeclaredPort', 'nginx')).to.equal('ports:');
+    expect(at('UndeclaredPort', 'nginx')).to.equal('containers:');
+
+    const pod = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'p' },
+      spec: { containers: [{ name: 'a' }, { name: 'b' }] },
+    };
+    const stdin = JSON.stringify(pod);
+    expect((await podsplitAudit(['-f', '-', '-o', 'sarif'], { stdin })).stdout).to.not.contain('physicalLocation');
+  });
+});
+
+describe('the audit as a page', () => {
+  it('is one well-formed file that loads nothing, and runs the one script that its policy names', async () => {
+    const page = (await podsplitAudit([...everything, '-o', 'html'])).stdout;
+    const elements = elementsOf(page);
+    const named = (name: string) => elements.filter((element) => element.name === name);
+    for (const { name, attributes } of elements) {
+      expect(['link', 'img', 'iframe', 'object', 'embed', 'base', 'form'], name).to.not.include(name);
+      for (const attribute of attributes.keys()) {
+        expect(attribute).to.not.match(/^(on|style$|src$|srcset$|xlink|action$|formaction$)/);
+      }
+      if (name === 'a')
+        expect(attributes.get('href')).to.match(/^(#|https:\/\/(attack\.mitre\.org|microsoft\.github\.io)\/)/);
+    }
+    const policy = named('meta').find(({ attributes }) => attributes.get('http-equiv') === 'Content-Security-Policy');
+    const hash = (name: string) =>
+      `'sha256-${createHash('sha256')
+        .update(named(name)[0]?.text ?? '')
+        .digest('base64')}'`;
+    expect(policy?.attributes.get('content')?.split('; ')).to.deep.equal([
+      "default-src 'none'",
+      `style-src ${hash('style')}`,
+      `script-src ${hash('script')}`,
+      "base-uri 'none'",
+      "form-action 'none'",
+    ]);
+    expect(named('style')).to.have.length(1);
+    expect(named('script')).to.have.length(1);
+    expect(named('style')[0]?.text).to.not.match(/url\((?!#)|@import|@font-face/);
+    expect(named('script')[0]?.text).to.not.match(
+      /innerHTML|outerHTML|insertAdjacent|eval|fetch|XMLHttpRequest|import\s*\(/,
+    );
+  });
+
+  it('can be found one’s way in: a heading order, named parts, and ids that are there once', async () => {
+    const elements = elementsOf((await podsplitAudit([...everything, '-o', 'html'])).stdout);
+    const ids = elements.flatMap(({ attributes }) => attributes.get('id') ?? []);
+    expect(new Set(ids).size).to.equal(ids.length);
+    for (const { attributes } of elements) {
+      const target = attributes.get('href');
+      if (target?.startsWith('#') === true) expect(ids).to.include(target.slice(1));
+      const label = attributes.get('aria-labelledby');
+      if (label !== undefined) expect(ids).to.include(label);
+    }
+    const levels = elements.flatMap(({ name }) => (/^h[1-6]$/.test(name) ? [Number(name[1])] : []));
+    levels.reduce((before, level) => {
+      expect(level - before).to.be.at.most(1);
+      return level;
+    }, 0);
+    expect(levels.filter((level) => level === 1)).to.have.length(1);
+    for (const { name, attributes, text } of elements) {
+      if (name === 'th') expect(attributes.has('scope')).to.equal(true);
+      if (name === 'svg')
+        expect(attributes.has('aria-labelledby') || attributes.get('aria-hidden') === 'true').to.equal(true);
+      if (attributes.get('role') === 'region') expect(attributes.get('tabindex')).to.equal('0');
+      if (name === 'button' || name === 'a') expect(text.trim()).to.not.be.empty;
+    }
+  });
+
+  it('says all that the report says, also of what is closed', async () => {
+    const report = await reportOf(everything);
+    const rows = elementsOf((await podsplitAudit([...everything, '-o', 'html'])).stdout).filter(
+      ({ attributes }) => attributes.get('class') === 'finding',
+    );
+    const found = report.workloads.flatMap(({ findings }) => findings);
+    expect(rows).to.have.length(found.length);
+    for (const [index, { message, evidence, isolate, split, techniques, severity, now }] of found.entries()) {
+      const row = rows[index];
+      for (const text of [
+        message,
+        isolate.reason,
+        split.reason,
+        ...evidence.flatMap(({ path, says }) => [path, says]),
+      ]) {
+        expect(row?.text).to.contain(text);
+      }
+      expect(row?.attributes.get('data-techniques')).to.equal(techniques.join(' '));
+      expect(row?.attributes.get('data-severity')).to.equal(severity);
+      expect(row?.attributes.get('data-now')).to.equal(now);
+    }
+  });
+
+  it('takes nothing that a cluster says for markup', async () => {
+    const image = `"><script>alert(1)</script><img src=x onerror='alert(2)'>\u001b[31m\u202e&amp;`;
+    const containers = [
+      careful('a', 1, { image }),
+      careful('b', 2, { ports: [{ containerPort: 80, name: '</script>' }] }),
+    ];
+    const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', namespace: '<i>' }, spec: { containers } };
+    const page = (await podsplitAudit(['-f', '-', '-o', 'html'], { stdin: JSON.stringify(pod) })).stdout;
+    const elements = elementsOf(page);
+    expect(elements.filter(({ name }) => name === 'img' || name === 'i')).to.be.empty;
+    expect(elements.filter(({ name }) => name === 'script')).to.have.length(1);
+    for (const character of ['\u001b', '\u202e']) expect(page).to.not.contain(character);
+    const shown = image.replace('\u001b', '?').replace('\u202e', '?');
+    expect(elements.some(({ name, text }) => name === 'code' && text === shown)).to.equal(true);
+  });
+});
+
+describe('what the audit prints', () => {
+  it('is twice the work for twice the workloads, in every format', () => {
+    const made = { at: '2026-01-02T03:04:05.000Z', by: 'podsplit test', from: 'a test', without: [] };
+    const readsOf = (print: (report: AuditReport) => unknown, count: number): number => {
+      const candidates = Array.from({ length: count }, (_, index) => ({
+        ...candidate([careful('a', 1, { ports: [{ containerPort: 80 }] }), careful('b', 2)]),
+        workload: { namespace: 'shop', kind: 'Deployment', name: `web-${index}` },
+      }));
+      const { report } = audit(candidates, made, () => auditOptions);
+      const reads = { count: 0 };
+      print({ ...report, workloads: report.workloads.map((row) => counted(row, reads)) });
+      return reads.count;
+    };
+    for (const print of [
+      (report: AuditReport) => formatAudit(report, { wide: true, colours: false }),
+      (report: AuditReport) => formatHtml(report),
+      (report: AuditReport) => formatSarif({ report, origins: new Map() }, []),
+    ]) {
+      const once = readsOf(print, 50);
+      expect(once).to.be.above(1000);
+      expect(readsOf(print, 100) / once).to.be.within(1.9, 2.1);
+    }
+  });
+
+  it('has a help that says what a reader has to know', async () => {
+    const { stdout } = await podsplitAudit(['--help']);
+    for (const word of ['Examples:', 'Exit code: 0, 1', '--fail-on', '-o html', 'role view'])
+      expect(stdout).to.contain(word);
+  });
+});
