@@ -21,6 +21,7 @@ mmdebstrap:/usr/bin/mmdebstrap
 gcc:/usr/bin/gcc
 libc6-dev:/usr/include/stdlib.h
 ca-certificates:/usr/sbin/update-ca-certificates
+chromium:/usr/bin/chromium
 '
 
 missing=''

@@ -32,6 +32,9 @@ const unit: readonly Step[] = [
 /** Needs nothing of the cluster, and names what it makes for its process. */
 const netns: Step = { name: 'rules in bare network namespaces', command: mocha('e2e/netns/**/*.test.ts') };
 
+/** What people look at, in what they look at it with. */
+const browser: Step = { name: "the audit's page in Chromium", command: mocha('e2e/browser/**/*.test.ts') };
+
 const cluster: readonly Step[] = [
   { name: 'bundles', command: ['node', 'hack/build.ts'], needed: true },
   { name: 'images', command: ['node', 'hack/images/build.ts'], needed: true },
@@ -85,8 +88,8 @@ function path(suite: string): string {
   return `e2e/${suite}${suffix}`;
 }
 
-export const e2e: Work = { inTurn: [{ sideBySide: [netns, { inTurn: cluster }] }, onCluster] };
+export const e2e: Work = { inTurn: [{ sideBySide: [{ inTurn: [netns, browser] }, { inTurn: cluster }] }, onCluster] };
 
 export const all: Work = {
-  inTurn: [{ sideBySide: [{ inTurn: [...lint, ...unit, netns] }, { inTurn: cluster }] }, onCluster],
+  inTurn: [{ sideBySide: [{ inTurn: [...lint, ...unit, netns, browser] }, { inTurn: cluster }] }, onCluster],
 };
