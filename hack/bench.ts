@@ -4,6 +4,7 @@
  */
 import { benchAdmission } from './bench/admission.ts';
 import { benchAgent } from './bench/agent.ts';
+import { benchAudit } from './bench/audit.ts';
 import { benchCore } from './bench/core.ts';
 import { printFigures, type Figure } from './bench/figures.ts';
 import { benchLoopback } from './bench/loopback.ts';
@@ -12,6 +13,7 @@ import { tryKubectl } from './kubectl.ts';
 
 const figures: Figure[] = [
   ...benchCore(),
+  ...benchAudit(1000),
   ...(await benchAdmission()),
   ...(await benchScale({ pods: 1000, namespaces: 10, churnRate: 20, churnSeconds: 60 })),
 ];
