@@ -10,6 +10,8 @@ BEGAN = time.monotonic()
 OPEN, CLOSED = 7201, 7209
 # How long the loop is tight at the start, and again once the victim has answered; when it gives up.
 TIGHT, LAST, PATIENCE = 1.0, 1.5, 120.0
+# So often it tries each target by each protocol at least, however busy the machine is.
+TRIES = 4
 SIOCGIFADDR = 0x8915
 # SYNs that were dropped are not waited for.
 SYN_PATIENCE = 0.05
@@ -157,7 +159,10 @@ def attack():
     knocks.round()
     first = round((time.monotonic() - BEGAN) * 1000)
     threading.Thread(target=meet, args=(answered,), daemon=True).start()
-    while (now := time.monotonic()) - BEGAN < PATIENCE and not (answered and now - answered[0] > LAST):
+    enough = TRIES * len(knocks.pending)
+    while (now := time.monotonic()) - BEGAN < PATIENCE:
+        if answered and now - answered[0] > LAST and min(knocks.tried.values()) > enough:
+            break
         knocks.round()
         if now - BEGAN > TIGHT and not answered:
             time.sleep(0.005)
