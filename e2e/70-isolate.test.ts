@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
 import type { FlowsReport } from '../controller/cli/flows-report.ts';
+import { imageReference } from '../hack/images/recipes.ts';
 import { kubeconfig } from '../hack/kubectl.ts';
 import { agentProgram, agents, barePod, call, workload } from './support/agents.ts';
 import { eventually } from './support/eventually.ts';
@@ -275,6 +276,27 @@ describe('an isolated Pod', () => {
     }
   });
 
+  it('a program of the image that bears a capability makes its container any user, but where that is dropped', async () => {
+    await namespace.apply(bearer('kept', {}), bearer('dropped', { capabilities: { drop: ['ALL'] } }));
+    await eventually('it is another user', async () => {
+      expect(await namespace.kubectl(['logs', 'kept', '-c', 'bearer'])).to.equal('I am 1002\n');
+    });
+    await eventually('it does not start', async () => {
+      const { status } = await namespace.get<Pod>('pod', 'dropped');
+      const [bearing] = status.containerStatuses ?? [];
+      expect(JSON.stringify(bearing)).to.match(/operation not permitted/i);
+    });
+    const admitted = { allowPrivilegeEscalation: false, runAsUser: 1001 };
+    const beside = { name: 'cache', image: 'b', securityContext: { ...admitted, runAsUser: 1002 } };
+    const containers = [{ name: 'web', image: 'a', securityContext: admitted }, beside];
+    const { status, output } = await namespace.dryRun(barePod('keeps', { containers }, isolateMode));
+    expect(status).not.to.equal(0);
+    expect(output)
+      .to.contain('spec.containers[0].securityContext.capabilities.drop')
+      .and.contain('(IdentityCapability)');
+    await namespace.kubectl(['delete', 'pod', 'kept', 'dropped', '--wait=false']);
+  });
+
   it('moves between the modes by its annotation', async () => {
     await namespace.kubectl([
       'annotate',
@@ -358,6 +380,38 @@ describe('an isolated Pod', () => {
 
 function expected(calls: typeof attacks, addresses: readonly string[]): readonly string[] {
   return calls.flatMap(([, , , answeredBy]) => addresses.map(() => answeredBy));
+}
+
+/**
+ * Its image, so to speak, has a program with a file capability: an init container, who may, makes one of Python. The kernel's
+ * format is struct vfs_cap_data of revision 2 (linux/capability.h); 7 is CAP_SETUID.
+ */
+function bearer(name: string, securityContext: object): object {
+  const image = imageReference('samples');
+  const volumeMounts = [{ name: 'image', mountPath: '/image' }];
+  const prepare = `
+import os, shutil, struct
+shutil.copy(os.path.realpath('/usr/bin/python3'), '/image/program')
+os.setxattr('/image/program', 'security.capability', struct.pack('<5I', 0x02000001, 1 << 7, 0, 0, 0))
+`;
+  const run = 'import os; os.setuid(1002); print("I am", os.getuid())';
+  return barePod(name, {
+    automountServiceAccountToken: false,
+    restartPolicy: 'Never',
+    initContainers: [
+      { name: 'prepare', image, command: ['python3', '-c', prepare], securityContext: { runAsUser: 0 }, volumeMounts },
+    ],
+    containers: [
+      {
+        name: 'bearer',
+        image,
+        command: ['/image/program', '-c', run],
+        securityContext: { runAsUser: 1001, allowPrivilegeEscalation: false, ...securityContext },
+        volumeMounts,
+      },
+    ],
+    volumes: [{ name: 'image', emptyDir: {} }],
+  });
 }
 
 const rbac = 'rbac.authorization.k8s.io';

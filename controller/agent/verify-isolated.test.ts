@@ -26,7 +26,11 @@ function container(name: string, runAsUser: number | undefined, ports: readonly 
     name,
     image: name,
     ports: ports.map((containerPort) => ({ containerPort })),
-    securityContext: { allowPrivilegeEscalation: false, ...(runAsUser === undefined ? {} : { runAsUser }) },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ['ALL'] },
+      ...(runAsUser === undefined ? {} : { runAsUser }),
+    },
   };
 }
 

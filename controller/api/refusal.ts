@@ -58,7 +58,7 @@ export const refusalCodes = {
   RootUser: 'In mode isolate a container runs as root, who can become any other user.',
   SharedUser: 'In mode isolate two containers that run at the same time have the same UID.',
   PrivilegeEscalation: 'In mode isolate a container may gain privileges, and with them another UID.',
-  IdentityCapability: 'In mode isolate a container adds a capability with which it could take another identity.',
+  IdentityCapability: 'In mode isolate a container has a capability with which it could take another identity.',
   UserNamespace: 'In mode isolate the Pod has a user namespace of its own, in which UIDs are not those of the rules.',
   InvalidPod: 'The object is not a Pod that an API server would take.',
 } as const;

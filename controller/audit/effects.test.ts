@@ -109,13 +109,13 @@ describe('what the modes do about a finding', () => {
   it('leaves the primary what it carries, and a container in install mode init the bridge', () => {
     const raw = containers.map((container) => ({ ...container, securityContext: { runAsUser: 0 } }));
     expect(effects('PacketSocket', {}, raw)).to.include({
-      'app>quiet': 'lessened lessened',
-      'side>app': 'lessened closed',
+      'app>quiet': 'refused lessened',
+      'side>app': 'refused closed',
     });
-    expect(effects('ForgedFrames', {}, raw)).to.include({ 'app>pods': 'lessened closed' });
+    expect(effects('ForgedFrames', {}, raw)).to.include({ 'app>pods': 'refused closed' });
     const init = { 'podsplit.io/install': 'init' };
-    expect(effects('PacketSocket', init, raw)).to.include({ 'side>app': 'lessened lessened' });
-    expect(effects('ForgedFrames', init, raw)).to.include({ 'app>pods': 'lessened stays' });
+    expect(effects('PacketSocket', init, raw)).to.include({ 'side>app': 'refused lessened' });
+    expect(effects('ForgedFrames', init, raw)).to.include({ 'app>pods': 'refused stays' });
   });
 
   it('separates memory by Pods, and by users where they were not told apart', () => {

@@ -44,6 +44,7 @@ const checks: readonly Check[] = [
   ['PrivilegedContainer', shared(privilegedContainers)],
   ['PrivilegeEscalation', privilegeEscalation],
   ['IdentityCapability', identityCapabilities],
+  ['IdentityCapability', undroppedCapabilities],
   ['UnsupportedProtocol', shared(unsupportedProtocols)],
   ['PortDeclaredTwice', shared(portsDeclaredTwice)],
   ['PortNameTwice', shared(portNamesTwice)],
@@ -149,7 +150,7 @@ function sharedUser({ members }: Subject): readonly Finding[] {
   });
 }
 
-/** no_new_privs: without it a setuid file, or one with capabilities, in the container's own image makes it another user. */
+/** no_new_privs: without it a setuid file in the container's own image makes it another user. */
 function privilegeEscalation({ members }: Subject): readonly Finding[] {
   return members
     .filter(({ container }) => container.securityContext?.allowPrivilegeEscalation !== false)
@@ -175,6 +176,33 @@ const harmless: readonly string[] = [
   'SYS_RESOURCE',
   'SYS_TIME',
 ];
+
+/**
+ * What runtimes give a container unless it is dropped. A process that is not root begins without them, but not if its
+ * program's file bears them: the runtime execs it while it has them, and no_new_privs takes none away that the caller has
+ * (capabilities(7), "Transformation of capabilities during execve"; prctl(2), PR_SET_NO_NEW_PRIVS).
+ */
+const harmfulDefaults: readonly string[] = ['SETUID', 'SETGID', 'NET_RAW'];
+
+/** By the very names that runtimes know: one that they do not drops nothing. */
+function isDropped(drop: readonly string[], capability: string): boolean {
+  return drop.includes('ALL') || drop.includes(capability);
+}
+
+function undroppedCapabilities({ members }: Subject): readonly Finding[] {
+  return members.flatMap(({ container, path }) => {
+    const drop = container.securityContext?.capabilities?.drop ?? [];
+    const left = harmfulDefaults.filter((capability) => !isDropped(drop, capability));
+    if (left.length === 0) return [];
+    return [
+      {
+        path: `${path}.securityContext.capabilities.drop`,
+        message: `Container ${JSON.stringify(container.name)} keeps ${left.join(', ')}, with which a program of its image may be any user or send in any name.`,
+        action: 'Set it to [ALL].',
+      },
+    ];
+  });
+}
 
 function identityCapabilities({ members }: Subject): readonly Finding[] {
   return members.flatMap(({ container, path }) => {

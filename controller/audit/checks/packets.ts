@@ -5,10 +5,10 @@ import type { Member, Subject } from '../subject.ts';
 import { indexed } from '../../split/checks/subject.ts';
 import { plainName } from '../capabilities.ts';
 
-/** Isolation takes nobody who is root, or may become it; but it does not ask that capabilities are dropped. */
-const unlessBorne = lessened(
-  'Isolation takes it without root and privilege escalation only; a program of its image that bears the capability has it still: drop ALL.',
-);
+const unlessDropped: Effect = {
+  effect: 'refused',
+  reason: 'Isolation takes no container that keeps NET_RAW: a program of its image may bear it. Drop ALL.',
+};
 
 export function packetSockets(subject: Subject): readonly Atom[] {
   const { running, spec, modes } = subject;
@@ -20,7 +20,7 @@ export function packetSockets(subject: Subject): readonly Atom[] {
       severity,
       actor: actor.name,
       evidence: [rawEvidence(actor)],
-      isolate: unlessBorne,
+      isolate: unlessDropped,
       split: sniffedAfterSplit(modes.split, actor),
     };
     return [
@@ -56,7 +56,7 @@ export function forgedFrames({ running, modes }: Subject): readonly Atom[] {
         actor: actor.name,
         victim: { kind: 'pods' },
         evidence: [rawEvidence(actor)],
-        isolate: unlessBorne,
+        isolate: unlessDropped,
         split:
           modes.split.install === 'init'
             ? stays('In install mode init nothing on the node looks at what leaves by eth0.')
