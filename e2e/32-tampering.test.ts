@@ -8,7 +8,15 @@ import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { kubectl, listAll, TestNamespace } from './support/namespace.ts';
 import { inNetns, onNode } from './support/node.ts';
-import { condition, podIPs, type AddressBlock, type Event, type KubeObject, type Pod } from './support/objects.ts';
+import {
+  condition,
+  podIPs,
+  type AddressBlock,
+  type Event,
+  type KubeObject,
+  type Pod,
+  type PodSplit,
+} from './support/objects.ts';
 import { addressesOf, isReady, peerAddresses, podSplitOf, readySplitPods, type SplitPod } from './support/pieces.ts';
 import {
   asColleague,
@@ -282,6 +290,70 @@ describe('tampering with split Pods', () => {
     await helperAnswers();
   });
 
+  it('what else the Pods of a workload share is set right when an administrator edits or deletes it', async () => {
+    const generated = 'networkpolicies,poddisruptionbudgets';
+    const own = ['-l', 'app.kubernetes.io/managed-by=podsplit'];
+    const shared = async () =>
+      (await namespace.list<KubeObject & { readonly spec: object }>(generated, ...own)).map(
+        ({ kind, metadata, spec }) => ({
+          name: `${kind}/${metadata.name}`,
+          spec,
+        }),
+      );
+    const before = await shared();
+    const named = before.map(({ name }) => name);
+    expect(named.map((name) => name.split('/')[0]).sort()).to.deep.equal(['NetworkPolicy', 'PodDisruptionBudget']);
+    const again = async (...changes: readonly (readonly string[])[]) => {
+      for (const change of changes) expect(await namespace.kubectl(change)).not.to.contain('no change');
+      await eventually('all are as they were', async () => {
+        expect(await shared()).to.have.deep.members(before);
+      });
+    };
+    const edits = { NetworkPolicy: { ingress: [{}] }, PodDisruptionBudget: { minAvailable: 0 } };
+    await again(
+      ...Object.entries(edits).map(([kind, spec]) => {
+        const object = named.find((name) => name.startsWith(kind))!;
+        return ['patch', object, '--type=merge', '-p', JSON.stringify({ spec })];
+      }),
+    );
+    await again(['delete', ...named]);
+    await helperAnswers();
+  });
+
+  it('a PodSplit that an administrator edits or deletes says again what is so', async () => {
+    const before = await podSplitOf(namespace, split.primary);
+    const says = ({ spec, status }: PodSplit) => ({ spec, phase: status?.phase, pieces: status?.pieces });
+    const again = async (uid?: string) => {
+      await eventually('it says what is so', async () => {
+        const found = await podSplitOf(namespace, split.primary);
+        expect(says(found)).to.deep.equal(says(before));
+        expect(found.metadata.uid).not.to.equal(uid);
+      });
+    };
+    const object = `podsplit/${victim.podSplit}`;
+    await namespace.kubectl(['patch', object, '--type=merge', '-p', '{"spec":{"flows":[]}}']);
+    const status = JSON.stringify({ status: { phase: 'Refused', pieces: [] } });
+    await namespace.kubectl(['patch', object, '--subresource=status', '--type=merge', '-p', status]);
+    await again();
+    await namespace.kubectl(['delete', object]);
+    await again(before.metadata.uid);
+  });
+
+  it('a wiring that an administrator edits is taken back, with what it opened', async () => {
+    const wiringOf = async () =>
+      (await namespace.get<Pod>('pod', victim.sibling)).metadata.annotations!['podsplit.io/wiring']!;
+    const before = await wiringOf();
+    const wiring = JSON.parse(before) as { readonly flows: readonly object[] };
+    const more = [...wiring.flows, { from: 'app', to: 'helper', port: 7003, protocol: 'tcp' }];
+    const edited = JSON.stringify({ ...wiring, flows: more });
+    await namespace.kubectl(['annotate', '--overwrite', 'pod', victim.sibling, `podsplit.io/wiring=${edited}`]);
+    await eventually('it is as it was, and so are the rules', async () => {
+      expect(await wiringOf()).to.equal(before);
+      expect(await rulesOf(split)).to.equal(rules);
+    });
+    await helperAnswers();
+  });
+
   it('serves new Pods after that, and the old ones are as they were', async () => {
     await namespace.kubectl(['scale', 'deployment/web', '--replicas=2']);
     const pods = await readySplitPods(namespace, 'web', 2, ['app', 'helper']);
@@ -369,17 +441,26 @@ async function rulesOf({ pieces }: SplitPod): Promise<string> {
   );
   const listings = tables.map((table) => (JSON.parse(table) as { readonly nftables: readonly Listed[] }).nftables);
   return JSON.stringify(
-    listings.map((listing) => listing.filter(({ set }) => !/^(tried|conns)/.test(set?.name ?? '')).map(withoutCounts)),
+    listings.map((listing) => {
+      const lasting = listing.filter(({ set }) => !/^(tried|conns)/.test(set?.name ?? '')).map(withoutCounts);
+      // The one that names the wiring is made anew with each change of it, and is listed last then.
+      const named = lasting.filter(({ counter }) => counter !== undefined).map((each) => JSON.stringify(each));
+      return [...lasting.filter(({ counter }) => counter === undefined), ...named.sort()];
+    }),
   );
 }
 
 interface Listed {
-  readonly set?: { readonly name: string };
+  readonly set?: { readonly name: string; readonly elem?: readonly unknown[] };
   readonly counter?: { readonly name: string; readonly comment?: string };
 }
 
 /** A Pod with a forged address passes the engine of the cluster, and is dropped and counted by the piece: no rule changes. */
 function withoutCounts(listed: Listed): Listed {
+  // In the kernel's order, which depends on what was there before.
+  if (listed.set?.elem !== undefined) {
+    return { set: { ...listed.set, elem: listed.set.elem.map((each) => JSON.stringify(each)).sort() } };
+  }
   if (listed.counter === undefined) return listed;
   const { name, comment } = listed.counter;
   return { counter: { name, ...(comment === undefined ? {} : { comment }) } };

@@ -11,7 +11,7 @@ import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
 import { resources } from '../kube/resources.ts';
-import { done, type Outcome } from '../kube/worker.ts';
+import { done, sooner, type Outcome } from '../kube/worker.ts';
 import { isolateNetworks } from '../policies/isolate-nad.ts';
 import { formatIsolateWiring } from '../rules/isolate-wiring.ts';
 import { asAdmitted } from '../split/admitted.ts';
@@ -21,6 +21,7 @@ import { dnsUnknown, type ClusterDns } from './cluster-dns.ts';
 import { createOrFind } from './create-or-find.ts';
 import type { IsolateNads } from './isolate-nads.ts';
 import { isolatePodSplit, isolateStatus, type IsolateStatusInput } from './isolate-status.ts';
+import { MissingSince } from './missing-since.ts';
 import { isDeleting, isEnded, isGated, toldResolvers, wiringText, type LivePod } from './piece-pod.ts';
 import type { Reporter } from './reporter.ts';
 import type { Obstacle } from './wire.ts';
@@ -47,15 +48,18 @@ export class IsolatedPodReconciler {
   private readonly deps: IsolatedPodDependencies;
   /** What was said of a Pod that stays gated, so that it is said once. */
   private readonly said = new Map<SplitKey, string>();
+  private readonly unshown: MissingSince;
 
   constructor(deps: IsolatedPodDependencies) {
     this.deps = deps;
+    this.unshown = new MissingSince(deps.clock);
   }
 
   async reconcile(key: SplitKey): Promise<Outcome> {
     const pod = this.deps.world.isolatedOf(key);
     if (pod === undefined) {
       this.said.delete(key);
+      this.unshown.forget(key);
       return done;
     }
     if (isGated(pod) && !isDeleting(pod)) return this.wire(key, pod);
@@ -71,8 +75,20 @@ export class IsolatedPodReconciler {
     if (policies !== undefined && !isDeleting(pod) && !isEnded(pod)) await this.rewire(pod, plan, policies, resolvers);
     const via = found.kind === 'pending' ? undefined : policedVia(plan, found);
     await this.status(pod, { observe: isObserved(plan), via });
+    const shown = await this.show(key, pod, plan);
     // Where the cluster's DNS is nobody tells when it is known.
-    return resolvers === undefined ? { kind: 'requeue', afterMs: dnsUnknown.retryMs } : done;
+    return resolvers === undefined ? sooner(shown, { kind: 'requeue', afterMs: dnsUnknown.retryMs }) : shown;
+  }
+
+  /** Somebody deleted what shows the Pod: it is made again. */
+  private async show(key: SplitKey, pod: LivePod, plan: IsolatePlan): Promise<Outcome> {
+    const missing = !isDeleting(pod) && this.podSplitOf(pod) === undefined;
+    const wait = this.unshown.wait(key, missing);
+    if (wait > 0) return { kind: 'requeue', afterMs: wait };
+    if (!missing) return done;
+    const { client } = this.deps;
+    await createOrFind(client, resources.podSplits, isolatePodSplit(pod, plan.flows, await workloadOf(client, pod)));
+    return done;
   }
 
   /** Each step finds what an earlier run has done. */

@@ -1,28 +1,28 @@
 import type { Clock } from '../kube/clock.ts';
-import type { WorkloadKey } from './world.ts';
 
 /**
- * When a workload is deleted, the garbage collector takes its network before its Pods: what is missing this long, while
- * Pods of it live on, was deleted by somebody. Running Pods do not need it, and new ones have it made at once.
+ * When a workload is deleted, the garbage collector takes its network before its Pods; and what was made a moment ago the watch
+ * cache need not have. What is missing this long, while Pods live on whose it is, was deleted by somebody. Running Pods do not
+ * need it, and new ones have it made at once.
  */
 const missingMs = 5_000;
 
-/** Workloads with a NAD that is not there. */
+/** By key of a workload or of a split Pod: something of it is not there. */
 export class MissingSince {
   private readonly clock: Pick<Clock, 'monotonic'>;
   /** Monotonic ms. */
-  private readonly since = new Map<WorkloadKey, number>();
+  private readonly since = new Map<string, number>();
 
   constructor(clock: Pick<Clock, 'monotonic'>) {
     this.clock = clock;
   }
 
-  forget(key: WorkloadKey): void {
+  forget(key: string): void {
     this.since.delete(key);
   }
 
   /** For how many ms it may yet be the garbage collector's doing; 0 where nothing is missing. */
-  wait(key: WorkloadKey, missing: boolean): number {
+  wait(key: string, missing: boolean): number {
     if (!missing) {
       this.forget(key);
       return 0;

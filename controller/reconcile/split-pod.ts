@@ -1,4 +1,5 @@
 import { formatFlow } from '../api/flow.ts';
+import { nadName } from '../api/identity.ts';
 import { ownAnnotations } from '../api/names.ts';
 import type { Clock } from '../kube/clock.ts';
 import { isApiError } from '../kube/errors.ts';
@@ -9,17 +10,30 @@ import { podIPAnnotations } from '../split/downward-api.ts';
 import type { Plan } from '../split/plan.ts';
 import { ageSeconds } from './age.ts';
 import { dnsUnknown } from './cluster-dns.ts';
+import { createOrFind } from './create-or-find.ts';
 import { labelNews } from './kept-labels.ts';
 import { nextStep, type Observed, type Step } from './lifecycle.ts';
 import { Memories, type Memory } from './memory.ts';
+import { MissingSince } from './missing-since.ts';
 import { carries, newsOf, type Annotations } from './news.ts';
-import { carriedEndpoint, installOf, isGated, loadedRules, podIPs, readsPodIP, type LivePod } from './piece-pod.ts';
+import {
+  carriedEndpoint,
+  installOf,
+  isDeleting,
+  isGated,
+  loadedRules,
+  podIPs,
+  readsPodIP,
+  type LivePod,
+} from './piece-pod.ts';
 import { planOf } from './plan-of.ts';
 import { annotatedVia, type ResolvedVia } from '../policies/resolve-via.ts';
 import { splitSubject } from '../policies/subject.ts';
+import { podSplitOf } from './podsplit-status.ts';
 import { policed, policedVia, policedWiring, type Policed } from './policy-book.ts';
 import type { Report, Reporter } from './reporter.ts';
 import { wire, type WiringDependencies } from './wire.ts';
+import { workloadOf } from './workload-of.ts';
 import type { SplitKey } from './world.ts';
 
 export interface SplitPodDependencies extends WiringDependencies {
@@ -42,10 +56,12 @@ const progressMs = { idle: 3_000, busy: 30_000 };
 export class SplitPodReconciler {
   private readonly deps: SplitPodDependencies;
   private readonly memories: Memories;
+  private readonly unshown: MissingSince;
 
   constructor(deps: SplitPodDependencies) {
     this.deps = deps;
     this.memories = new Memories(deps);
+    this.unshown = new MissingSince(deps.clock);
   }
 
   async reconcile(key: SplitKey): Promise<Outcome> {
@@ -54,6 +70,7 @@ export class SplitPodReconciler {
     const claimed = world.blockOf(key) !== undefined;
     if (primary === undefined && siblings.length === 0 && !claimed) {
       this.memories.forget(key);
+      this.unshown.forget(key);
       return done;
     }
     const memory = this.memories.look(key, primary, siblings);
@@ -85,6 +102,7 @@ export class SplitPodReconciler {
     // Where the cluster's DNS is nobody tells when it is known.
     const taken = await this.take(step, seen, { key, plan, news, memory });
     const outcome = resolvers === undefined ? sooner(taken, { kind: 'requeue', afterMs: dnsUnknown.retryMs }) : taken;
+    const shown = await this.show(key, primary, plan);
     if (primary !== undefined) {
       const report: Report = {
         seen,
@@ -101,7 +119,21 @@ export class SplitPodReconciler {
       memory.toldAt = clock.monotonic();
       await reporter.report(report);
     }
-    return outcome;
+    return sooner(outcome, shown);
+  }
+
+  /** Somebody deleted what shows the Pod: it is made again. */
+  private async show(key: SplitKey, primary: LivePod | undefined, plan: Plan | undefined): Promise<Outcome> {
+    const living = primary !== undefined && plan !== undefined && !isGated(primary) && !isDeleting(primary);
+    const missing = living && this.deps.world.podSplits.store.byIndex('split', key).length === 0;
+    const wait = this.unshown.wait(key, missing);
+    if (wait > 0) return { kind: 'requeue', afterMs: wait };
+    if (!missing) return done;
+    const { client } = this.deps;
+    const workload = await workloadOf(client, primary);
+    const nad = nadName(workload, plan.install);
+    await createOrFind(client, resources.podSplits, podSplitOf(primary, plan, workload, nad));
+    return done;
   }
 
   private async policiesOf(primary: LivePod | undefined, plan: Plan | undefined): Promise<PoliciesFound> {

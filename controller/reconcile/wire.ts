@@ -17,6 +17,7 @@ import { sidecarsOf } from '../split/wait-containers.ts';
 import { buildWirings, networksAnnotation, withPrefixOf, type PieceAddresses } from '../split/wire.ts';
 import type { AddressBook } from './address-book.ts';
 import { dnsUnknown, type ClusterDns } from './cluster-dns.ts';
+import { createOrFind } from './create-or-find.ts';
 import { carriedEndpoint, carriedInstall, type LivePod } from './piece-pod.ts';
 import { splitSubject } from '../policies/subject.ts';
 import { policed, policedVia, policedWiring, type Policed } from './policy-book.ts';
@@ -82,7 +83,7 @@ export async function wire(primary: LivePod, deps: WiringDependencies): Promise<
   const claim = await addresses.claim({ network, workload, pod: primary, containers: pieceNames(plan) });
   if (claim.kind !== 'claimed') return { kind: 'obstacle', ...claim.obstacle };
 
-  await createPodSplit(primary, plan, workload, nad, client);
+  await createOrFind(client, resources.podSplits, podSplitOf(primary, plan, workload, nad));
   const context: PieceContext = {
     primary,
     plan,
@@ -187,14 +188,6 @@ function policyObstacle(plan: Plan, { kind }: Policed): Wired | undefined {
       'change: set podsplit.io/install to "node", or let the policy select other Pods.',
     10_000,
   );
-}
-
-async function createPodSplit(primary: LivePod, plan: Plan, workload: WorkloadRef, nad: string, client: KubeClient) {
-  try {
-    await client.create(resources.podSplits, podSplitOf(primary, plan, workload, nad));
-  } catch (error) {
-    if (!isApiError(error, 'AlreadyExists')) throw error;
-  }
 }
 
 export interface PieceContext {

@@ -97,7 +97,8 @@ export class WorkloadObjects {
       this.nads.forget(key);
       return this.collect(key);
     }
-    const workload = this.workloadOf(first.pod);
+    // Somebody may have deleted the PodSplit of one.
+    const workload = pods.map(({ pod }) => this.workloadOf(pod)).find((found) => found !== undefined);
     const network = this.deps.world.networks.store.get(first.plan.network);
     if (workload === undefined || network === undefined) return done;
     const plans = pods.map((pod) => pod.plan);
