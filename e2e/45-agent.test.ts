@@ -22,6 +22,7 @@ import {
   sandboxes,
   sandboxOf,
   signalAgent,
+  tablesWithHandles,
   wrongTables,
 } from './support/node-agent.ts';
 import { condition, podIPs, type Event, type Pod } from './support/objects.ts';
@@ -65,11 +66,11 @@ describe('the node agent', () => {
   });
 
   it('is replaced while its pieces talk, and nothing of that is lost', async () => {
-    const before = await Promise.all([...web.pieces.values()].map(loaded));
+    const before = await Promise.all([...web.pieces.values()].map(tablesWithHandles));
     const talking = streams(namespace, web.primary.metadata.name, 'app', kept);
     await restartAgent(node);
     await expectNothingLost(talking);
-    expect(await Promise.all([...web.pieces.values()].map(loaded))).to.deep.equal(before);
+    expect(await Promise.all([...web.pieces.values()].map(tablesWithHandles))).to.deep.equal(before);
     expect(await repairs()).to.deep.equal([]);
   });
 
@@ -320,18 +321,6 @@ describe('the node agent', () => {
       expect({ answered, error }, name).to.deep.equal({ answered: sent, error: null });
       expect(sent).to.be.above(50);
     }
-  }
-
-  /** The piece's tables with their handles, which stay as long as nobody loads them anew; what counts, and the order in sets, is left out. */
-  async function loaded(pod: Pod): Promise<string> {
-    const inside = await inNetns(pod, ['nft', '-a', 'list', 'table', 'inet', 'podsplit']);
-    const outside = await onNode(node, ['nft', '-a', 'list', 'table', 'netdev', hostTableOf(await sandboxOf(pod))]);
-    return `${inside}${outside}`
-      .replace(/packets \d+ bytes \d+/g, '')
-      .replace(/set (tried|conns)\d \{[^]*?\n\t\}/g, '')
-      .split(/[\s,]+/)
-      .sort()
-      .join(' ');
   }
 
   async function repairs(): Promise<readonly string[]> {

@@ -6,7 +6,7 @@
 
 import { build, type BuildOptions } from 'esbuild';
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { licenseText, nodeLicense, packagesOf } from './licenses.ts';
 
 const repository = join(import.meta.dirname, '..');
@@ -34,24 +34,34 @@ export const programs = {
 const requireShim =
   "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);";
 
+export interface BundleOptions {
+  /** What the programs say of themselves. Default: that of package.json. */
+  readonly version?: string;
+  /** Where they are written. Default: `dist`. */
+  readonly folder?: string;
+}
+
 /** Writes the programs with their source maps, and the licences of what is in them. Returns all paths. */
-export async function bundle(chosen: readonly Program[]): Promise<readonly string[]> {
-  const built = await Promise.all(chosen.map(write));
+export async function bundle(chosen: readonly Program[], options: BundleOptions = {}): Promise<readonly string[]> {
+  const { version = await packageVersion(), folder = 'dist' } = options;
+  const place = { version, folder: resolve(repository, folder) };
+  const built = await Promise.all(chosen.map((program) => write(program, place)));
   const packages = await packagesOf(
     built.flatMap(({ inputs }) => inputs),
     repository,
   );
-  const licenses = join(repository, 'dist', 'THIRD_PARTY_LICENSES');
+  const licenses = join(place.folder, 'THIRD_PARTY_LICENSES');
   await writeFile(licenses, licenseText([...packages, await nodeLicense(repository)]));
   return [...built.flatMap(({ files }) => files), licenses];
 }
 
 async function write(
   program: Program,
+  { version, folder }: Required<BundleOptions>,
 ): Promise<{ readonly files: readonly string[]; readonly inputs: readonly string[] }> {
-  const out = join(repository, program.out);
+  const out = join(folder, basename(program.out));
   if (program.chunks !== undefined) await rm(join(dirname(out), program.chunks), { recursive: true, force: true });
-  const { metafile } = await build({ ...options(program, out, await packageVersion()), metafile: true });
+  const { metafile } = await build({ ...options(program, out, version), metafile: true });
   await chmod(out, 0o755);
   return { files: [out, `${out}.map`], inputs: Object.keys(metafile.inputs) };
 }

@@ -51,6 +51,15 @@ describe('address block', () => {
     expect(isEmpty(finishRelease(markReleasing(without, new Set(['b'])), new Set(['b'])))).to.equal(true);
   });
 
+  it('keeps what another version wrote into it', () => {
+    const next = { next: { of: 'another version' } };
+    const before = claimed({ ...empty, ...next }, podA, ['app']);
+    const theirs = { ...before, claims: before.claims.map((claim) => ({ ...claim, ...next })) };
+    const after = finishRelease(markReleasing(claimed(theirs, podB, ['app']), 'b'), 'b');
+    expect(after).to.deep.equal(theirs);
+    expect(markReleasing(theirs, 'a').claims[0]).to.deep.equal({ ...theirs.claims[0], releasing: true });
+  });
+
   it('takes an address that was just released last', () => {
     let block = claimed(empty, { name: 'p', uid: 'p0' }, ['app']);
     const given: (number | undefined)[] = [];

@@ -13,3 +13,10 @@ function canonical(value: unknown): unknown {
       .map(([key, inner]) => [key, canonical(inner)]),
   );
 }
+
+/** Would merging `wanted` into it change nothing? Fields that it lacks are those of others, or of another version. */
+export function alreadySays(actual: object | undefined, wanted: object): boolean {
+  const fields: Readonly<Record<string, unknown>> = { ...actual };
+  const entries: readonly (readonly [string, unknown])[] = Object.entries(wanted);
+  return entries.every(([name, value]) => sameJson({ [name]: fields[name] }, { [name]: value }));
+}

@@ -3,7 +3,7 @@ import { formatFlow } from '../api/flow.ts';
 import { podSplitName, workloadKey } from '../api/identity.ts';
 import { networksAnnotation, ownAnnotations, ownLabels, schedulingGate } from '../api/names.ts';
 import { formatRefusal } from '../api/refusal.ts';
-import { sameJson } from '../api/same-json.ts';
+import { alreadySays, sameJson } from '../api/same-json.ts';
 import { isolate } from '../isolate/isolate.ts';
 import type { IsolatePlan } from '../isolate/plan.ts';
 import { buildIsolateWiring, withoutPolicies, type IsolatePolicies, type IsolateWiringInput } from '../isolate/wire.ts';
@@ -186,8 +186,7 @@ export class IsolatedPodReconciler {
     const now = timestamp(clock.now());
     const status = isolateStatus({ pod, ...state, previous: current.status, now });
     // The node's agent writes what was denied and what was used; a merge leaves it there.
-    const { denied: _denied, observed: _observed, ...own } = current.status ?? {};
-    if (sameJson(status, own)) return;
+    if (alreadySays(current.status, status)) return;
     reporter.warn(pod, { ...state, previous: current.status });
     const { uid, name } = current.metadata;
     const body = { metadata: { uid }, status };

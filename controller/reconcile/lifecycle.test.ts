@@ -3,7 +3,8 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import { splitId } from '../api/identity.ts';
 import { FakeClock } from '../kube/fake-clock.ts';
 import { calmMs, nextStep, nudgeMs, outdated, readiness, settleMs, type Observed, type Step } from './lifecycle.ts';
-import { installOf, readPod, type LivePod } from './piece-pod.ts';
+import { formatWiring } from '../rules/wiring-json.ts';
+import { installOf, readPod, wiredPeers, type LivePod } from './piece-pod.ts';
 import { released } from './start-order.ts';
 
 const now = Date.parse('2026-01-01T00:00:00Z');
@@ -396,6 +397,27 @@ describe('installOf', () => {
     expect(installOf(pod('primary', 'web'))).to.equal('init');
     expect(installOf(pod('sibling', 'cache', { install: 'node' }))).to.equal('node');
     expect(installOf(pod('sibling', 'cache'))).to.equal('init');
+  });
+});
+
+describe('wiredPeers', () => {
+  it('are the other containers, and nobody where it does not read', () => {
+    const end = (last: number) => ({ mac: `0a:58:c6:12:00:0${last}`, ipv4: `198.18.0.${last}` });
+    const wiring = formatWiring({
+      version: 1,
+      split: splitId(uid),
+      piece: 'web',
+      role: 'primary',
+      release: 'go',
+      self: end(2),
+      peers: ['cache', 'log'].map((name, index) => ({ name, role: 'sibling', ...end(3 + index) })),
+      pool: { ipv4: '198.18.0.0/15' },
+      flows: [],
+      facade: [],
+    });
+    expect(wiredPeers(pod('primary', 'web', { wiring }))).to.deep.equal(['cache', 'log']);
+    expect(wiredPeers(pod('primary', 'web', { wiring: '{}' }))).to.deep.equal([]);
+    expect(wiredPeers(pod('primary', 'web'))).to.deep.equal([]);
   });
 });
 

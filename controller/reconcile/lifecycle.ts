@@ -32,7 +32,7 @@ export interface Observed {
   readonly siblings: readonly LivePod[];
   /** Does a block hold addresses for it? */
   readonly claimed: boolean;
-  /** The containers that must have siblings, as the primary's annotation says. Empty where it does not read. */
+  /** The containers that must have siblings, as the primary's annotation says; where that does not read, as its wiring does. */
   readonly expected: readonly string[];
   /** Does every piece carry the wiring, and the primary's Pod IPs, that it should have now? */
   readonly told: boolean;

@@ -140,6 +140,15 @@ export function toldResolvers(pod: LivePod): readonly string[] {
   }
 }
 
+/** The other containers of the Pod, as the piece's wiring names them. */
+export function wiredPeers(pod: LivePod): readonly string[] {
+  try {
+    return parseWiring(wiringText(pod) ?? '').peers.map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}
+
 /** The net1 addresses that a piece was made with. */
 export function carriedEndpoint(pod: IPod): Endpoint | undefined {
   const text = pod.metadata?.annotations?.[ownAnnotations.wiring];

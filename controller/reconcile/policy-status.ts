@@ -1,6 +1,6 @@
 import type { ContainerNetworkPolicy, ContainerNetworkPolicyStatus } from '../api/container-network-policy.ts';
 import type { Condition } from '../api/resources.ts';
-import { sameJson } from '../api/same-json.ts';
+import { alreadySays } from '../api/same-json.ts';
 import { timestamp } from '../api/timestamp.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
@@ -40,7 +40,7 @@ export class PolicyStatusReconciler {
     // When it is known, the key comes back.
     if (policy === undefined || directory === undefined) return done;
     const status = policyStatus(policy, this.effects(policy, directory), timestamp(clock.now()));
-    if (sameJson(status, policy.status)) return done;
+    if (alreadySays(policy.status, status)) return done;
     const { namespace, name, uid } = policy.metadata;
     try {
       const body = { metadata: { uid }, status };

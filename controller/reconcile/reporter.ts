@@ -1,6 +1,6 @@
 import { timestamp } from '../api/timestamp.ts';
 import { readinessGate } from '../api/names.ts';
-import { sameJson } from '../api/same-json.ts';
+import { alreadySays, sameJson } from '../api/same-json.ts';
 import { podSplitName } from '../api/identity.ts';
 import type { PodSplit } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
@@ -159,8 +159,7 @@ export class Reporter {
       now: timestamp(clock.now()),
     });
     // The node's agent writes what was denied and what was used; a merge leaves it there.
-    const { denied: _denied, observed: _observed, ...own } = current.status ?? {};
-    if (sameJson(status, own)) return;
+    if (alreadySays(current.status, status)) return;
     try {
       const body = { metadata: { uid: current.metadata.uid }, status };
       await client.patch(

@@ -24,6 +24,7 @@ import {
   loadedRules,
   podIPs,
   readsPodIP,
+  wiredPeers,
   type LivePod,
 } from './piece-pod.ts';
 import { planOf } from './plan-of.ts';
@@ -93,7 +94,7 @@ export class SplitPodReconciler {
       primary,
       siblings,
       claimed,
-      expected: plan?.siblings.map((piece) => piece.name) ?? [],
+      expected: expectedOf(primary, plan),
       told: [...news].every(([container, wanted]) => carries(pieceOf(container, primary, siblings), wanted)),
       ...this.memories.timesOf(memory),
     };
@@ -295,6 +296,12 @@ export class SplitPodReconciler {
     await this.deps.reporter.disrupted(primary, reason, message);
     await this.deletePod(primary);
   }
+}
+
+/** A Pod that another version understood lives on as it was wired, and none of its pieces may be missing. */
+function expectedOf(primary: LivePod | undefined, plan: Plan | undefined): readonly string[] {
+  if (plan !== undefined) return plan.siblings.map((piece) => piece.name);
+  return primary === undefined ? [] : wiredPeers(primary);
 }
 
 /** Where they can change on a Pod that runs, and are known. */

@@ -4,7 +4,7 @@ import { hostTablePrefix } from '../../controller/rules/host.ts';
 import { differences } from '../../controller/rules/loaded.ts';
 import { eventually } from './eventually.ts';
 import { kubectl, listAll } from './namespace.ts';
-import { onNode } from './node.ts';
+import { inNetns, onNode } from './node.ts';
 import type { Pod } from './objects.ts';
 import { isReady } from './pieces.ts';
 
@@ -108,6 +108,19 @@ export async function wrongTables(node: string, namespace: string): Promise<read
       (how) => `${sandbox.pod.name}: ${how}`,
     );
   });
+}
+
+/** Of a piece: the handles stay as long as nobody loads them anew. What counts is left out, and the order in sets. */
+export async function tablesWithHandles(pod: Pod): Promise<string> {
+  const host = hostTableOf(await sandboxOf(pod));
+  const inside = await inNetns(pod, ['nft', '-a', 'list', 'table', 'inet', 'podsplit']);
+  const outside = await onNode(pod.spec.nodeName!, ['nft', '-a', 'list', 'table', 'netdev', host]);
+  return `${inside}${outside}`
+    .replace(/packets \d+ bytes \d+/g, '')
+    .replace(/set (tried|conns)\d \{[^]*?\n\t\}/g, '')
+    .split(/[\s,]+/)
+    .sort()
+    .join(' ');
 }
 
 /** Until each file is a sandbox' that runs, and each table a file's. */

@@ -6,7 +6,7 @@ import { chmod, copyFile, mkdir, readFile, symlink, writeFile } from 'node:fs/pr
 import { basename, extname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { cniPluginType } from '../../controller/api/names.ts';
-import { bundle, programs } from '../build.ts';
+import { bundle, programs, type BundleOptions } from '../build.ts';
 import { buildCni } from '../cni.ts';
 import type { ImageConfig } from './archive.ts';
 import type { PackageSet } from './debian.ts';
@@ -96,9 +96,9 @@ const samples: LayerRecipe = {
   },
 };
 
-const bundleLayer: TopLayer = {
+const bundleLayer = (options?: BundleOptions): TopLayer => ({
   prepare: async () => [
-    ...(await bundle([programs.podsplit, programs.agent, programs.volumes])),
+    ...(await bundle([programs.podsplit, programs.agent, programs.volumes], options)),
     ...(await buildCni()),
     join(repository, 'LICENSE'),
   ],
@@ -114,7 +114,7 @@ const bundleLayer: TopLayer = {
     // The bundle's first line names its interpreter, so the image needs no shell.
     await symlink('../lib/podsplit/podsplit.js', join(root, 'usr/bin/podsplit'));
   },
-};
+});
 
 function folderOf(file: string, home: string, documents: string): string {
   if (file.includes('LICENSE')) return documents;
@@ -122,13 +122,18 @@ function folderOf(file: string, home: string, documents: string): string {
   return extname(file) === '' ? join(home, 'cni') : home;
 }
 
-export const images: readonly ImageRecipe[] = [
-  {
-    name: 'podsplit',
+/** Of podsplit: what ships, or another build of it under another name. */
+export function podsplitImage(name: string, options?: BundleOptions): ImageRecipe {
+  return {
+    name,
     layers: [runtime, network],
-    top: bundleLayer,
+    top: bundleLayer(options),
     config: { Entrypoint: ['/usr/bin/podsplit'], Cmd: ['version'], User: `${nonRootUser}:${nonRootUser}` },
-  },
+  };
+}
+
+export const images: readonly ImageRecipe[] = [
+  podsplitImage('podsplit'),
   {
     // One image for all programs of the examples and for the tools that tests and benchmarks attack with: nodes import
     // one set of layers, and every container may try every attack.
