@@ -4,8 +4,11 @@ import type { AddressInfo } from 'node:net';
 import { buffer } from 'node:stream/consumers';
 import { createAuthority, issue } from '../../hack/cluster/pki.ts';
 
-/** Where the line is cut at a call: the API server has not heard of it, or it has done it and nobody hears that. */
-export type Side = 'before' | 'after';
+/**
+ * Where the line is cut at a call: the API server has not heard of it, or it has done it and nobody hears that; or nothing is
+ * cut, and only something else happens.
+ */
+export type Side = 'before' | 'after' | 'none';
 
 export interface Cut {
   /** Of the mutating calls that concern `what`, counted from 1. */
@@ -93,6 +96,12 @@ export class CallProxy {
       return;
     }
     this.cut = undefined;
+    if (due.side === 'none') {
+      await due.meanwhile();
+      due.over(this.calls[due.at - 1] ?? '');
+      await this.forward(request, body, response);
+      return;
+    }
     if (due.side === 'after') await this.perform(request, body);
     this.cutOff = true;
     const meanwhile = due.meanwhile();

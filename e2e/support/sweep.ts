@@ -1,3 +1,5 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { isApiError } from '../../controller/kube/errors.ts';
 import { resources, type Deployment, type Pod, type Resource } from '../../controller/kube/resources.ts';
@@ -12,6 +14,8 @@ import { CallProxy, type Side } from './call-proxy.ts';
 export interface Fault {
   readonly side: Side;
   readonly dies: boolean;
+  /** By how much its clock is set, and stays set. */
+  readonly clockMs?: number;
 }
 
 /** Until what a scenario waits for must have come, a new controller's start included. */
@@ -45,7 +49,7 @@ export class Sweep {
   static async start(cluster: SimulatedCluster, ports: ControllerPorts): Promise<Sweep> {
     const proxy = await CallProxy.start(cluster);
     const via = { server: proxy.url, ca: proxy.ca };
-    const controller = await startController({ cluster, ports, via });
+    const controller = await startController({ cluster, ports, via, ...settableClock(cluster) });
     await untilLeading(controller, ports);
     return new Sweep(cluster, ports, proxy, controller);
   }
@@ -68,6 +72,7 @@ export class Sweep {
         side: fault.side,
         meanwhile: async () => {
           if (fault.dies) await this.controller.kill();
+          if (fault.clockMs !== undefined) await this.setClock(fault.clockMs);
         },
         over: (call) => {
           cut = call;
@@ -80,7 +85,7 @@ export class Sweep {
     );
     const { calls } = this.proxy;
     try {
-      await this.scenario(namespace);
+      await this.scenario(namespace, fault?.clockMs !== undefined);
       // The cut is to come: what the pieces shared is taken away later.
       if (fault !== undefined && cut === undefined) await this.leftovers([{ namespace, calls, cut }]);
     } finally {
@@ -107,11 +112,18 @@ export class Sweep {
     const { cluster, ports, proxy } = this;
     // The dead leader's lease would run out in 15 s. It leads no more, that is certain.
     await this.forgive(cluster.client.delete(resources.leases, { namespace: 'podsplit-system', name: 'podsplit' }));
-    this.controller = await startController({ cluster, ports, via: { server: proxy.url, ca: proxy.ca } });
+    const via = { server: proxy.url, ca: proxy.ca };
+    this.controller = await startController({ cluster, ports, via, ...settableClock(cluster) });
     await untilLeading(this.controller, ports);
   }
 
-  private async scenario(namespace: string): Promise<void> {
+  private async setClock(byMs: number): Promise<void> {
+    await writeFile(clockFile(this.cluster), String(byMs));
+    this.controller.signal('SIGUSR2');
+  }
+
+  /** @param whole it becomes whole before it goes: the garbage collector would take what is the controller's to take */
+  private async scenario(namespace: string, whole: boolean): Promise<void> {
     const { client } = this.cluster;
     const ref = { namespace, name: 'web' };
     await client.create(resources.deployments, deployment(namespace, 2));
@@ -120,6 +132,14 @@ export class Sweep {
     await this.settled('two Pods run, in three pieces each', own, () => this.expectRunning(namespace, 2));
     await client.patch(resources.deployments, ref, { type: 'merge', body: { spec: { replicas: 1 } } });
     await this.settled('one Pod is left', own, () => this.expectRunning(namespace, 1));
+    if (whole) {
+      const template = { metadata: { annotations: { 'podsplit.io/mode': null } } };
+      await client.patch(resources.deployments, ref, { type: 'merge', body: { spec: { template } } });
+      await this.settled('one whole Pod is left', own, async () => {
+        const left = (await this.objectsIn(namespace)).filter((object) => !/^Pod web-\w+-\w+$/.test(object));
+        if (left.length > 0) throw new Error(left.join(', '));
+      });
+    }
     await client.delete(resources.deployments, ref, { propagationPolicy: 'Background' });
     const young = (found: readonly Violation[]) => found.filter(({ check }) => !lingering.includes(check));
     await this.settled('all Pods are gone', young, () => this.expectRunning(namespace, 0));
@@ -203,6 +223,17 @@ export class Sweep {
       if (!isApiError(error, 'NotFound')) throw error;
     }
   }
+}
+
+function clockFile({ folder }: SimulatedCluster): string {
+  return join(folder, 'clock');
+}
+
+function settableClock(cluster: SimulatedCluster) {
+  return {
+    node: ['--import', join(import.meta.dirname, 'settable-clock.ts')],
+    env: { CLOCK_FILE: clockFile(cluster) },
+  };
 }
 
 function isReady({ status }: Pod): boolean {

@@ -37,6 +37,10 @@ export class Child {
     return this.process.exitCode === null && this.process.signalCode === null;
   }
 
+  signal(signal: NodeJS.Signals): void {
+    if (this.running) this.process.kill(signal);
+  }
+
   /** At once, without a word. Returns when it is gone. */
   async kill(): Promise<void> {
     if (this.running) this.process.kill('SIGKILL');

@@ -58,10 +58,13 @@ export interface ControllerOptions {
   readonly ports: ControllerPorts;
   /** In the place of the API server: a proxy's, and who signed for it. */
   readonly via?: { readonly server: string; readonly ca: string };
+  /** Arguments of Node. */
+  readonly node?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** The bundled controller, with the rights of its ServiceAccount and no others. */
-export async function startController({ cluster, ports, via }: ControllerOptions): Promise<Child> {
+export async function startController({ cluster, ports, via, node = [], env = {} }: ControllerOptions): Promise<Child> {
   const home = join(cluster.folder, 'controller');
   await mkdir(home, { recursive: true });
   const kubeconfig = join(home, 'kubeconfig');
@@ -70,9 +73,10 @@ export async function startController({ cluster, ports, via }: ControllerOptions
   await writeFile(kubeconfig, kubeconfigText(server, ca, token.trim()), { mode: 0o600 });
   return Child.start(
     'podsplit',
-    [process.execPath, '--enable-source-maps', join(clone, programs.podsplit.out), 'controller'],
+    [process.execPath, ...node, '--enable-source-maps', join(clone, programs.podsplit.out), 'controller'],
     join(cluster.folder, 'logs', 'podsplit.log'),
     {
+      ...env,
       PATH: process.env['PATH'],
       KUBECONFIG: kubeconfig,
       PODSPLIT_IMAGE: defaultImage,
