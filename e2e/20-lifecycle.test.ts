@@ -14,8 +14,8 @@ import { controllerIsUp, controllerPods, leader } from './support/controller.ts'
 import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { kubectl, listAll, TestNamespace } from './support/namespace.ts';
-import { onNode } from './support/node.ts';
-import { condition, type AddressBlock, type Pod, type PodSplit } from './support/objects.ts';
+import { onNode, processOf } from './support/node.ts';
+import { condition, containerStatus, type AddressBlock, type Pod, type PodSplit } from './support/objects.ts';
 import { eventOf, isReady, peerAddresses, readySplitPods, splitPods, type SplitPod } from './support/pieces.ts';
 
 const pieces = ['app', 'helper'];
@@ -175,6 +175,38 @@ describe('the life of split Pods', () => {
     });
     await workingPods('scaled', 2);
     await controllerIsUp();
+    await invariantsHold();
+  });
+
+  it('goes on while the leader is stopped, and when it wakes up and another one leads', async () => {
+    const holder = await leader();
+    const stopped = (await controllerPods()).find(({ metadata }) => holder.startsWith(`${metadata.name}_`))!;
+    const controller = await processOf(stopped, 'controller');
+    const runs = containerStatus(stopped, 'controller')!;
+    await scale(6);
+    await whileWiring(2);
+    await controller.signal('STOP');
+    try {
+      await eventually('another leader', async () => {
+        expect(await leader()).not.to.be.oneOf([holder, '']);
+      });
+    } finally {
+      // In the middle of what it was about to do, and of what the other does.
+      await controller.signal('CONT');
+    }
+    await eventually('it has seen that it leads no more, and ended', async () => {
+      const now = (await controllerPods()).find(({ metadata }) => metadata.uid === stopped.metadata.uid)!;
+      const { state, lastState, restartCount } = containerStatus(now, 'controller')!;
+      expect(state.running === undefined || restartCount > runs.restartCount).to.equal(true);
+      expect((state.terminated ?? lastState?.terminated)?.exitCode).to.equal(1);
+    });
+    // It would be held back for a while before it starts again.
+    await killControllers([stopped]);
+    await workingPods('scaled', 6);
+    await scale(2);
+    await workingPods('scaled', 2);
+    await controllerIsUp();
+    await expectAddressesOnce();
     await invariantsHold();
   });
 

@@ -38,14 +38,32 @@ export async function inNetns(pod: Pod, command: readonly string[]): Promise<str
   return onNode(nodeName, ['nsenter', `--net=/proc/${pid}/ns/net`, '--', ...command]);
 }
 
-async function sandboxPid(node: string, uid: string): Promise<string> {
-  const filter = `labels."io.kubernetes.pod.uid"==${uid},labels."io.cri-containerd.kind"==sandbox`;
+/** The first process of a container: signals reach it past the kubelet, and at once. */
+export async function processOf(
+  pod: Pod,
+  container: string,
+): Promise<{ readonly signal: (signal: 'STOP' | 'CONT') => Promise<void> }> {
+  const { nodeName = '' } = pod.spec;
+  const pid = await taskPid(nodeName, pod.metadata.uid, `labels."io.kubernetes.container.name"==${container}`);
+  return {
+    signal: async (signal) => {
+      await onNode(nodeName, ['kill', `-${signal}`, pid]);
+    },
+  };
+}
+
+function sandboxPid(node: string, uid: string): Promise<string> {
+  return taskPid(node, uid, 'labels."io.cri-containerd.kind"==sandbox');
+}
+
+async function taskPid(node: string, uid: string, which: string): Promise<string> {
+  const filter = `labels."io.kubernetes.pod.uid"==${uid},${which}`;
   const ids = (await onNode(node, ['ctr', '-n', 'k8s.io', 'containers', 'list', '-q', filter])).trim().split('\n');
   const tasks = (await onNode(node, ['ctr', '-n', 'k8s.io', 'tasks', 'list']))
     .split('\n')
     .map((line) => line.split(/\s+/));
   const pid = tasks.find(([id = '', , status]) => ids.includes(id) && status === 'RUNNING')?.[1];
-  if (pid === undefined) throw new Error(`no sandbox of Pod ${uid} runs on ${node}`);
+  if (pid === undefined) throw new Error(`nothing of Pod ${uid} with ${which} runs on ${node}`);
   return pid;
 }
 

@@ -43,16 +43,19 @@ export interface Pod extends KubeObject {
   };
 }
 
+interface ContainerState {
+  readonly running?: object;
+  readonly waiting?: { readonly reason?: string };
+  readonly terminated?: { readonly exitCode: number };
+}
+
 export interface ContainerStatus {
   readonly name: string;
   readonly restartCount: number;
   readonly started?: boolean;
   readonly ready: boolean;
-  readonly state: {
-    readonly running?: object;
-    readonly waiting?: { readonly reason?: string };
-    readonly terminated?: object;
-  };
+  readonly state: ContainerState;
+  readonly lastState?: ContainerState;
 }
 
 /** Of an init container too: a native sidecar is one. */
