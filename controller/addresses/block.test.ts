@@ -55,9 +55,10 @@ describe('address block', () => {
     const next = { next: { of: 'another version' } };
     const before = claimed({ ...empty, ...next }, podA, ['app']);
     const theirs = { ...before, claims: before.claims.map((claim) => ({ ...claim, ...next })) };
-    const after = finishRelease(markReleasing(claimed(theirs, podB, ['app']), 'b'), 'b');
+    const b = new Set(['b']);
+    const after = finishRelease(markReleasing(claimed(theirs, podB, ['app']), b), b);
     expect(after).to.deep.equal(theirs);
-    expect(markReleasing(theirs, 'a').claims[0]).to.deep.equal({ ...theirs.claims[0], releasing: true });
+    expect(markReleasing(theirs, new Set(['a'])).claims[0]).to.deep.equal({ ...theirs.claims[0], releasing: true });
   });
 
   it('takes an address that was just released last', () => {
