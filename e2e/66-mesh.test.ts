@@ -213,6 +213,8 @@ describe('a mesh in one Pod', () => {
       containers: [
         container('app', ['app', String(appPort), String(hiddenPort), `probe:${probePort}`], {
           ports: [{ name: 'http', containerPort: appPort }],
+          // Python may take its time to start: what is judged is who probes, not how fast the machine is.
+          startupProbe: { tcpSocket: { port: probePort }, periodSeconds: 1, failureThreshold: 60 },
           readinessProbe: { tcpSocket: { port: probePort }, periodSeconds: 1 },
           livenessProbe: { tcpSocket: { port: probePort }, periodSeconds: 1, failureThreshold: 3 },
         }),
