@@ -46,7 +46,7 @@ const cluster: readonly Step[] = [
 
 /**
  * Suites that look at what is theirs only, and take nothing from others. What is not named here runs alone: it stops
- * controllers or agents, kills nodes, uninstalls, or is about what happens in a moment.
+ * controllers or agents, kills nodes, uninstalls, starts Pods all the time, or is about what happens in a moment.
  */
 const lanes: readonly (readonly string[])[] = [
   // Those that listen in the world outside stay in one lane: its ports are there once.
@@ -64,7 +64,7 @@ const lanes: readonly (readonly string[])[] = [
     '68-start-order',
   ],
   // One after the other: each calls everybody from everywhere, and keeps a small machine busy by itself.
-  ['63-policies-split', '63-policies-isolate', '18-churn'],
+  ['63-policies-split', '63-policies-isolate'],
 ];
 
 const suffix = '.test.ts';
