@@ -172,11 +172,17 @@ describe('eviction and placement of split Pods', () => {
     });
 
     it('a Pod that nothing would make anew stays, and says so', async () => {
-      await Promise.all([setRoom(here, 1), setRoom(there, 0)]);
+      await Promise.all([setRoom(here, 2), setRoom(there, 0)]);
+      // Its Pods take the room, and give it back: the kubelet hears of a node's new capacity after the scheduler, and rejects
+      // what comes in between. A Deployment makes those anew.
+      const [container] = withRoom(pair).containers;
+      await namespace.apply(workload('Deployment', 'holder', { ...pair, containers: [container] }, { replicas: 2 }));
+      await rolledOut('holder');
+      await holders(1);
       await namespace.apply(barePod('bare', withRoom(pair), splitMode));
       const event = await eventOf(namespace, 'PieceDoesNotFit', 'Pod', 'bare');
       expect(event.message).to.contain('Nothing makes this Pod anew');
-      await setRoom(here, 2);
+      await holders(0);
       await readySplitPods(namespace, 'bare', 1, pieces);
     });
 
@@ -251,6 +257,17 @@ describe('eviction and placement of split Pods', () => {
     expect(status).not.to.equal(0);
     expect(output).to.contain("Cannot evict pod as it would violate the pod's disruption budget");
     expect((await namespace.get<Pod>('pod', pod.metadata.name)).metadata.uid).to.equal(pod.metadata.uid);
+  }
+
+  async function holders(replicas: number): Promise<void> {
+    await namespace.kubectl(['scale', 'deployment/holder', `--replicas=${replicas}`]);
+    await eventually(`${replicas} Pods hold room`, async () => {
+      const pods = await namespace.list<Pod>('pods');
+      const held = pods.filter(
+        ({ metadata, status }) => metadata.labels?.['app'] === 'holder' && status.phase !== 'Failed',
+      );
+      expect(held).to.have.length(replicas);
+    });
   }
 
   function rolledOut(name: string): Promise<string> {
