@@ -8,7 +8,7 @@
  *   node hack/test.ts all | e2e
  */
 import { all, e2e, type Work } from './test/steps.ts';
-import { run } from './test/run.ts';
+import { inShort, run } from './test/run.ts';
 
 const works: Readonly<Record<string, Work>> = { all, e2e };
 
@@ -20,6 +20,8 @@ if (work === undefined) {
 const started = Date.now();
 const { passed, failed, failures } = await run(work, (text) => process.stdout.write(text));
 for (const { step, said } of failures) console.log(`\n=== failed in ${step}:\n\n${said}`);
+// And once more, in a few lines: of a long output often no more than the end is kept.
+if (failures.length > 0) console.log(`\n${failures.flatMap(inShort).join('\n')}`);
 console.log(`\nin ${Math.round((Date.now() - started) / 1000)} s`);
 console.log(`tests: ${passed} passed, ${failed} failed`);
 process.exitCode = failed === 0 ? 0 : 1;

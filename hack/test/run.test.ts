@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { run } from './run.ts';
+import { inShort, run } from './run.ts';
 import { all, e2e, type Step, type Work } from './steps.ts';
 
 function step(name: string, script: string, needed?: true): Step {
@@ -57,6 +57,19 @@ describe('make test', () => {
     expect(failures.map(({ step: name }) => name)).to.deep.equal(['failing', 'long']);
     expect(failures[0]?.said).to.equal('1 failing\n  1) why');
     expect(failures[1]?.said).to.match(/^line 71\n[^]*line 100$/);
+  });
+
+  it('tells in one line each what failed', () => {
+    const said =
+      '2 failing\n\n  1) pods\n       live:\n     Error: no: it\n      at x\n\n  2) pods die:\n     AssertionError: why';
+    expect(inShort({ step: 'suite', said })).to.deep.equal([
+      'failed: suite: pods live: Error: no: it',
+      'failed: suite: pods die: AssertionError: why',
+    ]);
+    expect(inShort({ step: 'types', said: 'a.ts(1,2)\nerror TS1: no' })).to.deep.equal([
+      'failed: types: error TS1: no',
+    ]);
+    expect(inShort({ step: 'long', said: 'x'.repeat(999) })[0]).to.have.length(300);
   });
 
   it('shows the output of what runs side by side in one piece', async () => {

@@ -69,6 +69,18 @@ function whatFailed(output: string): string {
   return (start === undefined ? output.trimEnd().split('\n').slice(-lastLines).join('\n') : output.slice(start)).trim();
 }
 
+const shortest = 300;
+
+/** One line for each test that failed: its name, and the first words of why. */
+export function inShort({ step, said }: Failure): readonly string[] {
+  // As mocha's reporters number them: name, colon, reason.
+  const tests = [...said.matchAll(/^ {2}\d+\) ([^]*?):\n\s*(.*)$/gm)].map(
+    ([, name = '', why = '']) => `${name}: ${why}`,
+  );
+  const lines = tests.length > 0 ? tests : [said.split('\n').at(-1) ?? ''];
+  return lines.map((line) => `failed: ${step}: ${line.replaceAll(/\s+/g, ' ')}`.slice(0, shortest));
+}
+
 function execute(command: readonly string[], show: Print): Promise<{ readonly code: number; readonly output: string }> {
   const [program = '', ...args] = command;
   const bin = join(root, 'node_modules', '.bin');
