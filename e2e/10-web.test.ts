@@ -7,7 +7,7 @@ import { trials, type Stage, type Trial } from '../examples/web/trials.ts';
 import { webPods } from '../hack/demo/pods.ts';
 import { runTrial } from '../hack/demo/trial.ts';
 import { succeeded } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { listAll, TestNamespace } from './support/namespace.ts';
 import { denials } from './support/node.ts';
 import { condition, podIPs, type AddressBlock, type Pod } from './support/objects.ts';
@@ -44,8 +44,8 @@ describe('a Deployment of real programs', () => {
       namespace.apply(byNumber),
     ]);
     await Promise.all([
-      namespace.kubectl(['rollout', 'status', 'deployment/web', '--timeout=120s']),
-      namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']),
+      namespace.kubectl(['rollout', 'status', 'deployment/web', patience]),
+      namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', patience]),
     ]);
   });
 
@@ -58,7 +58,7 @@ describe('a Deployment of real programs', () => {
   it('is annotated while clients use its Service, and none of them notices', async () => {
     const traffic = steadyTraffic(namespace, 'http://web/');
     await namespace.kubectl(['annotate', 'deployment/web', 'podsplit.io/mode=split']);
-    await namespace.kubectl(['rollout', 'status', 'deployment/web', '--timeout=150s']);
+    await namespace.kubectl(['rollout', 'status', 'deployment/web', patience]);
     split = await readySplitPods(namespace, 'web', 2, containers);
     const { requests, failures } = await traffic.stop();
     expect(requests).to.be.above(50);
@@ -160,7 +160,7 @@ describe('a Deployment of real programs', () => {
   it('becomes whole again when the annotation goes, and everything generated goes with it', async () => {
     const traffic = steadyTraffic(namespace, 'http://web/');
     await namespace.kubectl(['annotate', 'deployment/web', 'podsplit.io/mode-']);
-    await namespace.kubectl(['rollout', 'status', 'deployment/web', '--timeout=150s']);
+    await namespace.kubectl(['rollout', 'status', 'deployment/web', patience]);
     const { requests, failures } = await traffic.stop();
     expect(failures, `of ${requests} requests`).to.deep.equal([]);
     await eventually('nothing generated is left', async () => {

@@ -4,7 +4,7 @@
 import { expect } from 'chai';
 import { installModes, type InstallMode } from '../controller/api/install.ts';
 import { agentProgram, agents, call, splitMode, workload, type Listener, type Target } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { denials } from './support/node.ts';
@@ -73,8 +73,8 @@ function loopbackSuite(install: InstallMode): void {
       { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'client' }, spec: agents({ client: [] }) },
     );
     split = await readySplitPods(namespace, 'split', 2, names);
-    await namespace.kubectl(['rollout', 'status', 'deployment/whole', '--timeout=90s']);
-    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']);
+    await namespace.kubectl(['rollout', 'status', 'deployment/whole', patience]);
+    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', patience]);
   });
 
   after(() => TestNamespace.deleteAll());

@@ -8,7 +8,7 @@ import { trials } from '../examples/web/trials.ts';
 import type { Ended } from '../hack/demo/command.ts';
 import { webPods } from '../hack/demo/pods.ts';
 import { runTrial } from '../hack/demo/trial.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { podIPs } from './support/objects.ts';
@@ -44,8 +44,8 @@ describe('in a namespace that enforces the restricted Pod Security Standard', ()
     await Promise.all([namespace.apply(...withoutRoot()), namespace.applyFile(join(example, 'client.yaml'))]);
     await namespace.kubectl(['annotate', 'deployment/web', 'podsplit.io/mode=split']);
     await Promise.all([
-      namespace.kubectl(['rollout', 'status', 'deployment/web', '--timeout=120s']),
-      namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']),
+      namespace.kubectl(['rollout', 'status', 'deployment/web', patience]),
+      namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', patience]),
     ]);
     split = await readySplitPods(namespace, 'web', 2, containers);
     // A whole Pod that is ending may get its Service's requests for a moment, and its exporter is gone at once.

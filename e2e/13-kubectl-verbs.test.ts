@@ -10,7 +10,7 @@ import { globalValueFlags, shortValueFlags, valueFlags, verbs } from '../control
 import { imageReference } from '../hack/images/recipes.ts';
 import { kubeconfig, kubectlPath } from '../hack/kubectl.ts';
 import { barePod, restricted, splitMode, workload } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { TestNamespace } from './support/namespace.ts';
 import type { Pod } from './support/objects.ts';
 import { readySplitPods, type SplitPod } from './support/pieces.ts';
@@ -64,7 +64,7 @@ describe('kubectl podsplit logs, exec, debug and status', () => {
       barePod('whole', podSpec),
       workload('Deployment', 'web', podSpec, { replicas: 1, annotations: splitMode }),
     );
-    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/whole', '--timeout=90s']);
+    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/whole', patience]);
     [split] = (await readySplitPods(namespace, 'web', 1, ['app', 'cache'])) as [SplitPod];
     const { name } = split.primary.metadata;
     const inNamespace =

@@ -3,7 +3,7 @@
 import { expect } from 'chai';
 import { ownLabels } from '../controller/api/names.ts';
 import { agentProgram, agents, barePod, call, pair, splitMode, workload } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { listAll, TestNamespace } from './support/namespace.ts';
 import { onNode } from './support/node.ts';
@@ -288,7 +288,7 @@ describe('kinds of workloads', () => {
     expect(await call(namespace, 'owned', 'app', [['tcp', '127.0.0.1', 7002]])).to.deep.equal(['helper 127.0.0.1']);
     await namespace.kubectl(['delete', 'configmap', 'workflow']);
     for (const { metadata } of split!.pieces.values()) {
-      await namespace.kubectl(['wait', '--for=delete', `pod/${metadata.name}`, '--timeout=60s']);
+      await namespace.kubectl(['wait', '--for=delete', `pod/${metadata.name}`, patience]);
     }
   });
 
@@ -366,7 +366,7 @@ describe('kinds of workloads', () => {
   }
 
   async function endedJob(name: string, type: 'Complete' | 'Failed'): Promise<Job> {
-    await namespace.kubectl(['wait', `--for=condition=${type}`, `job/${name}`, '--timeout=120s']);
+    await namespace.kubectl(['wait', `--for=condition=${type}`, `job/${name}`, patience]);
     return namespace.get<Job>('job', name);
   }
 

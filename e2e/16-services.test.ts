@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import { network } from '../hack/cluster/names.ts';
 import { spawnKubectl } from '../hack/demo/command.ts';
 import { agentProgram, agents, barePod, call, splitMode, workload, type Target } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { condition, podIPs, type KubeObject, type Pod } from './support/objects.ts';
@@ -128,7 +128,7 @@ describe("ways to a Pod's ports", () => {
       });
       pods.set(mode, pod);
     }
-    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=60s']);
+    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', patience]);
     client = await namespace.get<Pod>('pod', 'client');
   });
 

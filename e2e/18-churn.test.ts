@@ -5,7 +5,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { bridgeNamePrefix, ownLabels } from '../controller/api/names.ts';
 import { agentProgram, pair, splitMode, workload } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { isolateMode, withUsers } from './support/isolated.ts';
 import { listAll, TestNamespace } from './support/namespace.ts';
@@ -54,7 +54,7 @@ describe('Pods that come and go', function () {
   };
   const allReady = async (): Promise<void> => {
     for (const { metadata } of workloads) {
-      await namespace.kubectl(['rollout', 'status', `deployment/${metadata.name}`, '--timeout=180s']);
+      await namespace.kubectl(['rollout', 'status', `deployment/${metadata.name}`, patience]);
     }
     await remember();
   };

@@ -11,7 +11,7 @@ import { kubeconfig } from '../hack/cluster/paths.ts';
 import { imageReference } from '../hack/images/recipes.ts';
 import { agentProgram, barePod, call, pair, splitMode, workload } from './support/agents.ts';
 import { controllerIsUp, controllerPods, leader } from './support/controller.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { kubectl, listAll, TestNamespace } from './support/namespace.ts';
 import { onNode, processOf } from './support/node.ts';
@@ -82,7 +82,7 @@ describe('the life of split Pods', () => {
   });
 
   it("ends with its main container in a Job, and frees the addresses with the Job's Pod", async () => {
-    await namespace.kubectl(['wait', '--for=condition=Complete', 'job/job', '--timeout=90s']);
+    await namespace.kubectl(['wait', '--for=condition=Complete', 'job/job', patience]);
     const [ended] = await eventually('the sibling has ended', async () => {
       const found = await namespace.list<Pod>('pods', '-l', 'batch.kubernetes.io/job-name=job');
       const siblings = await siblingsOf(found[0]!.metadata.uid);
@@ -114,12 +114,7 @@ describe('the life of split Pods', () => {
       deletePiece(bare[0]!, 'helper'),
     ]);
 
-    await namespace.kubectl([
-      'wait',
-      '--for=delete',
-      `pod/${first.pieces.get('helper')!.metadata.name}`,
-      '--timeout=60s',
-    ]);
+    await namespace.kubectl(['wait', '--for=delete', `pod/${first.pieces.get('helper')!.metadata.name}`, patience]);
     const again = await workingPods('sts', 2);
     const next = again.find(({ primary }) => primary.metadata.name === 'sts-0');
     expect(next?.primary.metadata.uid).not.to.equal(first.primary.metadata.uid);
@@ -215,7 +210,7 @@ describe('the life of split Pods', () => {
     await namespace.kubectl(['rollout', 'restart', 'deployment/scaled']);
     const holder = await leader();
     await killControllers((await controllerPods()).filter(({ metadata }) => holder.startsWith(`${metadata.name}_`)));
-    await namespace.kubectl(['rollout', 'status', 'deployment/scaled', '--timeout=150s']);
+    await namespace.kubectl(['rollout', 'status', 'deployment/scaled', patience]);
     const after = await workingPods('scaled', 2);
     const known = before.map(({ primary }) => primary.metadata.uid);
     expect(after.filter(({ primary }) => known.includes(primary.metadata.uid))).to.have.length(0);

@@ -4,7 +4,7 @@
 import { expect } from 'chai';
 import { networksAnnotation, networkStatusAnnotation } from '../controller/api/names.ts';
 import { agentProgram, agents, barePod, call, pair, splitMode, workload } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { kubectl, listAll, TestNamespace } from './support/namespace.ts';
 import { inNetns, onNode } from './support/node.ts';
@@ -420,7 +420,7 @@ describe('tampering with split Pods', () => {
     const pod = { ...made, metadata: { ...made.metadata, name } };
     const ended = await namespace.try(['create', '-f', '-', ...who], JSON.stringify(pod));
     expect(ended.status, ended.output).to.equal(0);
-    await namespace.kubectl(['wait', '--for=condition=Ready', `pod/${name}`, '--timeout=60s']);
+    await namespace.kubectl(['wait', '--for=condition=Ready', `pod/${name}`, patience]);
   }
 
   async function portsOf(bridge: string): Promise<number> {

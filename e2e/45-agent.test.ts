@@ -8,7 +8,7 @@ import { clone } from '../hack/cluster/paths.ts';
 import { runNode } from '../hack/demo/command.ts';
 import { call, splitMode, workload } from './support/agents.ts';
 import { controllerIsUp } from './support/controller.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { listAll, TestNamespace } from './support/namespace.ts';
 import { inNetns, onNode } from './support/node.ts';
@@ -49,7 +49,7 @@ describe('the node agent', () => {
     node = nodes[0]!.metadata.name;
     await namespace.apply(streamProgram, deployment('web'), deployment('brief'), deployment('whole', {}));
     [web] = (await readySplitPods(namespace, 'web', 1, containers)) as [SplitPod];
-    await namespace.kubectl(['rollout', 'status', 'deployment/whole', '--timeout=90s']);
+    await namespace.kubectl(['rollout', 'status', 'deployment/whole', patience]);
     await works(web);
   });
 

@@ -5,7 +5,7 @@ import { expect } from 'chai';
 import { ownLabels } from '../controller/api/names.ts';
 import { imageReference } from '../hack/images/recipes.ts';
 import { barePod, workload } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { kubectl, TestNamespace } from './support/namespace.ts';
 import type { Event, Pod } from './support/objects.ts';
 import {
@@ -85,7 +85,7 @@ describe('the race at the start, with the rules loaded by the node agent', () =>
 
   it('nor under load', async () => {
     await namespace.apply(load);
-    await namespace.kubectl(['rollout', 'status', 'daemonset/load', '--timeout=60s']);
+    await namespace.kubectl(['rollout', 'status', 'daemonset/load', patience]);
     try {
       await race('loaded', 5);
     } finally {
@@ -124,7 +124,7 @@ describe('the race at the start, with the rules loaded by the node agent', () =>
           containers: [{ name: 'other', image: imageReference('samples'), command: ['sleep', '60'] }],
         }),
       );
-      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/other', '--timeout=60s']);
+      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/other', patience]);
       const waiting = await eventually('each Pod says what it waits for', async () => {
         const events = await namespace.list<Event>('events', '--field-selector=reason=FailedCreatePodSandBox');
         const pods = await primaries(names);
@@ -188,15 +188,13 @@ describe('the race at the start, with the rules loaded by the node agent', () =>
   }
 
   function ready(names: readonly string[]): Promise<unknown> {
-    return Promise.all(
-      names.map((name) => namespace.kubectl(['rollout', 'status', `deployment/${name}`, '--timeout=150s'])),
-    );
+    return Promise.all(names.map((name) => namespace.kubectl(['rollout', 'status', `deployment/${name}`, patience])));
   }
 
   async function end(names: readonly string[]): Promise<void> {
     await namespace.kubectl(['delete', '--wait=false', ...names.map((name) => `deployment/${name}`)]);
     // They would be strangers to those that come next, and not the last of them to be known.
-    await namespace.kubectl(['wait', '--for=delete', 'pod', '-l', ownLabels.container, '--timeout=60s']);
+    await namespace.kubectl(['wait', '--for=delete', 'pod', '-l', ownLabels.container, patience]);
   }
 
   async function primaries(names: readonly string[]): Promise<readonly Pod[]> {
@@ -226,5 +224,5 @@ async function runAgentsOn(nodes: 'all' | 'none'): Promise<void> {
 }
 
 async function agentsAreUp(): Promise<void> {
-  await kubectl([...agents, 'rollout', 'status', daemonSet, '--timeout=120s']);
+  await kubectl([...agents, 'rollout', 'status', daemonSet, patience]);
 }

@@ -32,7 +32,7 @@ import {
   type PartyName,
   type Surroundings,
 } from './support/arena.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { listAll, TestNamespace } from './support/namespace.ts';
 import { denials, inNetns, onNode } from './support/node.ts';
 import type { Pod } from './support/objects.ts';
@@ -135,7 +135,7 @@ describe('attacks by a piece, in real Pods', () => {
       ]),
     );
     const unsplit = ['other', 'whole', ...parties.map((name) => `plain-${name}`)].map((name) => `pod/${name}`);
-    await namespace.kubectl(['wait', '--for=condition=Ready', '--timeout=120s', ...unsplit]);
+    await namespace.kubectl(['wait', '--for=condition=Ready', patience, ...unsplit]);
     around = await surroundings(namespace, nodeName, 'other');
     const pods = parties.map(async (name) => [name, await namespace.get<Pod>('pod', `plain-${name}`)] as const);
     plain = await open(Object.fromEntries(await Promise.all(pods)), 'web-plain');

@@ -13,7 +13,7 @@ import { webPods } from '../hack/demo/pods.ts';
 import { runTrial } from '../hack/demo/trial.ts';
 import { kubeconfig } from '../hack/kubectl.ts';
 import { agentProgram, agents, barePod, call, pair, splitMode, succeeded, workload } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { isolatedPod, isolateMode, server, targets, withUsers } from './support/isolated.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { condition, type Pod } from './support/objects.ts';
@@ -44,7 +44,7 @@ describe('a Deployment that is observed', () => {
       'podsplit.io/flows=observe',
       'podsplit.io/mode=split',
     ]);
-    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']);
+    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', patience]);
     [split] = (await readySplitPods(namespace, 'web', 1, containers)) as [SplitPod];
   });
 
@@ -130,7 +130,7 @@ describe('a Deployment that is observed', () => {
   it('is enforced by the flows that the command printed, and rolls out', async () => {
     const earlier = split.primary.metadata.uid;
     await namespace.kubectl(['annotate', '--overwrite', 'deployment/web', `podsplit.io/flows=${suggestedFlows()}`]);
-    await namespace.kubectl(['rollout', 'status', 'deployment/web', '--timeout=150s']);
+    await namespace.kubectl(['rollout', 'status', 'deployment/web', patience]);
     [split] = (await readySplitPods(namespace, 'web', 1, containers)) as [SplitPod];
     expect(split.primary.metadata.uid).to.not.equal(earlier);
     expect(condition(await podSplitOf(namespace, split.primary), 'Enforcing')?.status).to.equal('True');
@@ -226,7 +226,7 @@ describe('an isolated Deployment that is observed', () => {
         annotations: { ...isolateMode, 'podsplit.io/flows': 'observe' },
       }),
     );
-    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']);
+    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', patience]);
     pod = await isolatedPod(namespace, 'shop');
   });
 

@@ -7,7 +7,7 @@ import { expect } from 'chai';
 import { imageReference } from '../hack/images/recipes.ts';
 import { agentProgram, agents, barePod, call, restricted, succeeded, workload, type Target } from './support/agents.ts';
 import type { Agent } from './attack/agent.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { addressesOutside, agentOnNode } from './support/node.ts';
 import { containerStatus, podIPs, type Pod } from './support/objects.ts';
@@ -241,7 +241,7 @@ describe('a mesh in one Pod', () => {
     const wanted: Readonly<Record<string, string>> = stages[stage];
     const changes = [...keys].map((key) => (key in wanted ? `${key}=${wanted[key] ?? ''}` : `${key}-`));
     await namespace.kubectl(['annotate', '--overwrite', 'deployment/mesh', ...changes]);
-    await namespace.kubectl(['rollout', 'status', 'deployment/mesh', '--timeout=150s']);
+    await namespace.kubectl(['rollout', 'status', 'deployment/mesh', patience]);
     await eventually('the Pods before are gone', async () => {
       expect(await namespace.list<Pod>('pods', '-l', 'app=mesh')).to.have.length(1);
     });

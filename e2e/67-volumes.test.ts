@@ -7,7 +7,7 @@ import { clone } from '../hack/cluster/paths.ts';
 import { imageReference } from '../hack/images/recipes.ts';
 import { ownAnnotations, ownLabels, volumeDriver } from '../controller/api/names.ts';
 import { barePod, splitMode, succeeded } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { restartAgent } from './support/node-agent.ts';
@@ -102,7 +102,7 @@ describe('volumes that containers share', () => {
       ...rights,
     );
     [split] = (await readySplitPods(namespace, 'split', 1, containers)) as readonly [SplitPod];
-    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/whole', '--timeout=60s']);
+    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/whole', patience]);
   });
 
   after(() => TestNamespace.deleteAll());
@@ -150,7 +150,7 @@ describe('volumes that containers share', () => {
       await namespace.apply(pod);
       const { message } = await eventOf(namespace, 'FailedMount', 'Pod', name);
       expect((await namespace.get<Pod>('pod', name)).status.phase).to.equal('Pending');
-      await namespace.kubectl(['delete', 'pod', name, '--wait=true', '--timeout=60s']);
+      await namespace.kubectl(['delete', 'pod', name, '--wait=true', patience]);
       return message;
     }
 
@@ -218,7 +218,7 @@ describe('volumes that containers share', () => {
           volumes: [volume],
         },
       };
-      await namespace.kubectl(['delete', 'pod', metadata.name, '--wait=true', '--timeout=60s']);
+      await namespace.kubectl(['delete', 'pod', metadata.name, '--wait=true', patience]);
       const message = await refusedMount(greedy, metadata.name);
       expect(message).to.contain('container viewer of Pod').and.to.contain('(NotShared)');
     });
@@ -349,7 +349,7 @@ describe('volumes that containers share', () => {
       await restartAgent(node);
       const result = `/var/lib/podsplit/volumes/${metadata.uid}/scratch/data/result`;
       expect(await onNode(node, ['cat', result])).to.equal('first\n');
-      await namespace.kubectl(['delete', 'pod', 'apart', '--wait=true', '--timeout=60s']);
+      await namespace.kubectl(['delete', 'pod', 'apart', '--wait=true', patience]);
       await eventually('the directory is gone', async () => {
         expect(await foldersOn(node)).not.to.include(metadata.uid);
       });
@@ -395,7 +395,7 @@ describe('volumes that containers share', () => {
         barePod('filling-whole', filling),
       );
       await readySplitPods(namespace, 'filling', 1, ['app', 'shipper']);
-      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/filling-whole', '--timeout=60s']);
+      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/filling-whole', patience]);
       for (const pod of ['filling', 'filling-whole']) {
         succeeded(await namespace.exec(pod, 'app', ['bash', '-c', 'head -c 20000000 /dev/zero > /logs/large; sync']));
       }
@@ -413,13 +413,13 @@ describe('volumes that containers share', () => {
       );
       const message = 'Pod ephemeral local storage usage exceeds the total limit of containers 16Mi.';
       expect(messages).to.deep.equal([message, message]);
-      await namespace.kubectl(['delete', 'pod', 'filling', 'filling-whole', '--wait=true', '--timeout=60s']);
+      await namespace.kubectl(['delete', 'pod', 'filling', 'filling-whole', '--wait=true', patience]);
     });
 
     it('are gone with it: directory, tmpfs and mounts', async () => {
       const node = nodeOf();
       const { uid } = split.primary.metadata;
-      await namespace.kubectl(['delete', 'pod', app, 'split', '--wait=true', '--timeout=60s']);
+      await namespace.kubectl(['delete', 'pod', app, 'split', '--wait=true', patience]);
       await eventually('the directory is gone', async () => {
         expect(await foldersOn(node)).not.to.include(uid);
       });
@@ -435,7 +435,7 @@ describe('volumes that containers share', () => {
         barePod('boots-whole', there),
       );
       [split] = (await readySplitPods(namespace, 'boots', 1, containers)) as readonly [SplitPod];
-      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/boots-whole', '--timeout=60s']);
+      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/boots-whole', patience]);
       const ofBoth = (script: string) =>
         Promise.all(['boots', 'boots-whole'].map((pod) => namespace.exec(pod, 'app', ['bash', '-c', script])));
       for (const ended of await ofBoth('echo line > /logs/log; echo m > /memory/m')) succeeded(ended);

@@ -3,7 +3,7 @@
 
 import { expect } from 'chai';
 import { agentProgram, barePod, splitMode, workload } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { condition, type ContainerStatus, type KubeObject, type PodSplit } from './support/objects.ts';
@@ -101,7 +101,7 @@ for (const way of Object.keys(ways) as Way[]) {
 
       const touched = await namespace.exec(sidecar.pod.metadata.name, 's1', ['touch', '/dev/shm/go']);
       expect(touched.status, touched.output).to.equal(0);
-      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/stuck', '--timeout=60s']);
+      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/stuck', patience]);
       const places = await placesOf(namespace, 'stuck', ['s1', 'app', 'helper']);
       const started = await said(namespace, places);
       expect(started.slice(0, 2)).to.deep.equal(['s1 runs', 's1 serves']);
@@ -127,7 +127,7 @@ for (const way of Object.keys(ways) as Way[]) {
     });
 
     it('completes a Job whose native sidecar would serve for ever, restarted or not', async () => {
-      await namespace.kubectl(['wait', '--for=condition=Complete', 'job/job', '--timeout=90s']);
+      await namespace.kubectl(['wait', '--for=condition=Complete', 'job/job', patience]);
       const job = await placesOf(namespace, 'job', ['app', 's1']);
       expect(job.get('app')?.pod.status.phase).to.equal('Succeeded');
       const sentences = await said(namespace, new Map([['app', job.get('app')!]]));
@@ -159,7 +159,7 @@ for (const way of Object.keys(ways) as Way[]) {
     it('leaks and doubles no address', () => invariantsHold());
 
     async function rolledOut(): Promise<void> {
-      await namespace.kubectl(['rollout', 'status', 'deployment/ordered', '--timeout=120s']);
+      await namespace.kubectl(['rollout', 'status', 'deployment/ordered', patience]);
     }
 
     async function placeOf(app: string, name: string): Promise<Place> {

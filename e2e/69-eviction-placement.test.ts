@@ -4,7 +4,7 @@ import { expect } from 'chai';
 import { startKubectl } from '../hack/demo/command.ts';
 import { agentProgram, barePod, pair, splitMode, workload } from './support/agents.ts';
 import { startController, stopController } from './support/controller.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { kubectl, listAll, TestNamespace } from './support/namespace.ts';
 import { condition, type KubeObject, type Pod } from './support/objects.ts';
@@ -223,7 +223,7 @@ describe('eviction and placement of split Pods', () => {
       const [container] = withRoom(pair).containers;
       const important = { ...pair, containers: [container], priorityClassName: 'e2e-high' };
       await namespace.apply(barePod('important', important));
-      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/important', '--timeout=60s']);
+      await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/important', patience]);
       await eventually('no piece of it is left', async () => {
         const uids = (await namespace.list<Pod>('pods')).map(({ metadata }) => metadata.uid);
         expect(uids).not.to.include.members([...taken!.pieces.values()].map(({ metadata }) => metadata.uid));
@@ -271,7 +271,7 @@ describe('eviction and placement of split Pods', () => {
   }
 
   function rolledOut(name: string): Promise<string> {
-    return namespace.kubectl(['rollout', 'status', `deployment/${name}`, '--timeout=90s']);
+    return namespace.kubectl(['rollout', 'status', `deployment/${name}`, patience]);
   }
 
   async function availableOf(name: string): Promise<number> {

@@ -4,7 +4,7 @@
 import { join } from 'node:path';
 import { expect } from 'chai';
 import { agentProgram, barePod, call, pair, splitMode, workload } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { isolatedPod, isolateMode, withUsers } from './support/isolated.ts';
 import { kubectl, TestNamespace } from './support/namespace.ts';
@@ -22,7 +22,7 @@ describe("without Multus' CRD", () => {
     namespace = await TestNamespace.create('multus');
     await namespace.apply(agentProgram, workload('Deployment', 'web', pair, { replicas: 1, annotations: splitMode }));
     [split] = (await readySplitPods(namespace, 'web', 1, ['app', 'helper'])) as [SplitPod];
-    await kubectl(['delete', 'crd', crd, '--timeout=60s']);
+    await kubectl(['delete', 'crd', crd, patience]);
     await namespace.apply(
       barePod('late', pair, splitMode),
       barePod('late-isolated', withUsers(pair, { app: 1001, helper: 1002 }), isolateMode),
@@ -67,5 +67,5 @@ describe("without Multus' CRD", () => {
 
 async function restore(): Promise<void> {
   await kubectl(['apply', '-f', manifest]);
-  await kubectl(['wait', '--for=condition=Established', `crd/${crd}`, '--timeout=30s']);
+  await kubectl(['wait', '--for=condition=Established', `crd/${crd}`, patience]);
 }

@@ -9,7 +9,7 @@ import { webPods } from '../hack/demo/pods.ts';
 import { runTrial } from '../hack/demo/trial.ts';
 import { imageReference } from '../hack/images/recipes.ts';
 import { agentProgram, pair, splitMode, workload } from './support/agents.ts';
-import { eventually } from './support/eventually.ts';
+import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { listAll, TestNamespace } from './support/namespace.ts';
 import { onNode } from './support/node.ts';
@@ -46,7 +46,7 @@ describe('uninstall', () => {
       workload('StatefulSet', 'sts', pair, { replicas: 1, annotations: splitMode, spec: { serviceName: 'sts' } }),
     );
     await namespace.kubectl(['annotate', 'deployment/web', 'podsplit.io/mode=split']);
-    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', '--timeout=90s']);
+    await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', patience]);
     await readySplitPods(namespace, 'web', 2, ['nginx', 'php', 'exporter', 'statsd']);
     await readySplitPods(namespace, 'sts', 1, ['app', 'helper']);
   });
@@ -107,7 +107,7 @@ describe('uninstall', () => {
 
     // A controller is not to meet them: these Pods are not its own.
     after(async () => {
-      await offline.kubectl(['delete', 'pods', '--all', '--grace-period=1', '--timeout=60s']);
+      await offline.kubectl(['delete', 'pods', '--all', '--grace-period=1', patience]);
       await offline.delete();
     });
 

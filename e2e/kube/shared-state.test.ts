@@ -40,13 +40,21 @@ describe('on one API server', () => {
   });
 
   describe('LeaderElector', () => {
-    const timing = { leaseDurationMs: 2_000, renewDeadlineMs: 1_200, retryPeriodMs: 200 };
+    interface Election {
+      readonly name: string;
+      readonly log: string[];
+      readonly timing: {
+        readonly leaseDurationMs: number;
+        readonly renewDeadlineMs: number;
+        readonly retryPeriodMs: number;
+      };
+    }
 
     const started: LeaderElector[] = [];
 
     afterEach(() => Promise.all(started.splice(0).map((elector) => elector.stop())));
 
-    function elector(through: KubeClient, name: string, identity: string, log: string[]): LeaderElector {
+    function elector(through: KubeClient, identity: string, { name, log, timing }: Election): LeaderElector {
       const made = new LeaderElector({
         client: through,
         namespace,
@@ -66,14 +74,16 @@ describe('on one API server', () => {
 
     it('hands over when it is released, in well under the lease', async () => {
       const log: string[] = [];
-      const [a, b] = ['a', 'b'].map((identity) => elector(client, 'released', identity, log));
+      // Longer than anything here takes on a busy machine.
+      const timing = { leaseDurationMs: 120_000, renewDeadlineMs: 80_000, retryPeriodMs: 200 };
+      const [a, b] = ['a', 'b'].map((identity) => elector(client, identity, { name: 'released', log, timing }));
       a!.start();
       await eventually('a leads', () => a!.isLeading());
       b!.start();
       await eventually('b has seen the leader', () => b!.leader() === 'a');
       await a!.stop();
       expect(a!.isLeading()).to.equal(false);
-      await eventually('b leads', () => b!.isLeading(), 1_500);
+      await eventually('b leads', () => b!.isLeading(), timing.leaseDurationMs / 2);
       await b!.stop();
       const { spec } = await client.get(resources.leases, { namespace, name: 'released' });
       expect(spec).to.include({ holderIdentity: '', leaseTransitions: 1 });
@@ -82,8 +92,9 @@ describe('on one API server', () => {
 
     it('stops a leader that is cut off before the next one starts', async () => {
       const log: string[] = [];
-      const a = elector(proxied, 'cut', 'a', log);
-      const b = elector(client, 'cut', 'b', log);
+      const timing = { leaseDurationMs: 9_000, renewDeadlineMs: 6_000, retryPeriodMs: 200 };
+      const a = elector(proxied, 'a', { name: 'cut', log, timing });
+      const b = elector(client, 'b', { name: 'cut', log, timing });
       a.start();
       await eventually('a leads', () => a.isLeading());
       b.start();

@@ -3,7 +3,7 @@ import { expect } from 'chai';
 import { annotations, frame, stages, tasks, type Stage, type Task } from '../../examples/agent/tasks.ts';
 import type { Agent } from '../attack/agent.ts';
 import { succeeded } from './agents.ts';
-import { eventually } from './eventually.ts';
+import { eventually, patience } from './eventually.ts';
 import { TestNamespace } from './namespace.ts';
 import { addressesOutside, agentOnNode } from './node.ts';
 import { containerStatus, podIPs, type Pod } from './objects.ts';
@@ -98,8 +98,8 @@ export class AgentExample {
       await namespace.kubectl(['patch', 'deployment/agent', '--type=json', '--patch', patch]);
     }
     await Promise.all([
-      namespace.kubectl(['rollout', 'status', 'deployment/agent', '--timeout=120s']),
-      namespace.kubectl(['wait', '--for=condition=Ready', 'pod/world', '--timeout=90s']),
+      namespace.kubectl(['rollout', 'status', 'deployment/agent', patience]),
+      namespace.kubectl(['wait', '--for=condition=Ready', 'pod/world', patience]),
     ]);
   }
 
@@ -117,7 +117,7 @@ export class AgentExample {
     const keys = new Set(Object.values(annotations).flatMap((each) => Object.keys(each)));
     const changes = [...keys].map((key) => (key in wanted ? `${key}=${wanted[key] ?? ''}` : `${key}-`));
     await namespace.kubectl(['annotate', '--overwrite', 'deployment/agent', ...changes]);
-    await namespace.kubectl(['rollout', 'status', 'deployment/agent', '--timeout=150s']);
+    await namespace.kubectl(['rollout', 'status', 'deployment/agent', patience]);
     // Those before would still take tasks, as their Service lets them end what they have begun.
     await eventually('the Pods before are gone', async () => {
       expect(await namespace.list<Pod>('pods', '-l', 'app=agent')).to.have.length(1);

@@ -1,4 +1,4 @@
-import { eventually } from './eventually.ts';
+import { eventually, patience } from './eventually.ts';
 import { kubectl, listAll } from './namespace.ts';
 import type { Pod } from './objects.ts';
 
@@ -23,7 +23,7 @@ export async function startController(): Promise<void> {
 }
 
 export async function controllerIsUp(): Promise<void> {
-  await kubectl([...here, 'rollout', 'status', 'deployment/podsplit', '--timeout=120s']);
+  await kubectl([...here, 'rollout', 'status', 'deployment/podsplit', patience]);
 }
 
 interface Lease {

@@ -2,11 +2,21 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 const betweenTriesMs = 250;
 
+/** Far more than anything takes on a machine that does other things as well: what is slow is not wrong. */
+const patienceSeconds = 180;
+
+/** kubectl's flag for the same. */
+export const patience = `--timeout=${patienceSeconds}s`;
+
 /**
  * Tries until `attempt` does not throw, and returns what it returned. The cluster has to do something first, and how long
  * that takes depends on the machine; a failure tells what was last in the way.
  */
-export async function eventually<T>(what: string, attempt: () => T | Promise<T>, timeoutMs = 90_000): Promise<T> {
+export async function eventually<T>(
+  what: string,
+  attempt: () => T | Promise<T>,
+  timeoutMs = patienceSeconds * 1000,
+): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {

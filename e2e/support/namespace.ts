@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { startKubectl, type Ended } from '../../hack/demo/command.ts';
+import { patience } from './eventually.ts';
 
 /** The init container of install mode init adds NET_ADMIN, which the baseline Pod Security Standard does not allow. */
 const privileged = { 'pod-security.kubernetes.io/enforce': 'privileged' };
@@ -36,7 +37,7 @@ export class TestNamespace {
     const namespace = new TestNamespace(name);
     TestNamespace.open.add(namespace);
     // Pods are refused as long as it is not there.
-    await namespace.kubectl(['wait', '--for=create', 'serviceaccount/default', '--timeout=30s']);
+    await namespace.kubectl(['wait', '--for=create', 'serviceaccount/default', patience]);
     return namespace;
   }
 

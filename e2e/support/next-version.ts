@@ -12,6 +12,7 @@ import { podsplitImage } from '../../hack/images/recipes.ts';
 import { kubectl, listAll, type TestNamespace } from './namespace.ts';
 import { onNode } from './node.ts';
 import type { KubeObject, Meta, Pod } from './objects.ts';
+import { patience } from './eventually.ts';
 
 export const nextVersion = '99.0.0-next';
 const programs = [
@@ -38,7 +39,7 @@ export async function rollBack(): Promise<void> {
   const all = (...command: readonly string[]) =>
     Promise.all(programs.map(([where, workload]) => kubectl([...where, 'rollout', ...command, workload])));
   await all('undo');
-  await all('status', '--timeout=120s');
+  await all('status', patience);
 }
 
 /** Of controllers and agents, as each says when it starts. */

@@ -2,7 +2,7 @@ import { compileSandbox } from '../../controller/agent/compile-sandbox.ts';
 import { shortId, type Sandbox } from '../../controller/agent/sandbox.ts';
 import { hostTablePrefix } from '../../controller/rules/host.ts';
 import { differences } from '../../controller/rules/loaded.ts';
-import { eventually } from './eventually.ts';
+import { eventually, patience } from './eventually.ts';
 import { kubectl, listAll } from './namespace.ts';
 import { inNetns, onNode } from './node.ts';
 import type { Pod } from './objects.ts';
@@ -34,7 +34,7 @@ export async function restartAgent(node: string): Promise<void> {
 
 export async function rolloutAgents(): Promise<void> {
   await kubectl([...here, 'rollout', 'restart', 'daemonset/podsplit-agent']);
-  await kubectl([...here, 'rollout', 'status', 'daemonset/podsplit-agent', '--timeout=120s']);
+  await kubectl([...here, 'rollout', 'status', 'daemonset/podsplit-agent', patience]);
 }
 
 /** To its process on the node: nothing of the kubelet's grace. */

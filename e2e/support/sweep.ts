@@ -9,6 +9,7 @@ import type { SimulatedCluster } from '../../hack/simulation/cluster.ts';
 import { startController, untilLeading, type ControllerPorts } from '../../hack/simulation/podsplit.ts';
 import { readSnapshot } from '../../hack/snapshot.ts';
 import { CallProxy, type Side } from './call-proxy.ts';
+import { patience } from './eventually.ts';
 
 /** What happens at the cut: the controller is killed and another one started, or it lives and misses an answer. */
 export interface Fault {
@@ -19,7 +20,7 @@ export interface Fault {
 }
 
 /** Until what a scenario waits for must have come, a new controller's start included. */
-const patienceMs = 60_000;
+const patienceMs = 180_000;
 const betweenLooksMs = 200;
 /** Objects that pieces of one workload share stay for ten seconds after their making: another Pod may come. */
 const lingering: readonly Violation['check'][] = ['NetworkUsed', 'PolicyUsed', 'BudgetUsed'];
@@ -188,7 +189,7 @@ export class Sweep {
       } catch (error) {
         const last = error instanceof Error ? error.message : String(error);
         if (performance.now() > deadline)
-          throw new Error(`${what}: not within a minute; last: ${last}`, { cause: error });
+          throw new Error(`${what}: not within ${patienceMs / 1000} s; last: ${last}`, { cause: error });
       }
       await pause(betweenLooksMs);
     }
@@ -213,7 +214,7 @@ export class Sweep {
   private async makeNamespace(name: string): Promise<void> {
     const { client } = this.cluster;
     await client.create(resources.namespaces, { apiVersion: 'v1', kind: 'Namespace', metadata: { name } });
-    await this.cluster.kubectl(['-n', name, 'wait', '--for=create', 'serviceaccount/default', '--timeout=60s']);
+    await this.cluster.kubectl(['-n', name, 'wait', '--for=create', 'serviceaccount/default', patience]);
   }
 
   private async forgive(deletion: Promise<void>): Promise<void> {
