@@ -229,7 +229,7 @@ def ping(host, timeout=2.0):
 
 
 def knock(host, port, times):
-    """Begins so many connections and waits for none."""
+    """Begins so many connections and waits for none; gives up those of before."""
     KNOCKING.clear()
     for _ in range(times):
         sock = new_socket("tcp", host)
