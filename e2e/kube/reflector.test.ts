@@ -117,7 +117,7 @@ describe('Reflector', () => {
       await create(`round-${round}`);
       await eventually(`round ${round}`, () => reflector.store.size === round + 1);
     }
-  }).timeout(60_000);
+  }).timeout(300_000);
 
   it('lists again when its version is gone, and reports another object of the same name as another', async () => {
     await create('kept');

@@ -8,7 +8,7 @@ import type { LabAgent } from './lab-agent.ts';
 import { namePrefix } from './namespace.ts';
 
 describe('the node agent in network namespaces: an audit', function () {
-  this.timeout(30_000);
+  this.timeout(300_000);
   let room: AgentRoom;
   let lab: Lab;
   let agent: LabAgent;

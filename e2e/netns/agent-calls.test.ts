@@ -8,7 +8,7 @@ import { namePrefix } from './namespace.ts';
 import { hostTableName } from '../../controller/rules/host.ts';
 
 describe('the node agent in network namespaces: calls of the plugin', function () {
-  this.timeout(30_000);
+  this.timeout(300_000);
   let room: AgentRoom;
   let lab: Lab;
   let agent: LabAgent;

@@ -10,7 +10,7 @@ import { flows, sites, type Lab } from './lab.ts';
 import type { LabAgent } from './lab-agent.ts';
 
 describe('the node agent in network namespaces: flows that change', function () {
-  this.timeout(30_000);
+  this.timeout(300_000);
   let room: AgentRoom;
   let lab: Lab;
   let agent: LabAgent;

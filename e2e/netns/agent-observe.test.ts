@@ -14,7 +14,7 @@ const declared: readonly Flow[] = [{ from: 'web', to: 'cache', port: 6301, proto
 const refused = { error: 'ECONNREFUSED' };
 
 describe('the node agent in network namespaces: a Pod that is observed', function () {
-  this.timeout(30_000);
+  this.timeout(300_000);
   let room: AgentRoom;
   let lab: Lab;
   let agent: LabAgent;

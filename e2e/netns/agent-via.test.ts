@@ -14,7 +14,7 @@ const silent = { ipv4: '192.0.2.10', ipv6: '2001:db8::10' } as const;
 const proxyPort = 15001;
 
 describe('the node agent in network namespaces: a way out that changes while the pieces run', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let room: AgentRoom;
   let lab: Lab;
   let agent: LabAgent;

@@ -28,7 +28,7 @@ const openRules =
   'table inet first { chain input { type filter hook input priority 0; ct state established accept; }; }';
 
 describe('what a compromised piece tries', function () {
-  this.timeout(20_000);
+  this.timeout(300_000);
   let lab: Lab;
 
   before(async () => {

@@ -19,7 +19,7 @@ const foreignSources = [
 ] as const;
 
 describe("the node's side of a split Pod in network namespaces", function () {
-  this.timeout(30_000);
+  this.timeout(300_000);
   let lab: Lab;
 
   before(async () => {
@@ -304,7 +304,7 @@ describe("the node's side of a split Pod in network namespaces", function () {
 });
 
 describe("the node's side of a Pod on a routed veth (ptp)", function () {
-  this.timeout(10_000);
+  this.timeout(300_000);
   const gateway = ['10.88.0.1', 'fd88::1'] as const;
   const podIPs = ['10.88.0.2', 'fd88::2'] as const;
   const mac = '0a:00:00:88:00:02';

@@ -57,7 +57,7 @@ interface Sums {
 type Caller = 'outside' | 'other' | 'node' | 'statsd';
 
 describe('traffic that enters by the proxy, in network namespaces', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let lab: Lab;
 
   before(async () => {

@@ -98,7 +98,7 @@ class InitRun {
 }
 
 describe('podsplit init', function () {
-  this.timeout(20_000);
+  this.timeout(300_000);
   let lab: Lab;
   const runs: InitRun[] = [];
 

@@ -107,7 +107,7 @@ class NodeAgent {
 }
 
 describe('the agent and an isolated Pod', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let lab: IsolateLab;
   let folder: string;
   let agent: NodeAgent;

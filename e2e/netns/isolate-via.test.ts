@@ -48,7 +48,7 @@ const waysOut: readonly (readonly [Target, string])[] = [
 ];
 
 describe('a container of an isolated Pod whose only way out is its proxy', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let lab: IsolateLab;
 
   before(async () => {

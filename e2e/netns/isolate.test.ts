@@ -22,7 +22,7 @@ function servedBy(answer: Answer): string {
 }
 
 describe('an isolated Pod in a network namespace', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let lab: IsolateLab;
 
   before(async () => {

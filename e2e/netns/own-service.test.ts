@@ -47,7 +47,7 @@ const closed: readonly Call[] = [
 ];
 
 describe("a Pod's own Service in network namespaces", function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let lab: Lab;
 
   before(async () => {

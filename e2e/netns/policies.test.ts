@@ -63,7 +63,7 @@ const lists: readonly (readonly [what: string, list: readonly Allowed[] | undefi
 ];
 
 describe('policies on the network of Pods', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let lab: Lab;
   const loaded = new Map<PieceName, Partial<Wiring>>();
 

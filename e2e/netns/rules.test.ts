@@ -11,7 +11,7 @@ const refused = { error: 'ECONNREFUSED' };
 const patience = 0.2;
 
 describe('a split Pod in network namespaces', function () {
-  this.timeout(30_000);
+  this.timeout(300_000);
   let lab: Lab;
 
   before(async () => {

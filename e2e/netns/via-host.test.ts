@@ -15,7 +15,7 @@ function via(from: PieceName, changed: Partial<Via> = {}): { readonly via: reado
 }
 
 describe("the node's side of an unavoidable proxy in network namespaces", function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let lab: Lab;
 
   before(async () => {

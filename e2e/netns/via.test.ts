@@ -49,7 +49,7 @@ const attempts: readonly (readonly [string, (piece: Namespace) => Promise<unknow
 const carried = /^(TCP ipv\d$|another Pod|the node)/;
 
 describe('the unavoidable proxy in network namespaces', function () {
-  this.timeout(60_000);
+  this.timeout(300_000);
   let lab: Lab;
 
   before(async () => {
