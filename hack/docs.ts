@@ -1,7 +1,7 @@
 /**
  * Writes the reference pages that are made from code: docs/refusals.md from the table of refusal codes and the golden
  * cases, docs/metrics.md from the metrics that controller and agent register, docs/audit.md and docs/audit.schema.json from the
- * rules of the audit and the shape of its report. With --check it writes nothing and fails where a page is not what the code
+ * rules of the audit and the shape of its report, docs/checks.md from the checks of `kubectl podsplit check`. With --check it writes nothing and fails where a page is not what the code
  * says now.
  *
  *   node hack/docs.ts [--check]
@@ -17,6 +17,8 @@ import { techniqueOf } from '../controller/audit/techniques.ts';
 import type { Registry } from 'prom-client';
 import { createAgentMetrics } from '../controller/agent/agent-metrics.ts';
 import { createMetrics } from '../controller/observability/metrics.ts';
+import { clusterChecks, podsplitChecks } from '../controller/cli/check-report.ts';
+import type { Check } from '../controller/cli/check-outcome.ts';
 import { corpus } from '../controller/split/testdata/corpus.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -24,6 +26,7 @@ const root = join(import.meta.dirname, '..');
 const pages: Readonly<Record<string, () => string>> = {
   'docs/refusals.md': refusalsPage,
   'docs/metrics.md': metricsPage,
+  'docs/checks.md': checksPage,
   'docs/audit.md': auditPage,
   'docs/audit.schema.json': () => `${JSON.stringify(reportSchema, undefined, 2)}\n`,
 };
@@ -126,6 +129,46 @@ function labelsOf(metric: object): string {
     .map((name) => `\`${name}\``)
     .join(', ');
 }
+
+function checksPage(): string {
+  const sections = [
+    checksIntroduction,
+    '## Of the cluster',
+    checksTable(clusterChecks),
+    '## Of podsplit',
+    'Left out before it is installed.',
+    checksTable(podsplitChecks),
+  ];
+  return `${sections.join('\n\n')}\n`;
+}
+
+function checksTable(checks: readonly Check[]): string {
+  const rows = checks.map(({ id, why }) => `| \`${id}\` | ${why} |`);
+  return ['| check | why it matters |', '| --- | --- |', ...rows].join('\n');
+}
+
+const checksIntroduction = `# Checks
+
+<!-- Made by hack/docs.ts from controller/cli/check-report.ts. Do not edit. -->
+
+\`kubectl podsplit check\` reads a cluster, before podsplit is installed and after, and says of each matter below whether it is
+well, and how to mend what is not. It changes nothing.
+
+| level | meaning |
+| --- | --- |
+| \`ok\` | as it should be |
+| \`warning\` | podsplit works; something is less safe, less sure, or will be in the way |
+| \`problem\` | Pods that opt in do not start, or are not kept apart as they should be |
+| \`unknown\` | the API does not tell, or you may not read it; it fails nothing |
+
+Exit code: 0 if there is no problem, 1 if there is one, 2 if nobody answered. \`-o wide\` has the reason of each line; \`-o json\`
+and \`-o yaml\` are an interface: \`server\`, \`at\`, \`version\` (of the plugin), \`installed\`, \`summary\` (how many of each level)
+and \`checks\`, each with \`group\`, \`check\`, \`level\`, \`what\`, \`why\` and, where there is something to do, \`mend\`. A check may
+have several lines. Names and levels are stable, the words are not.
+
+What nodes have is not in the API: of kernels and CNI plugins the Pods that run there tell, and Events of the last hour about
+sandboxes that could not be made. The Secret of the webhook's certificate is read for when that ends. A cluster
+administrator sees all; the role view, bound for all namespaces, shows the first part but for nodes and webhooks.`;
 
 function auditPage(): string {
   const sections = channels.map((channel) => {

@@ -103,4 +103,6 @@ export const nadNamePrefix = 'podsplit-';
 export const bridgeNamePrefix = 'ps-';
 export const defaultSplitNetwork = 'default';
 export const systemNamespace = 'podsplit-system';
+/** Of the agents: privileged, as nothing else of podsplit is. */
+export const agentNamespace = 'podsplit-node';
 export const fieldManager = 'podsplit';

@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { version } from '../version.ts';
 import { auditCommand } from './audit-options.ts';
+import { checkCommand } from './check-options.ts';
 import { CliError } from './cli-error.ts';
 import { flowsCommand, policyCommand, statusCommand } from './cluster-commands.ts';
 import { completeVerb, completionCommand, runComplete } from './complete-command.ts';
@@ -19,6 +20,9 @@ const examples = `
 Examples:
   # What would the cluster run?
   kubectl podsplit split -f web.yaml
+
+  # Has the cluster what podsplit needs, and is podsplit well?
+  kubectl podsplit check
 
   # How are the split Pods of this namespace, and what is to be done?
   kubectl podsplit status
@@ -55,6 +59,12 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   program.addCommand(
     splitCommand(program, async (command) => {
       exitCode = await runSplit(command, io);
+    }),
+  );
+  program.addCommand(
+    checkCommand(program, async (command) => {
+      const { runCheck } = await import('./check-command.ts');
+      exitCode = await runCheck(command, io);
     }),
   );
   program.addCommand(

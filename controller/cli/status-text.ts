@@ -2,7 +2,7 @@ import pc from 'picocolors';
 import { formatFlow } from '../api/flow.ts';
 import { formatAge } from './flows-report.ts';
 import { isWell, type PieceReport, type PodReport, type Problem } from './status-report.ts';
-import { formatTable, printable } from './table.ts';
+import { formatTable, oneLine, printable } from './table.ts';
 
 export interface StatusStyle {
   /** Every Pod with all there is to say, not only those where something is wrong. */
@@ -174,9 +174,4 @@ function ageOf(time: string | undefined, now: number): string {
 
 function listOf(values: readonly string[]): string {
   return values.length === 0 ? '-' : values.join(',');
-}
-
-/** The API server's words may have several. */
-function oneLine(text: string): string {
-  return printable(text.replace(/\s+/g, ' ').trim());
 }

@@ -14,3 +14,8 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
 export function printable(text: string): string {
   return text.replace(/\p{C}/gu, '?');
 }
+
+/** The API server's words may have several. */
+export function oneLine(text: string): string {
+  return printable(text.replace(/\s+/g, ' ').trim());
+}

@@ -1,5 +1,7 @@
 import type { ICustomResourceDefinition } from 'kubernetes-models/apiextensions.k8s.io/v1/CustomResourceDefinition';
 import type { IMutatingWebhookConfiguration } from 'kubernetes-models/admissionregistration.k8s.io/v1/MutatingWebhookConfiguration';
+import type { IValidatingAdmissionPolicy } from 'kubernetes-models/admissionregistration.k8s.io/v1/ValidatingAdmissionPolicy';
+import type { IValidatingAdmissionPolicyBinding } from 'kubernetes-models/admissionregistration.k8s.io/v1/ValidatingAdmissionPolicyBinding';
 import type { IValidatingWebhookConfiguration } from 'kubernetes-models/admissionregistration.k8s.io/v1/ValidatingWebhookConfiguration';
 import type { IControllerRevision } from 'kubernetes-models/apps/v1/ControllerRevision';
 import type { IDaemonSet } from 'kubernetes-models/apps/v1/DaemonSet';
@@ -12,6 +14,7 @@ import type { IEndpointSlice } from 'kubernetes-models/discovery.k8s.io/v1/Endpo
 import type { ILease } from 'kubernetes-models/coordination.k8s.io/v1/Lease';
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import type { IServiceCIDR } from 'kubernetes-models/networking.k8s.io/v1/ServiceCIDR';
+import type { ICSIDriver } from 'kubernetes-models/storage.k8s.io/v1/CSIDriver';
 import type { IPodDisruptionBudget } from 'kubernetes-models/policy/v1/PodDisruptionBudget';
 import type { IConfigMap } from 'kubernetes-models/v1/ConfigMap';
 import type { IEvent } from 'kubernetes-models/v1/Event';
@@ -66,6 +69,9 @@ export type EndpointSlice = Stored<IEndpointSlice>;
 export type ServiceCIDR = Stored<IServiceCIDR>;
 export type CustomResourceDefinition = Stored<ICustomResourceDefinition>;
 export type MutatingWebhookConfiguration = Stored<IMutatingWebhookConfiguration>;
+export type ValidatingAdmissionPolicy = Stored<IValidatingAdmissionPolicy>;
+export type ValidatingAdmissionPolicyBinding = Stored<IValidatingAdmissionPolicyBinding>;
+export type CSIDriver = Stored<ICSIDriver>;
 export type ValidatingWebhookConfiguration = Stored<IValidatingWebhookConfiguration>;
 
 /** NPWG multi-network specification v1.3, section 3. */
@@ -122,6 +128,17 @@ export const resources = {
     'ValidatingWebhookConfiguration',
     'validatingwebhookconfigurations',
   ),
+  validatingAdmissionPolicies: clusterScoped<ValidatingAdmissionPolicy>(
+    'admissionregistration.k8s.io/v1',
+    'ValidatingAdmissionPolicy',
+    'validatingadmissionpolicies',
+  ),
+  validatingAdmissionPolicyBindings: clusterScoped<ValidatingAdmissionPolicyBinding>(
+    'admissionregistration.k8s.io/v1',
+    'ValidatingAdmissionPolicyBinding',
+    'validatingadmissionpolicybindings',
+  ),
+  csiDrivers: clusterScoped<CSIDriver>('storage.k8s.io/v1', 'CSIDriver', 'csidrivers'),
   networkAttachmentDefinitions: namespaced<NetworkAttachmentDefinition>(
     'k8s.cni.cncf.io/v1',
     'NetworkAttachmentDefinition',

@@ -1,0 +1,321 @@
+import { agentNamespace, apiVersion, group, ownLabels, systemNamespace, volumeDriver } from '../api/names.ts';
+import { at, isRecord, list as listIn, parseJson } from '../api/json.ts';
+import type { SplitNetwork } from '../api/resources.ts';
+import type { KubeClient, ListOptions, ObjectRef } from '../kube/client.ts';
+import { isApiError } from '../kube/errors.ts';
+import {
+  resources,
+  type ConfigMap,
+  type CSIDriver,
+  type CustomResourceDefinition,
+  type DaemonSet,
+  type Deployment,
+  type Event,
+  type KubeObject,
+  type Lease,
+  type MutatingWebhookConfiguration,
+  type Namespace,
+  type NetworkAttachmentDefinition,
+  type Node,
+  type Pod,
+  type Resource,
+  type Secret,
+  type ValidatingAdmissionPolicy,
+  type ValidatingAdmissionPolicyBinding,
+} from '../kube/resources.ts';
+import type { Seen } from './check-outcome.ts';
+import { version as ownVersion } from '../version.ts';
+import { unanswered } from './find-pod.ts';
+
+/** All that a check knows: what the API server told this user, once. */
+export interface Snapshot {
+  readonly server: string;
+  /** Of this plugin. */
+  readonly pluginVersion: string;
+  /** Epoch milliseconds, by the clock of this machine. */
+  readonly now: number;
+  /** `v1.34.1`. */
+  readonly version: Seen<string>;
+  /** Plurals that the API server serves of these versions: anybody who logged in may ask it. */
+  readonly ownKinds: Seen<readonly string[]>;
+  readonly networkKinds: Seen<readonly string[]>;
+  readonly multiPolicyKinds: Seen<readonly string[]>;
+  readonly nodes: Seen<readonly Node[]>;
+  readonly namespaces: Seen<readonly Namespace[]>;
+  readonly daemonSets: Seen<readonly DaemonSet[]>;
+  readonly webhooks: Seen<readonly MutatingWebhookConfiguration[]>;
+  readonly networks: Seen<readonly NetworkAttachmentDefinition[]>;
+  /** Pods that opted in, and their pieces. */
+  readonly splitPods: Seen<readonly Pod[]>;
+  /** Why sandboxes could not be made. */
+  readonly sandboxEvents: Seen<readonly Event[]>;
+  /** What agents found out of order. */
+  readonly agentEvents: Seen<readonly Event[]>;
+  readonly crds: Seen<readonly CustomResourceDefinition[]>;
+  readonly guards: Seen<readonly ValidatingAdmissionPolicy[]>;
+  readonly guardBindings: Seen<readonly ValidatingAdmissionPolicyBinding[]>;
+  readonly csiDriver: Seen<CSIDriver | undefined>;
+  readonly splitNetworks: Seen<readonly SplitNetwork[]>;
+  readonly controller: Seen<Deployment | undefined>;
+  readonly controllerPods: Seen<readonly Pod[]>;
+  readonly agents: Seen<DaemonSet | undefined>;
+  readonly agentPods: Seen<readonly Pod[]>;
+  readonly lease: Seen<Lease | undefined>;
+  /** It was renewed while we looked, whatever the clocks say. */
+  readonly leaseMoved: boolean;
+  readonly certificate: Seen<Secret | undefined>;
+  /** Those that DaemonSets of Multus mount, and Cilium's. */
+  readonly configMaps: Seen<readonly ConfigMap[]>;
+}
+
+export const controllerName = 'podsplit';
+export const agentName = 'podsplit-agent';
+export const certificateSecret = 'podsplit-webhook-tls';
+export const webhookName = 'podsplit';
+export const ownPlurals = [
+  resources.podSplits,
+  resources.splitNetworks,
+  resources.addressBlocks,
+  resources.containerNetworkPolicies,
+].map(({ plural }) => plural);
+
+/** Reasons of the agents' Events, as docs/operations.md has them, and what to do. */
+export const agentReports = {
+  RulesRepaired: {
+    what: 'found rules of pieces changed on the node, and set them right',
+    mend: 'Find out who is root there: kubectl get events -A --field-selector reason=RulesRepaired',
+  },
+  WiringRefused: {
+    what: 'refused a wiring that somebody wrote on a running Pod',
+    mend: 'Find out who wrote it: kubectl get events -A --field-selector reason=WiringRefused',
+  },
+  SandboxUnread: {
+    what: 'keep pieces as they are, because another version of the agent wrote what is known of them',
+    mend: 'Upgrade again, or delete these Pods: kubectl get events -A --field-selector reason=SandboxUnread',
+  },
+  Eth0PassedAround: {
+    what: "found programs of the network plugin ahead of podsplit's filter on the node's end of eth0",
+    mend: "See that the network plugin checks source addresses. The piece's own table and net1 are not affected.",
+  },
+} as const;
+
+/** Longer than the controller's renewals are apart (2 s). */
+const leasePauseMs = 5000;
+
+/** @throws CliError where the API server does not answer, or does not know who asks */
+export async function readSnapshot(
+  client: KubeClient,
+  now: number,
+  pause: (milliseconds: number) => Promise<void>,
+): Promise<Snapshot> {
+  const read = new Reading(client);
+  // First and alone: where nobody answers it is said once.
+  const version = await read.version();
+  const inController = { namespace: systemNamespace };
+  const inAgents = { namespace: agentNamespace };
+  const component = (name: string) => `app.kubernetes.io/name=podsplit,app.kubernetes.io/component=${name}`;
+  const daemonSets = read.list(resources.daemonSets);
+  const [
+    ownKinds,
+    networkKinds,
+    multiPolicyKinds,
+    nodes,
+    namespaces,
+    webhooks,
+    networks,
+    splitPods,
+    sandboxEvents,
+    agentEvents,
+    crds,
+    guards,
+    guardBindings,
+    csiDriver,
+    splitNetworks,
+    controller,
+    controllerPods,
+    agents,
+    agentPods,
+    lease,
+    certificate,
+    configMaps,
+  ] = await Promise.all([
+    read.kinds(apiVersion),
+    read.kinds('k8s.cni.cncf.io/v1'),
+    read.kinds('k8s.cni.cncf.io/v1beta1'),
+    read.list(resources.nodes),
+    read.list(resources.namespaces),
+    read.list(resources.mutatingWebhookConfigurations),
+    read.list(resources.networkAttachmentDefinitions),
+    read.list(resources.pods, { labelSelector: ownLabels.role }),
+    read.list(resources.events, { fieldSelector: 'reason=FailedCreatePodSandBox' }),
+    read.events(Object.keys(agentReports)),
+    read.each(
+      resources.customResourceDefinitions,
+      ownPlurals.map((plural) => ({ name: `${plural}.${group}` })),
+    ),
+    read.list(resources.validatingAdmissionPolicies),
+    read.list(resources.validatingAdmissionPolicyBindings),
+    read.get(resources.csiDrivers, { name: volumeDriver }),
+    read.list(resources.splitNetworks),
+    read.get(resources.deployments, { ...inController, name: controllerName }),
+    read.list(resources.pods, { ...inController, labelSelector: component('controller') }),
+    read.get(resources.daemonSets, { ...inAgents, name: agentName }),
+    read.list(resources.pods, { ...inAgents, labelSelector: component('agent') }),
+    read.lease(now, pause),
+    read.get(resources.secrets, { ...inController, name: certificateSecret }),
+    daemonSets.then((seen) => read.each(resources.configMaps, seen.kind === 'seen' ? configOf(seen.value) : [])),
+  ]);
+  return {
+    server: client.server,
+    pluginVersion: ownVersion,
+    now,
+    version,
+    ownKinds,
+    networkKinds,
+    multiPolicyKinds,
+    nodes,
+    namespaces,
+    daemonSets: await daemonSets,
+    webhooks,
+    networks,
+    splitPods,
+    sandboxEvents,
+    agentEvents,
+    crds,
+    guards,
+    guardBindings,
+    csiDriver,
+    splitNetworks,
+    controller,
+    controllerPods,
+    agents,
+    agentPods,
+    ...lease,
+    certificate,
+    configMaps,
+  };
+}
+
+/** What of theirs says how Multus is told to behave, and what Cilium does to other CNI configurations. */
+function configOf(daemonSets: readonly DaemonSet[]): readonly ObjectRef[] {
+  return daemonSets.flatMap(({ metadata: { namespace, name }, spec }): readonly ObjectRef[] => {
+    if (name === 'cilium') return [{ namespace, name: 'cilium-config' }];
+    if (!/multus/.test(name)) return [];
+    const volumes = spec?.template.spec?.volumes ?? [];
+    return volumes.flatMap(({ configMap }) =>
+      configMap?.name === undefined ? [] : [{ namespace, name: configMap.name }],
+    );
+  });
+}
+
+/** Of one thing each: what a user may not read is no failure. */
+class Reading {
+  private readonly client: KubeClient;
+
+  constructor(client: KubeClient) {
+    this.client = client;
+  }
+
+  version(): Promise<Seen<string>> {
+    return this.seen('get /version', async () => {
+      const { body } = await this.client.raw({ method: 'GET', path: '/version' });
+      const version = at(parseJson(body), ['gitVersion']);
+      return typeof version === 'string' ? version : '';
+    });
+  }
+
+  kinds(version: string): Promise<Seen<readonly string[]>> {
+    return this.orNothing([], `get /apis/${version}`, async () => {
+      const { body } = await this.client.raw({ method: 'GET', path: `/apis/${version}` });
+      const names = listIn(at(parseJson(body), ['resources'])).map((each) =>
+        isRecord(each) ? each['name'] : undefined,
+      );
+      return names.filter((name) => typeof name === 'string');
+    });
+  }
+
+  list<T extends KubeObject>(resource: Resource<T>, options: ListOptions = {}): Promise<Seen<readonly T[]>> {
+    return this.orNothing([], rightTo('list', resource, options.namespace), async () => {
+      return (await this.client.list(resource, options)).items;
+    });
+  }
+
+  /** The API server selects by one reason at a time. */
+  async events(reasons: readonly string[]): Promise<Seen<readonly Event[]>> {
+    const found: Event[] = [];
+    const all = await Promise.all(
+      reasons.map((reason) => this.list(resources.events, { fieldSelector: `reason=${reason}` })),
+    );
+    for (const one of all) {
+      if (one.kind === 'hidden') return one;
+      found.push(...one.value);
+    }
+    return { kind: 'seen', value: found };
+  }
+
+  get<T extends KubeObject>(resource: Resource<T>, ref: ObjectRef): Promise<Seen<T | undefined>> {
+    return this.orNothing(undefined, rightTo('get', resource, ref.namespace), () => this.client.get(resource, ref));
+  }
+
+  /** Those of them that are there. */
+  async each<T extends KubeObject>(resource: Resource<T>, refs: readonly ObjectRef[]): Promise<Seen<readonly T[]>> {
+    const all = await Promise.all(refs.map((ref) => this.get(resource, ref)));
+    const found: T[] = [];
+    for (const one of all) {
+      if (one.kind === 'hidden') return one;
+      if (one.value !== undefined) found.push(one.value);
+    }
+    return { kind: 'seen', value: found };
+  }
+
+  /** Looked at twice where it seems old: the clock that says so may be wrong. */
+  async lease(now: number, pause: (milliseconds: number) => Promise<void>) {
+    const ref = { namespace: systemNamespace, name: controllerName };
+    const lease = await this.get(resources.leases, ref);
+    if (lease.kind === 'hidden' || lease.value === undefined || isFresh(lease.value, now)) {
+      return { lease, leaseMoved: false };
+    }
+    await pause(leasePauseMs);
+    const again = await this.get(resources.leases, ref);
+    const renewed = (seen: Seen<Lease | undefined>) => (seen.kind === 'seen' ? seen.value?.spec?.renewTime : undefined);
+    return { lease: again, leaseMoved: renewed(again) !== renewed(lease) };
+  }
+
+  private orNothing<T>(nothing: T, right: string, read: () => Promise<T>): Promise<Seen<T>> {
+    return this.seen(right, async () => {
+      try {
+        return await read();
+      } catch (error) {
+        // No such object, or no such kind.
+        if (isApiError(error, 'NotFound')) return nothing;
+        throw error;
+      }
+    });
+  }
+
+  private async seen<T>(right: string, read: () => Promise<T>): Promise<Seen<T>> {
+    try {
+      return { kind: 'seen', value: await read() };
+    } catch (error) {
+      if (!isApiError(error)) throw error;
+      if (error.code === 'Forbidden') return { kind: 'hidden', right };
+      throw unanswered(error, right, undefined, this.client.server);
+    }
+  }
+}
+
+function rightTo(verb: string, resource: Resource, namespace: string | undefined): string {
+  const [apiGroup] = resource.apiVersion.split('/');
+  const what = resource.apiVersion.includes('.') ? `${resource.plural}.${apiGroup ?? ''}` : resource.plural;
+  return `${verb} ${what}${namespace === undefined ? '' : ` in namespace ${namespace}`}`;
+}
+
+/** As others judge it who would lead. */
+export function isFresh({ spec }: Lease, now: number): boolean {
+  const renewed = Date.parse(spec?.renewTime ?? '');
+  return (
+    spec?.holderIdentity !== undefined &&
+    spec.holderIdentity !== '' &&
+    now - renewed <= (spec.leaseDurationSeconds ?? 15) * 1000
+  );
+}
