@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { expect } from 'chai';
+import type { CheckReport } from '../controller/cli/check-report.ts';
 import { globalValueFlags, shortValueFlags, valueFlags, verbs } from '../controller/cli/kubectl-flags.ts';
 import { imageReference } from '../hack/images/recipes.ts';
 import { kubeconfig, kubectlPath } from '../hack/kubectl.ts';
@@ -52,7 +53,7 @@ const podSpec = {
   containers: [container('app'), container('cache')],
 };
 
-describe('kubectl podsplit logs, exec, debug and status', () => {
+describe('kubectl podsplit logs, exec, debug, status, topology and check', () => {
   let namespace: TestNamespace;
   let split: SplitPod;
   let onWhole: (...args: readonly string[]) => Promise<Ended>;
@@ -139,6 +140,51 @@ describe('kubectl podsplit logs, exec, debug and status', () => {
     }
     // A whole Pod has nothing to tell.
     expect(await onSplit('status', 'whole')).to.include({ exitCode: 2, stdout: '' });
+  });
+
+  it('draws the Pod, in each form', async () => {
+    const words: Readonly<Record<string, RegExp>> = {
+      text: /^Pod .*, deployment\/web, mode split, Running on /,
+      svg: /^<svg .*<desc id="desc">Pod /s,
+      mermaid: /^flowchart LR\n/,
+      html: /^<!doctype html>\n/,
+    };
+    for (const [format, beginning] of Object.entries(words)) {
+      const { exitCode, stdout, stderr } = await onSplit('topology', 'POD', '-o', format);
+      expect(exitCode, stderr).to.equal(0);
+      expect(stdout).to.match(beginning);
+      for (const { metadata, status } of split.pieces.values()) {
+        for (const address of status.podIPs ?? []) expect(stdout, metadata.name).to.contain(address.ip);
+      }
+    }
+    expect(await onSplit('topology', 'whole')).to.include({ exitCode: 2, stdout: '' });
+  });
+
+  it('says that the cluster has what podsplit needs, and that podsplit is well', async () => {
+    const { exitCode, stdout, stderr } = await ended(plugin, ['check', '-o', 'json'], '');
+    const { installed, checks } = JSON.parse(stdout) as CheckReport;
+    expect(installed, stderr).to.equal(true);
+    expect(checks.filter(({ level }) => level === 'problem')).to.deep.equal([]);
+    expect(exitCode).to.equal(0);
+    const well = checks.filter(({ level }) => level === 'ok').map(({ check }) => check);
+    expect(well).to.include.members([
+      ...['api-server', 'nodes', 'multus-crd', 'multus', 'cni-plugins', 'kernel', 'pod-security', 'crds', 'guards'],
+      ...['webhook', 'certificate', 'controller', 'leader', 'agents', 'cni-plugin', 'split-networks'],
+    ]);
+    // The agents have loaded rules on the node of this Pod.
+    const kernel = checks.find(({ check, level }) => check === 'kernel' && level === 'ok');
+    expect(kernel?.what).to.contain(split.primary.spec.nodeName);
+  });
+
+  it('checks what a user without rights may see, and says what that is not', async () => {
+    const as = `--as=system:serviceaccount:${namespace.name}:default`;
+    const { exitCode, stdout, stderr } = await ended(plugin, ['check', '-o', 'json', as], '');
+    expect(exitCode, stderr).to.equal(0);
+    const { checks } = JSON.parse(stdout) as CheckReport;
+    const levelsOf = (id: string) => checks.filter(({ check }) => check === id).map(({ level }) => level);
+    expect(levelsOf('multus-crd')).to.deep.equal(['ok']);
+    expect(levelsOf('nodes')).to.deep.equal(['unknown']);
+    expect(checks.filter(({ level }) => level === 'problem' || level === 'warning')).to.deep.equal([]);
   });
 
   it('debugs in the network of the one piece', async () => {

@@ -2,15 +2,14 @@ import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts'
 import { ownLabels, userAnnotations } from '../api/names.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isApiError } from '../kube/errors.ts';
-import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
-import type { Directory } from '../policies/directory.ts';
+import { resources, type Pod } from '../kube/resources.ts';
 import { explainPod } from '../policies/explain-pod.ts';
-import { directoryOf } from '../policies/read-directory.ts';
 import { CliError } from './cli-error.ts';
-import { findPod, findPodSplit, listReadable, unanswered } from './find-pod.ts';
+import { findPod, findPodSplit, unanswered } from './find-pod.ts';
 import type { ClusterOptions } from './flows-command.ts';
 import type { Io } from './input.ts';
 import { formatManifest } from './manifest-yaml.ts';
+import { readDirectory } from './policy-directory.ts';
 import { parseQuestion } from './policy-question.ts';
 import { formatAnswer, formatPolicyReport, policyReport, type Answer, type PolicyReport } from './policy-report.ts';
 import { policedPod } from './policy-subject.ts';
@@ -89,21 +88,4 @@ async function policiesIn(client: KubeClient, namespace: string): Promise<readon
     }
     throw unanswered(error, 'list containernetworkpolicies.podsplit.io', namespace, client.server);
   }
-}
-
-/** Of all namespaces, or of the Pod's own where the user may see no more. */
-async function readDirectory(
-  client: KubeClient,
-  namespace: string,
-): Promise<{ readonly directory: Directory; readonly unseen: readonly string[] }> {
-  const unseen: string[] = [];
-  const list = <T extends KubeObject>(resource: Resource<T>): Promise<readonly T[]> =>
-    listReadable(client, resource, namespace, (plural) => unseen.push(plural));
-  const [pods, namespaces, services, endpointSlices] = await Promise.all([
-    list(resources.pods),
-    list(resources.namespaces),
-    list(resources.services),
-    list(resources.endpointSlices),
-  ]);
-  return { directory: directoryOf({ pods, namespaces, services, endpointSlices }), unseen };
 }

@@ -12,6 +12,7 @@ import { runOnPiece } from './piece-command.ts';
 import { runPolicy } from './policy-command.ts';
 import { runSplit } from './split-command.ts';
 import { runStatus } from './status-command.ts';
+import { topologyCommand } from './topology-options.ts';
 import { verbCommands, verbOf } from './verb-commands.ts';
 
 export const exitCodes = { ok: 0, refused: 1, usage: 2 } as const;
@@ -29,6 +30,9 @@ Examples:
 
   # Who may reach whom in a Pod that runs, and what was denied?
   kubectl podsplit flows web-6d4f9c7b5-x7k2p
+
+  # The same as a picture: pieces, addresses, flows, what comes and goes outside.
+  kubectl podsplit topology deployment/web -o html > web.html
 
   # Which container could do what to which other, and what would a split close?
   kubectl podsplit audit -f web.yaml
@@ -76,6 +80,12 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
   program.addCommand(
     policyCommand(program, async (command) => {
       exitCode = await runPolicy(command, io);
+    }),
+  );
+  program.addCommand(
+    topologyCommand(program, async (command) => {
+      const { runTopology } = await import('./topology-command.ts');
+      await runTopology(command, io);
     }),
   );
   program.addCommand(

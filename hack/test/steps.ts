@@ -33,7 +33,7 @@ const unit: readonly Step[] = [
 const netns: Step = { name: 'rules in bare network namespaces', command: mocha('e2e/netns/**/*.test.ts') };
 
 /** What people look at, in what they look at it with. */
-const browser: Step = { name: "the audit's page in Chromium", command: mocha('e2e/browser/**/*.test.ts') };
+const browser: Step = { name: 'pages and drawings in Chromium', command: mocha('e2e/browser/**/*.test.ts') };
 
 const cluster: readonly Step[] = [
   { name: 'bundles', command: ['node', 'hack/build.ts'], needed: true },
