@@ -22,6 +22,8 @@ lint: setup ## Types, eslint (with the pure-core rule), formatting, go vet, CRDs
 	eslint --cache --cache-location node_modules/.cache/eslint/ .
 	prettier --check --log-level warn .
 	@node hack/manifests.ts > /dev/null
+	node hack/dashboard.ts --check
+	node hack/chart.ts --check
 	node hack/docs.ts --check
 	node hack/cni.ts --lint
 
@@ -29,9 +31,12 @@ unit: setup ## Unit, golden and property tests
 	mocha
 	node hack/cni.ts --test
 
-manifests: setup ## Write dist/podsplit.yaml: what users kubectl apply
+manifests: setup ## Write what users apply: dist/podsplit.yaml and dist/chart [IMAGE=...]; deploy/chart from its source
 	@mkdir -p dist
+	@node hack/dashboard.ts
+	@node hack/chart.ts
 	node hack/manifests.ts $(if $(IMAGE),--image $(IMAGE)) > dist/podsplit.yaml
+	node hack/chart.ts --out dist/chart $(if $(IMAGE),--image $(IMAGE))
 
 image: setup ## Build the images (no Docker needed)
 	node hack/images/build.ts

@@ -22,9 +22,9 @@ interface Crd {
 }
 
 const root = join(import.meta.dirname, '..');
-const crds = readdirSync(join(root, 'crds')).map(
-  (file) => parse(readFileSync(join(root, 'crds', file), 'utf8')) as Crd,
-);
+const crds = readdirSync(join(root, 'crds'))
+  .filter((file) => file !== 'kustomization.yaml')
+  .map((file) => parse(readFileSync(join(root, 'crds', file), 'utf8')) as Crd);
 /** `ILabelSelector` is kubernetes-models'. */
 const selectorFields = 'matchLabels?: matchExpressions?: key: operator: values?:';
 const types = ['resources.ts', 'container-network-policy.ts']

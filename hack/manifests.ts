@@ -3,13 +3,19 @@
  *
  *   node hack/manifests.ts [--image IMAGE] [--pull-policy POLICY] > podsplit.yaml
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { parseAllDocuments } from 'yaml';
+import { isRecord } from '../controller/api/json.ts';
+import { documentsOf } from '../controller/manifests/documents.ts';
+import { manifestStream, renderManifests } from '../controller/manifests/render.ts';
+import { readSources } from '../controller/manifests/sources.ts';
+import { defaultValues, imageOf, imageValues, mergeValues } from '../controller/manifests/values.ts';
 
 const root = join(import.meta.dirname, '..');
-export const defaultImage = 'podsplit.local/podsplit:dev';
+export const documents = documentsOf(readSources(root));
+export const defaultImage = imageOf(defaultValues(documents));
+export const packageVersion = versionOf(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')));
 
 export interface ManifestOptions {
   readonly image?: string;
@@ -18,27 +24,19 @@ export interface ManifestOptions {
   readonly imageKey?: string;
 }
 
-/** CRDs first: the guards behind them name their kinds. */
-export function manifests(options: ManifestOptions = {}): string {
-  const documents = ['crds', 'templates'].flatMap((folder) =>
-    readdirSync(join(root, folder))
-      .filter((file) => file.endsWith('.yaml'))
-      .sort()
-      .map((file) => readFileSync(join(root, folder, file), 'utf8')),
-  );
-  let text = documents.map((document) => document.trimEnd()).join('\n---\n');
-  if (options.image !== undefined) text = text.replaceAll(defaultImage, options.image);
-  if (options.pullPolicy !== undefined) {
-    text = text.replaceAll('imagePullPolicy: IfNotPresent', `imagePullPolicy: ${options.pullPolicy}`);
-  }
-  if (options.imageKey !== undefined) {
-    text = text.replaceAll("prometheus.io/scrape: 'true'", `checksum/image: ${options.imageKey}\n        $&`);
-  }
-  for (const document of parseAllDocuments(text)) {
-    const [error] = document.errors;
-    if (error !== undefined) throw new Error(`crds/ or templates/: ${error.message}`);
-  }
-  return `${text}\n`;
+export function manifests({ image, pullPolicy, imageKey }: ManifestOptions = {}): string {
+  const chosen = [
+    ...(image === undefined ? [] : [imageValues(image)]),
+    ...(pullPolicy === undefined ? [] : [{ image: { pullPolicy } }]),
+  ];
+  const values = chosen.reduce(mergeValues, defaultValues(documents));
+  const text = manifestStream(renderManifests(documents, { values, version: packageVersion }));
+  if (imageKey === undefined) return text;
+  return text.replaceAll("prometheus.io/scrape: 'true'", `checksum/image: ${imageKey}\n        $&`);
+}
+
+function versionOf(manifest: unknown): string {
+  return isRecord(manifest) ? String(manifest['version']) : '';
 }
 
 if (import.meta.main) {

@@ -66,6 +66,11 @@ export async function buildSimulation(): Promise<SimulationBuilds> {
   };
 }
 
+/** One module's folder of binaries, for tests that need no cluster. */
+export function buildCommands(module: GoModule): Promise<string> {
+  return withLock('build', async () => buildModule(module, await goVersion()));
+}
+
 async function goVersion(): Promise<string> {
   return (await run(['go', 'env', 'GOVERSION', 'GOARCH'])).trim();
 }

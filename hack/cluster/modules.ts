@@ -67,6 +67,13 @@ export const goModules = {
 
 export type ModuleName = keyof typeof goModules;
 
+/** Renders the chart in a test, as users' Helm does. */
+export const helm: GoModule = {
+  name: 'helm',
+  commands: { helm: 'helm.sh/helm/v4/cmd/helm' },
+  cold: '3 minutes',
+};
+
 /** Simulates nodes for fault-injection tests and benchmarks; the embedded cluster has real ones, and never builds it. */
 export const simulator: GoModule = {
   name: 'kwok',

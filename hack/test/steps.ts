@@ -22,6 +22,8 @@ const lint: readonly Step[] = [
   { name: 'formatting', command: ['prettier', '--check', '--log-level', 'warn', '.'] },
   { name: 'CNI plugin: gofmt and go vet', command: ['node', 'hack/cni.ts', '--lint'] },
   { name: 'reference docs', command: ['node', 'hack/docs.ts', '--check'] },
+  { name: 'dashboard', command: ['node', 'hack/dashboard.ts', '--check'] },
+  { name: 'chart', command: ['node', 'hack/chart.ts', '--check'] },
 ];
 
 const unit: readonly Step[] = [
@@ -34,6 +36,9 @@ const netns: Step = { name: 'rules in bare network namespaces', command: mocha('
 
 /** What people look at, in what they look at it with. */
 const browser: Step = { name: 'pages and drawings in Chromium', command: mocha('e2e/browser/**/*.test.ts') };
+
+/** As users get it, rendered by what they render it with. */
+const deploy: Step = { name: 'chart, kustomize, krew', command: mocha('e2e/deploy/**/*.test.ts') };
 
 const cluster: readonly Step[] = [
   { name: 'bundles', command: ['node', 'hack/build.ts'], needed: true },
@@ -88,8 +93,10 @@ function path(suite: string): string {
   return `e2e/${suite}${suffix}`;
 }
 
-export const e2e: Work = { inTurn: [{ sideBySide: [{ inTurn: [netns, browser] }, { inTurn: cluster }] }, onCluster] };
+export const e2e: Work = {
+  inTurn: [{ sideBySide: [{ inTurn: [netns, browser, deploy] }, { inTurn: cluster }] }, onCluster],
+};
 
 export const all: Work = {
-  inTurn: [{ sideBySide: [{ inTurn: [...lint, ...unit, netns, browser] }, { inTurn: cluster }] }, onCluster],
+  inTurn: [{ sideBySide: [{ inTurn: [...lint, ...unit, netns, browser, deploy] }, { inTurn: cluster }] }, onCluster],
 };
