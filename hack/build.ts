@@ -7,6 +7,7 @@
 import { build, type BuildOptions } from 'esbuild';
 import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
+import { readSources } from '../controller/manifests/sources.ts';
 import { licenseText, nodeLicense, packagesOf } from './licenses.ts';
 
 const repository = join(import.meta.dirname, '..');
@@ -18,6 +19,8 @@ export interface Program {
   readonly interpreter: string;
   /** Folder for what a dynamic import brings: parsed only by the command that needs it. */
   readonly chunks?: string;
+  /** It prints crds/ and templates/, and fetches nothing. */
+  readonly manifests?: true;
 }
 
 export const programs = {
@@ -27,7 +30,13 @@ export const programs = {
   agent: { entry: 'controller/agent/main.ts', out: 'dist/agent.js', interpreter: '/usr/bin/node' },
   // Likewise.
   volumes: { entry: 'controller/volumes/main.ts', out: 'dist/volumes.js', interpreter: '/usr/bin/node' },
-  cli: { entry: 'controller/cli/main.ts', out: 'dist/cli.js', interpreter: '/usr/bin/env node', chunks: 'cli' },
+  cli: {
+    entry: 'controller/cli/main.ts',
+    out: 'dist/cli.js',
+    interpreter: '/usr/bin/env node',
+    chunks: 'cli',
+    manifests: true,
+  },
 } as const satisfies Record<string, Program>;
 
 /** Dependencies that are CommonJS call `require` for Node's own modules, which an ES module does not have. */
@@ -92,7 +101,12 @@ function options(program: Program, out: string, version: string): BuildOptions {
     // A stack trace needs names and lines, not a second copy of every source.
     sourcesContent: false,
     banner: { js: `#!${program.interpreter}\n${requireShim}` },
-    define: { 'process.env.PODSPLIT_VERSION': JSON.stringify(version) },
+    define: {
+      'process.env.PODSPLIT_VERSION': JSON.stringify(version),
+      ...(program.manifests === true && {
+        'process.env.PODSPLIT_MANIFESTS': JSON.stringify(JSON.stringify(readSources(repository))),
+      }),
+    },
     logLevel: 'warning',
   };
 }

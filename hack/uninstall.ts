@@ -8,6 +8,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { wholePatch } from '../controller/manifests/whole-patch.ts';
 import { kubectl, tryKubectl } from './kubectl.ts';
 import { manifests } from './manifests.ts';
 
@@ -21,14 +22,7 @@ interface Item {
     readonly annotations?: Readonly<Record<string, string>>;
     readonly ownerReferences?: readonly { readonly controller?: boolean }[];
   };
-  readonly spec?: {
-    readonly template?: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } };
-    readonly jobTemplate?: {
-      readonly spec?: {
-        readonly template?: { readonly metadata?: { readonly annotations?: Readonly<Record<string, string>> } };
-      };
-    };
-  };
+  readonly spec?: unknown;
 }
 
 function list(args: readonly string[]): readonly Item[] {
@@ -38,30 +32,13 @@ function list(args: readonly string[]): readonly Item[] {
   return parsed.items;
 }
 
-/** `null` for every podsplit.io annotation: a JSON merge patch removes what is null (RFC 7396). */
-function removals(annotations: Readonly<Record<string, string>> | undefined): Record<string, null> {
-  const keys = Object.keys(annotations ?? {}).filter((key) => key.startsWith('podsplit.io/'));
-  return Object.fromEntries(keys.map((key) => [key, null]));
-}
-
 /** Says whether there was something to remove. */
 function unannotate(item: Item): boolean {
-  if (item.metadata.ownerReferences?.some((owner) => owner.controller === true) === true) return false;
-  const own = removals(item.metadata.annotations);
-  const template = removals((item.spec?.template ?? item.spec?.jobTemplate?.spec?.template)?.metadata?.annotations);
-  // A Job that was made cannot change its template; it ends by itself, or its Pods are deleted below.
-  const templatePatch = { metadata: { annotations: template } };
-  const spec =
-    Object.keys(template).length === 0 || item.kind === 'Job'
-      ? {}
-      : item.kind === 'CronJob'
-        ? { spec: { jobTemplate: { spec: { template: templatePatch } } } }
-        : { spec: { template: templatePatch } };
-  if (Object.keys(own).length === 0 && Object.keys(spec).length === 0) return false;
+  const patch = wholePatch({ ...item, metadata: { ...item.metadata } });
+  if (patch === undefined) return false;
   const { name, namespace = '' } = item.metadata;
   console.log(`  ${item.kind} ${namespace}/${name}: annotations removed, rolls out whole Pods`);
-  const patch = JSON.stringify({ metadata: { annotations: own }, ...spec });
-  kubectl(['-n', namespace, 'patch', item.kind.toLowerCase(), name, '--type=merge', '-p', patch]);
+  kubectl(['-n', namespace, 'patch', item.kind.toLowerCase(), name, '--type=merge', '-p', JSON.stringify(patch)]);
   return true;
 }
 

@@ -112,11 +112,14 @@ describe('kubectl podsplit completion', () => {
     expect(await candidates('status', '--a')).to.deep.equal(['--all-namespaces', '--as', ':4']);
     expect(await candidates('flows', 'web-0', '-o', '')).to.include('policy');
     expect(await candidates('completion', 'z')).to.deep.equal(['zsh', ':4']);
+    expect(await candidates('un')).to.deep.equal(['uninstall', ':4']);
+    expect(await candidates('upgrade', '-o', '')).to.deep.equal(['yaml', 'json', ':4']);
     expect(await candidates('nothing', '')).to.deep.equal([':4']);
   });
 
   it('leaves files to the shell', async () => {
     expect(await candidates('split', '-f', '')).to.deep.equal([':0']);
+    expect(await candidates('install', '--values', '')).to.deep.equal([':0']);
     expect(await candidates('exec', 'web-0', '--', 'l')).to.deep.equal([':0']);
     expect(await candidates('flows', '-n', '')).to.deep.equal([':4']);
   });

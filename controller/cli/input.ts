@@ -57,7 +57,7 @@ export async function readManifests(files: readonly string[], io: Input): Promis
   const manifests: Manifest[] = [];
   for (const file of files) {
     const source = file === '-' ? 'stdin' : file;
-    const text = decode(await readBytes(file, io), source);
+    const text = await readText(file, io);
     const found = manifestsOf(text, source, file);
     if (found.length === 0) {
       throw new CliError(`${source} has no object in it. Give a manifest in YAML or JSON, as kubectl apply takes it.`);
@@ -74,6 +74,11 @@ export async function readManifest(file: string, io: Io): Promise<Manifest> {
     throw new CliError(`${file} has ${more.length + 1} objects, and should have one.`);
   }
   return manifest;
+}
+
+/** `-` is stdin. */
+export async function readText(file: string, io: Input): Promise<string> {
+  return decode(await readBytes(file, io), file === '-' ? 'stdin' : file);
 }
 
 async function readBytes(file: string, io: Input): Promise<Uint8Array> {

@@ -7,6 +7,7 @@ import { flowsCommand, policyCommand, statusCommand } from './cluster-commands.t
 import { completeVerb, completionCommand, runComplete } from './complete-command.ts';
 import { runFlows } from './flows-command.ts';
 import type { Io } from './input.ts';
+import { installCommand, uninstallCommand, upgradeCommand } from './install-options.ts';
 import { splitCommand } from './offline-commands.ts';
 import { runOnPiece } from './piece-command.ts';
 import { runPolicy } from './policy-command.ts';
@@ -39,6 +40,9 @@ Examples:
 
   # A shell in whichever piece runs the container cache.
   kubectl podsplit exec -it web-6d4f9c7b5-x7k2p -c cache -- sh
+
+  # Onto a cluster.
+  kubectl podsplit install --image registry.example/podsplit:0.1.0 | kubectl apply --server-side -f -
 
 Each command's --help has more.
 `;
@@ -96,6 +100,25 @@ export async function run(args: readonly string[], io: Io): Promise<number> {
     }),
   );
   for (const command of verbCommands(program)) program.addCommand(command);
+  // What they print is as much as the rest of the program.
+  program.addCommand(
+    installCommand(program, async (command) => {
+      const { runInstall } = await import('./install-command.ts');
+      await runInstall(command, io);
+    }),
+  );
+  program.addCommand(
+    upgradeCommand(program, async (command) => {
+      const { runUpgrade } = await import('./upgrade-command.ts');
+      await runUpgrade(command, io);
+    }),
+  );
+  program.addCommand(
+    uninstallCommand(program, async (command) => {
+      const { runUninstall } = await import('./uninstall-command.ts');
+      exitCode = await runUninstall(command, io);
+    }),
+  );
   program.addCommand(completionCommand(program, io));
   program
     .command('version')
