@@ -3,9 +3,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 NODES ?=
 IMAGE ?=
+URL ?=
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help setup demo test build lint unit e2e image bench manifests cluster cluster-down load install uninstall
+.PHONY: help setup demo test build lint unit e2e image bench manifests plugin cluster cluster-down load install uninstall
 
 help: ## This list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -37,6 +38,9 @@ manifests: setup ## Write what users apply: dist/podsplit.yaml and dist/chart [I
 	@node hack/chart.ts
 	node hack/manifests.ts $(if $(IMAGE),--image $(IMAGE)) > dist/podsplit.yaml
 	node hack/chart.ts --out dist/chart $(if $(IMAGE),--image $(IMAGE))
+
+plugin: setup ## Pack kubectl podsplit for krew: archive and manifest in dist/ [URL=where the archive will be]
+	node hack/krew.ts $(if $(URL),--url $(URL))
 
 image: setup ## Build the images (no Docker needed)
 	node hack/images/build.ts

@@ -74,6 +74,9 @@ export const helm: GoModule = {
   cold: '3 minutes',
 };
 
+/** Installs the CLI in a test, as users' krew does. */
+export const krew: GoModule = { name: 'krew', commands: { krew: 'sigs.k8s.io/krew/cmd/krew' }, cold: 'a minute' };
+
 /** Simulates nodes for fault-injection tests and benchmarks; the embedded cluster has real ones, and never builds it. */
 export const simulator: GoModule = {
   name: 'kwok',
