@@ -5,8 +5,15 @@
 // Split Pods of three containers are held against three times as many plain Pods of one: as many Pods for the cluster.
 
 import { parseArgs } from 'node:util';
+import type { Child } from '../simulation/child.ts';
 import { startSimulatedCluster, type SimulatedCluster } from '../simulation/cluster.ts';
-import { installPodsplit, page, startController, untilLeading } from '../simulation/podsplit.ts';
+import {
+  installPodsplit,
+  page,
+  startController,
+  untilLeading,
+  type ControllerPorts,
+} from '../simulation/podsplit.ts';
 import { auditPolicy, byKind, writesSince } from './audited.ts';
 import { bringUp, churn, endAll, podsOf, restart, takeDown, untilReady, type Crowd } from './crowd.ts';
 import { median, printFigures, type Figure } from './figures.ts';
@@ -39,12 +46,26 @@ export async function benchScale(options: ScaleOptions): Promise<readonly Figure
 }
 
 async function measure(cluster: SimulatedCluster, options: ScaleOptions): Promise<readonly Figure[]> {
+  const ports = await installPodsplit(cluster);
+  const controller = await startController({ cluster, ports });
+  try {
+    await untilLeading(controller, ports);
+    return await measureUnder(controller, ports, cluster, options);
+  } finally {
+    // It would go on asking for an API server that is gone, beside what is measured next.
+    await controller.kill();
+  }
+}
+
+async function measureUnder(
+  controller: Child,
+  ports: ControllerPorts,
+  cluster: SimulatedCluster,
+  options: ScaleOptions,
+): Promise<readonly Figure[]> {
   const { pods, namespaces, churnRate, churnSeconds } = options;
   const { client } = cluster;
   const patience = 120 + pods;
-  const ports = await installPodsplit(cluster);
-  const controller = await startController({ cluster, ports });
-  await untilLeading(controller, ports);
   const metrics = async (): Promise<MetricsPage> => new MetricsPage(await page(ports.metrics, 'metrics'));
 
   const shape = { namespaces, deployments: Math.ceil(pods / namespaces / replicas) };
