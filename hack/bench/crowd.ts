@@ -3,6 +3,7 @@ import { ownLabels } from '../../controller/api/names.ts';
 import type { KubeClient } from '../../controller/kube/client.ts';
 import { resources, type Deployment, type Resource } from '../../controller/kube/resources.ts';
 import { until } from '../cluster/run.ts';
+import { sideBySide } from './side-by-side.ts';
 
 /** Deployments of one kind of Pod, in namespaces of their own. All that belongs to the crowd carries a label with its name. */
 export interface Crowd {
@@ -65,17 +66,9 @@ function deployment(crowd: Crowd, namespace: string, name: string): Deployment {
 /** As many requests at once as a client of its own would have: the API server is what is measured. */
 const atOnce = 32;
 
-async function forEach<T>(items: readonly T[], work: (item: T) => Promise<unknown>): Promise<void> {
-  const left = items.values();
-  const worker = async (): Promise<void> => {
-    for (const item of left) await work(item);
-  };
-  await Promise.all(Array.from({ length: atOnce }, worker));
-}
-
 /** All at once; returns after how many seconds every Pod was Ready. */
 export async function bringUp(client: KubeClient, crowd: Crowd, withinSeconds: number): Promise<number> {
-  await forEach(namespacesOf(crowd), (name) =>
+  await sideBySide(atOnce, namespacesOf(crowd), (name) =>
     client.create(resources.namespaces, {
       apiVersion: 'v1',
       kind: 'Namespace',
@@ -87,7 +80,7 @@ export async function bringUp(client: KubeClient, crowd: Crowd, withinSeconds: n
     return namespacesOf(crowd).every((name) => body.includes(`"namespace":"${name}"`));
   });
   const started = performance.now();
-  await forEach(deploymentsOf(crowd), (one) => client.create(resources.deployments, one));
+  await sideBySide(atOnce, deploymentsOf(crowd), (one) => client.create(resources.deployments, one));
   await untilReady(client, crowd, withinSeconds);
   return (performance.now() - started) / 1000;
 }
@@ -97,7 +90,7 @@ export async function restart(client: KubeClient, crowd: Crowd, withinSeconds: n
   const started = performance.now();
   const annotations = { 'kubectl.kubernetes.io/restartedAt': new Date().toISOString() };
   const body = { spec: { template: { metadata: { annotations } } } };
-  await forEach(deploymentsOf(crowd), ({ metadata }) =>
+  await sideBySide(atOnce, deploymentsOf(crowd), ({ metadata }) =>
     client.patch(resources.deployments, metadata, { type: 'merge', body }),
   );
   await untilReady(client, crowd, withinSeconds);
@@ -145,7 +138,7 @@ export async function endAll(
   crowd: Crowd,
   withinSeconds: number,
 ): Promise<readonly (readonly [kind: string, count: number])[]> {
-  await forEach(deploymentsOf(crowd), ({ metadata }) => client.delete(resources.deployments, metadata));
+  await sideBySide(atOnce, deploymentsOf(crowd), ({ metadata }) => client.delete(resources.deployments, metadata));
   await until('the end of all Pods', withinSeconds, async () => {
     return (await countOf(client, resources.pods, `${label}=${crowd.name}`)) === 0;
   });
@@ -168,7 +161,7 @@ async function countOf(client: KubeClient, resource: Resource, labelSelector: st
 }
 
 export async function takeDown(client: KubeClient, crowd: Crowd, withinSeconds: number): Promise<void> {
-  await forEach(namespacesOf(crowd), (name) => client.delete(resources.namespaces, { name }));
+  await sideBySide(atOnce, namespacesOf(crowd), (name) => client.delete(resources.namespaces, { name }));
   await until(`the end of ${crowd.name}`, withinSeconds, async () => {
     const { items } = await client.list(resources.namespaces, { labelSelector: `${label}=${crowd.name}` });
     return items.length === 0;
