@@ -8,12 +8,14 @@ import { parseArgs } from 'node:util';
 import type { Child } from '../simulation/child.ts';
 import { startSimulatedCluster, type SimulatedCluster } from '../simulation/cluster.ts';
 import {
+  controllerAccount,
   installPodsplit,
   page,
   startController,
   untilLeading,
   type ControllerPorts,
 } from '../simulation/podsplit.ts';
+import { userName } from '../simulation/service-account.ts';
 import { auditPolicy, byKind, writesSince } from './audited.ts';
 import { bringUp, churn, endAll, podsOf, restart, takeDown, untilReady, type Crowd } from './crowd.ts';
 import { median, printFigures, type Figure } from './figures.ts';
@@ -34,10 +36,9 @@ const nodes = 10;
 const containers = 3;
 /** Of each Deployment. */
 const replicas = 10;
-const controllerUser = 'system:serviceaccount:podsplit-system:podsplit';
 
 export async function benchScale(options: ScaleOptions): Promise<readonly Figure[]> {
-  const cluster = await startSimulatedCluster({ nodes, auditPolicy: auditPolicy(controllerUser) });
+  const cluster = await startSimulatedCluster({ nodes, auditPolicy: auditPolicy(userName(controllerAccount)) });
   try {
     return await measure(cluster, options);
   } finally {

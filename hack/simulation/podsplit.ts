@@ -1,7 +1,7 @@
 // podsplit on a simulated cluster: what users apply, but for the workloads. The controller is a process of this machine,
 // and no agent runs, since there is no node for it.
 
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import { bundle, programs } from '../build.ts';
@@ -10,8 +10,10 @@ import { until } from '../cluster/run.ts';
 import { defaultImage, manifests } from '../manifests.ts';
 import { Child } from './child.ts';
 import { freePorts, type SimulatedCluster } from './cluster.ts';
+import { writeKubeconfig, type Endpoint, type ServiceAccount } from './service-account.ts';
 
-const namespace = 'podsplit-system';
+/** Of the controller. */
+export const controllerAccount: ServiceAccount = { namespace: 'podsplit-system', name: 'podsplit' };
 const left = ['Deployment', 'DaemonSet', 'PodDisruptionBudget'];
 
 interface Manifest {
@@ -56,8 +58,8 @@ function redirected(manifest: Manifest, port: number): Manifest {
 export interface ControllerOptions {
   readonly cluster: SimulatedCluster;
   readonly ports: ControllerPorts;
-  /** In the place of the API server: a proxy's, and who signed for it. */
-  readonly via?: { readonly server: string; readonly ca: string };
+  /** In the place of the API server: a proxy. */
+  readonly via?: Endpoint;
   /** Arguments of Node. */
   readonly node?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -68,9 +70,7 @@ export async function startController({ cluster, ports, via, node = [], env = {}
   const home = join(cluster.folder, 'controller');
   await mkdir(home, { recursive: true });
   const kubeconfig = join(home, 'kubeconfig');
-  const token = await cluster.kubectl(['create', 'token', 'podsplit', '-n', namespace, '--duration=3h']);
-  const { server, ca } = via ?? cluster;
-  await writeFile(kubeconfig, kubeconfigText(server, ca, token.trim()), { mode: 0o600 });
+  await writeKubeconfig(kubeconfig, controllerAccount, cluster, via);
   return Child.start(
     'podsplit',
     [process.execPath, ...node, '--enable-source-maps', join(clone, programs.podsplit.out), 'controller'],
@@ -85,18 +85,6 @@ export async function startController({ cluster, ports, via, node = [], env = {}
       PODSPLIT_LISTEN_HEALTH: String(ports.health),
     },
   );
-}
-
-function kubeconfigText(server: string, ca: string, token: string): string {
-  const certificate = Buffer.from(ca).toString('base64');
-  return stringify({
-    apiVersion: 'v1',
-    kind: 'Config',
-    clusters: [{ name: 'simulated', cluster: { server, 'certificate-authority-data': certificate } }],
-    users: [{ name: 'podsplit', user: { token } }],
-    contexts: [{ name: 'podsplit', context: { cluster: 'simulated', user: 'podsplit' } }],
-    'current-context': 'podsplit',
-  });
 }
 
 /** Until this controller leads, and annotated Pods are cut. */
