@@ -5,6 +5,7 @@
 import { benchAdmission } from './bench/admission.ts';
 import { benchAgent } from './bench/agent.ts';
 import { benchAudit } from './bench/audit.ts';
+import { benchClaims } from './bench/claims.ts';
 import { benchCore } from './bench/core.ts';
 import { printFigures, type Figure } from './bench/figures.ts';
 import { benchLoopback } from './bench/loopback.ts';
@@ -16,6 +17,7 @@ const figures: Figure[] = [
   ...benchAudit(1000),
   ...(await benchAdmission()),
   ...(await benchScale({ pods: 1000, namespaces: 10, churnRate: 20, churnSeconds: 60 })),
+  ...(await benchClaims({ pods: 300, rounds: 3, atOnce: 1 })),
 ];
 if (tryKubectl(['get', 'mutatingwebhookconfiguration', 'podsplit']) === undefined) {
   console.log(

@@ -11,7 +11,7 @@ import { copyFile, mkdir, readdir, readFile, rename, rm } from 'node:fs/promises
 import { basename, dirname, join } from 'node:path';
 import { writeDockerArchive } from '../images/archive.ts';
 import { withLock } from './lock.ts';
-import { goModules, simulator } from './modules.ts';
+import { goModules, simulator, whereabouts } from './modules.ts';
 import type { GoModule, ModuleName } from './modules.ts';
 import { cache, here } from './paths.ts';
 import { main, run } from './run.ts';
@@ -69,6 +69,24 @@ export async function buildSimulation(): Promise<SimulationBuilds> {
 /** One module's folder of binaries, for tests that need no cluster. */
 export function buildCommands(module: GoModule): Promise<string> {
   return withLock('build', async () => buildModule(module, await goVersion()));
+}
+
+export interface WhereaboutsBuild {
+  readonly version: string;
+  /** The CNI plugin. */
+  readonly plugin: string;
+  /** The folder of what its users `kubectl apply`. */
+  readonly manifests: string;
+}
+
+/** To be called under the lock, as `build`. */
+export async function buildWhereabouts(): Promise<WhereaboutsBuild> {
+  const bin = await buildModule(whereabouts, await goVersion());
+  const module = await run(['go', 'mod', 'download', '-json', 'github.com/k8snetworkplumbingwg/whereabouts'], {
+    cwd: join(here, 'go', whereabouts.name),
+  });
+  const { Dir, Version } = JSON.parse(module) as { readonly Dir: string; readonly Version: string };
+  return { version: Version, plugin: join(bin, 'whereabouts'), manifests: join(Dir, 'doc/crds') };
 }
 
 async function goVersion(): Promise<string> {

@@ -77,6 +77,13 @@ export const helm: GoModule = {
 /** Installs the CLI in a test, as users' krew does. */
 export const krew: GoModule = { name: 'krew', commands: { krew: 'sigs.k8s.io/krew/cmd/krew' }, cold: 'a minute' };
 
+/** Another allocator of Pods' addresses, to hold podsplit's against (hack/bench/claims.ts); no cluster builds it. */
+export const whereabouts: GoModule = {
+  name: 'whereabouts',
+  commands: { whereabouts: 'github.com/k8snetworkplumbingwg/whereabouts/cmd' },
+  cold: '2 minutes',
+};
+
 /** Simulates nodes for fault-injection tests and benchmarks; the embedded cluster has real ones, and never builds it. */
 export const simulator: GoModule = {
   name: 'kwok',
