@@ -222,7 +222,7 @@ export class SplitPodReconciler {
 
   private async lift(primary: LivePod, all: readonly LivePod[], siblings: readonly LivePod[]): Promise<Outcome> {
     // The claim is read live, after the siblings were made and before any of them may start.
-    const held = await this.deps.addresses.held(primary, primary.workload);
+    const held = await this.deps.addresses.held(primary);
     const node = installOf(primary) === 'node';
     if (held === undefined) return { kind: 'requeue', afterMs: 1000 };
     for (const sibling of siblings) {
