@@ -354,6 +354,33 @@ describe('tampering with split Pods', () => {
     await helperAnswers();
   });
 
+  it('a piece whose labels an administrator takes off keeps its addresses as long as it is there', async () => {
+    await namespace.apply(barePod('stripped', pair, splitMode));
+    const [{ primary, pieces }] = (await readySplitPods(namespace, 'stripped', 1, ['app', 'helper'])) as [SplitPod];
+    const { name } = pieces.get('helper')!.metadata;
+    const change = (metadata: object) =>
+      namespace.kubectl(['patch', 'pod', name, '--type=merge', '-p', JSON.stringify({ metadata })]);
+    const claims = async () =>
+      (await listAll<AddressBlock>(['addressblocks']))
+        .flatMap(({ spec }) => spec.claims)
+        .filter(({ pod }) => pod.uid === primary.metadata.uid);
+    // It stays after its end, as one on a node that does not answer.
+    await change({ finalizers: ['e2e.test/stays'], labels: { 'podsplit.io/split': null, 'podsplit.io/role': null } });
+    await namespace.kubectl(['delete', 'pod', 'stripped', '--wait=true', patience]);
+    await eventually('the controller knows that the Pod is gone', async () => {
+      expect(await claims()).to.have.nested.property('[0].releasing', true);
+    });
+    // By then it has looked again, more than once.
+    await namespace.apply(barePod('later', pair, splitMode));
+    await readySplitPods(namespace, 'later', 1, ['app', 'helper']);
+    expect(await claims()).to.have.length(1);
+    await change({ finalizers: null });
+    await eventually('its addresses are free', async () => {
+      expect(await claims()).to.have.length(0);
+    });
+    await namespace.kubectl(['delete', 'pod', 'later', '--wait=true', patience]);
+  });
+
   it('serves new Pods after that, and the old ones are as they were', async () => {
     await namespace.kubectl(['scale', 'deployment/web', '--replicas=2']);
     const pods = await readySplitPods(namespace, 'web', 2, ['app', 'helper']);

@@ -295,7 +295,11 @@ class LivePieces implements PieceLookup {
       const name = siblingName(pod.name, pod.uid, container);
       try {
         const found = await this.client.get(resources.pods, { namespace: this.namespace, name });
-        return found.metadata.labels?.[ownLabels.split] === splitId(pod.uid) ? [name] : [];
+        // Either: an administrator may have taken the label off a piece that runs.
+        const { labels, ownerReferences = [] } = found.metadata;
+        const ours =
+          labels?.[ownLabels.split] === splitId(pod.uid) || ownerReferences.some(({ uid }) => uid === pod.uid);
+        return ours ? [name] : [];
       } catch (error) {
         if (isApiError(error, 'NotFound')) return [];
         throw error;
