@@ -330,6 +330,15 @@ describe('kubectl podsplit uninstall', () => {
     expectGolden('uninstall-annotated', await podsplit(['uninstall'], { objects }));
   });
 
+  it('takes labels from namespaces, what splits their Pods first, while the webhook is there', async () => {
+    const labels = { 'podsplit.io/mode': 'split', 'podsplit.io/guards': 'none', 'kubernetes.io/metadata.name': 'shop' };
+    const shop = { kind: 'Namespace', metadata: { name: 'shop', labels } };
+    const objects = [...base, webhook, ...workloads, shop];
+    expectGolden('uninstall-labelled', await podsplit(['uninstall'], { objects }));
+    const left = { kind: 'Namespace', metadata: { name: 'shop', labels: { 'podsplit.io/guards': 'none' } } };
+    expectGolden('uninstall-label-left', await podsplit(['uninstall'], { objects: [...base, left] }));
+  });
+
   it('says which Pods are split still', async () => {
     const objects = [
       ...base,

@@ -7,7 +7,7 @@ import { wholePatch } from '../manifests/whole-patch.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type KubeObject, type Resource, resources } from '../kube/resources.ts';
 import { version } from '../version.ts';
-import { systemNamespace } from '../api/names.ts';
+import { systemNamespace, userAnnotations } from '../api/names.ts';
 import { isFirst } from './find-pod.ts';
 import type { ClusterOptions } from './flows-command.ts';
 import { listOf } from './install-command.ts';
@@ -63,7 +63,8 @@ const workloads: readonly Resource<KubeObject & { readonly spec?: object }>[] = 
 ];
 
 async function look(client: KubeClient): Promise<Installed> {
-  const [webhook, agents, deployment, pods, agentPods, policies, ...lists] = await Promise.all([
+  const [namespaces, webhook, agents, deployment, pods, agentPods, policies, ...lists] = await Promise.all([
+    list(client, resources.namespaces),
     find(client, resources.mutatingWebhookConfigurations, undefined, 'podsplit'),
     find(client, resources.daemonSets, agentNamespace, 'podsplit-agent'),
     find(client, resources.deployments, systemNamespace, 'podsplit'),
@@ -72,7 +73,16 @@ async function look(client: KubeClient): Promise<Installed> {
     list(client, resources.containerNetworkPolicies),
     ...workloads.map((resource) => list(client, resource)),
   ]);
+  const labels = namespaces.flatMap(({ metadata: { name, labels: on = {} } }) =>
+    Object.keys(on)
+      .filter((key) => key.startsWith('podsplit.io/'))
+      .map((key) => ({ key, command: `kubectl label namespace ${name} ${key}-` })),
+  );
+  const unlabel = (wanted: (key: string) => boolean) =>
+    labels.filter(({ key }) => wanted(key)).map(({ command }) => command);
   return {
+    unlabelMode: unlabel((key) => key === userAnnotations.mode),
+    unlabel: unlabel((key) => key !== userAnnotations.mode),
     unannotate: workloads.flatMap(({ kind }, index) =>
       (lists[index] ?? []).flatMap((object) => patchCommand(kind, object)),
     ),

@@ -3,6 +3,10 @@ import type { RenderedDocument } from '../manifests/render.ts';
 
 /** What of podsplit is on a cluster. */
 export interface Installed {
+  /** Commands that take from namespaces what has their Pods split. */
+  readonly unlabelMode: readonly string[];
+  /** Commands that take podsplit's other labels from them. */
+  readonly unlabel: readonly string[];
   /** Commands that take the annotations from workloads. */
   readonly unannotate: readonly string[];
   /** Split Pods, the workload's own, as NAMESPACE/NAME. */
@@ -35,13 +39,16 @@ const again = 'Then run this again.';
 /** What may go now: the first thing that is in the way of all others. @param ordered all that podsplit is */
 export function nextDeletion(ordered: readonly RenderedDocument[], installed: Installed): Step {
   const { unannotate, pods, webhook, agents, agentPods } = installed;
+  if (installed.unlabelMode.length > 0) return { documents: [], notes: labelNotes(installed.unlabelMode), last: false };
   const ofKind = (kind: string) => ordered.filter((document) => kindOf(document) === kind);
   if (unannotate.length > 0 || pods.length > 0) {
     const documents = webhook ? ofKind('MutatingWebhookConfiguration') : [];
     return { documents, notes: [...webhookNote(webhook), ...wholeNotes(installed)], last: false };
   }
   if (agents) {
-    const notes = ['No Pod is split. The agents go, and each takes the plugin off its node.', again];
+    const labels =
+      installed.unlabel.length > 0 ? ['Labels of namespaces say nothing any more:', ...listed(installed.unlabel)] : [];
+    const notes = ['No Pod is split. The agents go, and each takes the plugin off its node.', ...labels, again];
     return {
       documents: [...(webhook ? ofKind('MutatingWebhookConfiguration') : []), ...ofKind('DaemonSet')],
       notes,
@@ -56,6 +63,15 @@ export function nextDeletion(ordered: readonly RenderedDocument[], installed: In
     };
   }
   return rest(ordered, installed);
+}
+
+/** While the webhook is there: without it no such Pod could be made in these namespaces. */
+function labelNotes(commands: readonly string[]): readonly string[] {
+  return [
+    `${counted(commands.length, 'namespace has its', 'namespaces have their')} Pods split. First:`,
+    ...listed(commands),
+    again,
+  ];
 }
 
 function webhookNote(webhook: boolean): readonly string[] {
