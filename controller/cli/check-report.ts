@@ -165,5 +165,5 @@ const howToInstall: Checked = {
   check: 'install',
   ...ok('podsplit is not installed.'),
   why: 'What stands above is what it needs, and what it would meet.',
-  mend: 'Once no problem is left: make manifests IMAGE=registry.example/podsplit:VERSION && kubectl apply -f dist/podsplit.yaml',
+  mend: 'Once no problem is left: kubectl podsplit install --image registry.example/podsplit:VERSION | kubectl apply --server-side -f -',
 };
