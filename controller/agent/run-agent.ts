@@ -5,7 +5,7 @@ import { EventRecorder } from '../kube/events.ts';
 import { connectInCluster } from '../kube/in-cluster.ts';
 import { Reflector } from '../kube/reflector.ts';
 import { resources, type Pod } from '../kube/resources.ts';
-import { bridgeNamePrefix, ownAnnotations, ownLabels } from '../api/names.ts';
+import { agentName, bridgeNamePrefix, ownAnnotations, ownLabels } from '../api/names.ts';
 import { host as node } from '../netns/host.ts';
 import { answer, listen, pathOf, report, type Check } from '../observability/health.ts';
 import type { Logger } from '../observability/log.ts';
@@ -289,7 +289,7 @@ async function serveHttp(
 /** An upgrade leaves the plugin in place, because Pods start meanwhile; an uninstall takes it away. */
 async function isUninstalled(client: KubeClient, { namespace }: AgentConfig, log: Logger): Promise<boolean> {
   try {
-    const found = await client.get(resources.daemonSets, { namespace, name: 'podsplit-agent' }, { timeoutMs: 3_000 });
+    const found = await client.get(resources.daemonSets, { namespace, name: agentName }, { timeoutMs: 3_000 });
     return found.metadata.deletionTimestamp !== undefined;
   } catch (error) {
     if (isApiError(error, 'NotFound')) return true;

@@ -105,4 +105,14 @@ export const defaultSplitNetwork = 'default';
 export const systemNamespace = 'podsplit-system';
 /** Of the agents: privileged, as nothing else of podsplit is. */
 export const agentNamespace = 'podsplit-node';
+/** The controller's Deployment, and the Lease by which one of its replicas leads. */
+export const controllerName = 'podsplit';
+/** The agents' DaemonSet. */
+export const agentName = 'podsplit-agent';
+
+/** Selects the Pods of one of the two. */
+export function ownPods(component: 'controller' | 'agent'): string {
+  return `app.kubernetes.io/name=podsplit,app.kubernetes.io/component=${component}`;
+}
+
 export const fieldManager = 'podsplit';

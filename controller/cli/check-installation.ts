@@ -1,10 +1,18 @@
-import { agentNamespace, apiVersion, group, systemNamespace, version as servedVersion } from '../api/names.ts';
+import {
+  agentName,
+  agentNamespace,
+  apiVersion,
+  controllerName,
+  group,
+  systemNamespace,
+  version as servedVersion,
+} from '../api/names.ts';
 import type { Pod } from '../kube/resources.ts';
 import { versionOf } from './check-images.ts';
 import { distinct, isLinux, isPodReady, isVirtual, namesOf, recentEvents } from './check-nodes.ts';
 import { count, few, hidden, ok, type Outcome, problem, seenOr, unknown, warning, whereSeen } from './check-outcome.ts';
 import { fieldsHash, schemaHashes } from './check-schemas.ts';
-import { agentName, agentReports, controllerName, isFresh, ownPlurals, type Snapshot } from './check-snapshot.ts';
+import { agentReports, isFresh, ownPlurals, type Snapshot } from './check-snapshot.ts';
 
 const again = 'Apply the manifests of this version again.';
 

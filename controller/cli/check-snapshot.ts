@@ -1,4 +1,14 @@
-import { agentNamespace, apiVersion, group, ownLabels, systemNamespace, volumeDriver } from '../api/names.ts';
+import {
+  agentName,
+  agentNamespace,
+  apiVersion,
+  controllerName,
+  group,
+  ownLabels,
+  ownPods,
+  systemNamespace,
+  volumeDriver,
+} from '../api/names.ts';
 import { at, isRecord, list as listIn, parseJson } from '../api/json.ts';
 import type { SplitNetwork } from '../api/resources.ts';
 import type { KubeClient, ListOptions, ObjectRef } from '../kube/client.ts';
@@ -68,8 +78,6 @@ export interface Snapshot {
   readonly configMaps: Seen<readonly ConfigMap[]>;
 }
 
-export const controllerName = 'podsplit';
-export const agentName = 'podsplit-agent';
 export const certificateSecret = 'podsplit-webhook-tls';
 export const webhookName = 'podsplit';
 export const ownPlurals = [
@@ -113,7 +121,6 @@ export async function readSnapshot(
   const version = await read.version();
   const inController = { namespace: systemNamespace };
   const inAgents = { namespace: agentNamespace };
-  const component = (name: string) => `app.kubernetes.io/name=podsplit,app.kubernetes.io/component=${name}`;
   const daemonSets = read.list(resources.daemonSets);
   const [
     ownKinds,
@@ -158,9 +165,9 @@ export async function readSnapshot(
     read.get(resources.csiDrivers, { name: volumeDriver }),
     read.list(resources.splitNetworks),
     read.get(resources.deployments, { ...inController, name: controllerName }),
-    read.list(resources.pods, { ...inController, labelSelector: component('controller') }),
+    read.list(resources.pods, { ...inController, labelSelector: ownPods('controller') }),
     read.get(resources.daemonSets, { ...inAgents, name: agentName }),
-    read.list(resources.pods, { ...inAgents, labelSelector: component('agent') }),
+    read.list(resources.pods, { ...inAgents, labelSelector: ownPods('agent') }),
     read.lease(now, pause),
     read.get(resources.secrets, { ...inController, name: certificateSecret }),
     daemonSets.then((seen) => read.each(resources.configMaps, seen.kind === 'seen' ? configOf(seen.value) : [])),

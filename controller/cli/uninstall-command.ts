@@ -7,14 +7,14 @@ import { wholePatch } from '../manifests/whole-patch.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { type KubeObject, type Resource, resources } from '../kube/resources.ts';
 import { version } from '../version.ts';
-import { systemNamespace, userAnnotations } from '../api/names.ts';
+import { agentName, agentNamespace, controllerName, ownPods, systemNamespace, userAnnotations } from '../api/names.ts';
 import { isFirst } from './find-pod.ts';
 import type { ClusterOptions } from './flows-command.ts';
 import { listOf } from './install-command.ts';
 import type { Io } from './input.ts';
 import { printable } from './table.ts';
 import { type Installed, nextDeletion } from './uninstall-steps.ts';
-import { agentNamespace, find, helmRelease, list } from './upgrade-command.ts';
+import { find, helmRelease, list } from './upgrade-command.ts';
 
 export interface UninstallCommand extends ClusterOptions {
   readonly all: boolean;
@@ -66,10 +66,10 @@ async function look(client: KubeClient): Promise<Installed> {
   const [namespaces, webhook, agents, deployment, pods, agentPods, policies, ...lists] = await Promise.all([
     list(client, resources.namespaces),
     find(client, resources.mutatingWebhookConfigurations, undefined, 'podsplit'),
-    find(client, resources.daemonSets, agentNamespace, 'podsplit-agent'),
-    find(client, resources.deployments, systemNamespace, 'podsplit'),
+    find(client, resources.daemonSets, agentNamespace, agentName),
+    find(client, resources.deployments, systemNamespace, controllerName),
     list(client, resources.pods, 'podsplit.io/role in (primary,sibling,isolated)'),
-    list(client, resources.pods, 'app.kubernetes.io/name=podsplit,app.kubernetes.io/component=agent'),
+    list(client, resources.pods, ownPods('agent')),
     list(client, resources.containerNetworkPolicies),
     ...workloads.map((resource) => list(client, resource)),
   ]);

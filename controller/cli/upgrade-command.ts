@@ -1,4 +1,4 @@
-import { systemNamespace, userAnnotations } from '../api/names.ts';
+import { agentName, agentNamespace, controllerName, systemNamespace, userAnnotations } from '../api/names.ts';
 import { documentsOf } from '../manifests/documents.ts';
 import { manifestSources } from '../manifests/sources.ts';
 import { defaultValues, imageOf, imageValues, mergeValues, type Values } from '../manifests/values.ts';
@@ -18,14 +18,12 @@ import { printable } from './table.ts';
 
 export interface UpgradeCommand extends InstallCommand, ClusterOptions {}
 
-export const agentNamespace = 'podsplit-node';
-
 /** `kubectl podsplit upgrade`: what to apply, with the choices of the install, and on stderr what to know of the way. */
 export async function runUpgrade(command: UpgradeCommand, io: Io): Promise<void> {
   const given = await chosenValues(command, io);
   const { client } = await io.connect(command);
   try {
-    const deployment = await find(client, resources.deployments, systemNamespace, 'podsplit');
+    const deployment = await find(client, resources.deployments, systemNamespace, controllerName);
     if (deployment === undefined) throw new CliError('There is no podsplit to upgrade: kubectl podsplit install');
     refuseHelm(deployment);
     const record = readRecord(await find(client, resources.configMaps, systemNamespace, recordName));
@@ -85,12 +83,12 @@ async function rolling(client: KubeClient, { metadata, spec, status }: Deploymen
   const replicas = spec?.replicas ?? 1;
   const done = status?.observedGeneration === metadata.generation && status?.updatedReplicas === replicas;
   const ready = done && status.availableReplicas === replicas;
-  const agents = await find(client, resources.daemonSets, agentNamespace, 'podsplit-agent');
+  const agents = await find(client, resources.daemonSets, agentNamespace, agentName);
   const { desiredNumberScheduled = 0, numberAvailable = 0, updatedNumberScheduled = 0 } = agents?.status ?? {};
   const agentsReady = numberAvailable >= desiredNumberScheduled && updatedNumberScheduled >= desiredNumberScheduled;
   return [
-    ...(ready ? [] : [`deployment/podsplit in ${systemNamespace}`]),
-    ...(agentsReady ? [] : [`daemonset/podsplit-agent in ${agentNamespace}`]),
+    ...(ready ? [] : [`deployment/${controllerName} in ${systemNamespace}`]),
+    ...(agentsReady ? [] : [`daemonset/${agentName} in ${agentNamespace}`]),
   ];
 }
 
