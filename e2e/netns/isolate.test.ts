@@ -1,6 +1,7 @@
 import { expect } from 'chai';
 import { markOf, outsider } from '../../controller/rules/isolate-model.ts';
 import type { Agent, Answer, Target } from '../attack/agent.ts';
+import { eventually } from '../support/eventually.ts';
 import { inside, IsolateLab, node, other, pod, wiring } from './isolate-lab.ts';
 
 const denied = { error: 'ETIMEDOUT' };
@@ -64,7 +65,9 @@ describe('an isolated Pod in a network namespace', function () {
     it('a datagram to a group on eth0 comes back to the Pod that sent it', async () => {
       await lab.web.must('listen', { proto: 'udp', host: '0.0.0.0', port: 9903, group: '239.1.2.3' });
       await lab.attacker.must('cast', { host: '239.1.2.3', port: 9903, via: pod.ipv4 });
-      await until(async () => (await lab.web.seen(9903)).length === 1);
+      await eventually('the datagram came back', async () => {
+        expect(await lab.web.seen(9903)).to.have.length(1);
+      });
     });
 
     it('TCP Fast Open works', async () => {
@@ -443,13 +446,6 @@ describe('an isolated Pod in a network namespace', function () {
 interface Digests {
   readonly theirs: string;
   readonly ours: string;
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 20_000;
-  while (!(await condition())) {
-    if (Date.now() > deadline) throw new Error('it never came');
-  }
 }
 
 /** Who calls what, and who answers. */

@@ -3,20 +3,16 @@ import { setTimeout as pause } from 'node:timers/promises';
 const betweenTriesMs = 250;
 
 /** Far more than anything takes on a machine that does other things as well: what is slow is not wrong. */
-const patienceSeconds = 180;
+export const patienceMs = 180_000;
 
 /** kubectl's flag for the same. */
-export const patience = `--timeout=${patienceSeconds}s`;
+export const patience = `--timeout=${patienceMs / 1000}s`;
 
 /**
  * Tries until `attempt` does not throw, and returns what it returned. The cluster has to do something first, and how long
  * that takes depends on the machine; a failure tells what was last in the way.
  */
-export async function eventually<T>(
-  what: string,
-  attempt: () => T | Promise<T>,
-  timeoutMs = patienceSeconds * 1000,
-): Promise<T> {
+export async function eventually<T>(what: string, attempt: () => T | Promise<T>, timeoutMs = patienceMs): Promise<T> {
   const deadline = performance.now() + timeoutMs;
   for (;;) {
     try {

@@ -9,7 +9,7 @@ import type { SimulatedCluster } from '../../hack/simulation/cluster.ts';
 import { startController, untilLeading, type ControllerPorts } from '../../hack/simulation/podsplit.ts';
 import { readSnapshot } from '../../hack/snapshot.ts';
 import { CallProxy, type Side } from './call-proxy.ts';
-import { patience } from './eventually.ts';
+import { patience, patienceMs } from './eventually.ts';
 
 /** What happens at the cut: the controller is killed and another one started, or it lives and misses an answer. */
 export interface Fault {
@@ -19,8 +19,6 @@ export interface Fault {
   readonly clockMs?: number;
 }
 
-/** Until what a scenario waits for must have come, a new controller's start included. */
-const patienceMs = 180_000;
 const betweenLooksMs = 200;
 /** Objects that pieces of one workload share stay for ten seconds after their making: another Pod may come. */
 const lingering: readonly Violation['check'][] = ['NetworkUsed', 'PolicyUsed', 'BudgetUsed'];

@@ -66,7 +66,7 @@ export async function buildSimulation(): Promise<SimulationBuilds> {
   };
 }
 
-/** One module's folder of binaries, for tests that need no cluster. */
+/** One module's folder of binaries, for tests and benchmarks that need no embedded cluster. Takes the lock. */
 export function buildCommands(module: GoModule): Promise<string> {
   return withLock('build', async () => buildModule(module, await goVersion()));
 }
@@ -79,9 +79,8 @@ export interface WhereaboutsBuild {
   readonly manifests: string;
 }
 
-/** To be called under the lock, as `build`. */
 export async function buildWhereabouts(): Promise<WhereaboutsBuild> {
-  const bin = await buildModule(whereabouts, await goVersion());
+  const bin = await buildCommands(whereabouts);
   const module = await run(['go', 'mod', 'download', '-json', 'github.com/k8snetworkplumbingwg/whereabouts'], {
     cwd: join(here, 'go', whereabouts.name),
   });

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { nodeOf, type LivePod } from '../../../controller/reconcile/piece-pod.ts';
 import { resourcePath, type KubeObject, type Resource } from '../../../controller/kube/resources.ts';
 import { buildWhereabouts, type WhereaboutsBuild } from '../../cluster/build.ts';
-import { withLock } from '../../cluster/lock.ts';
 import { CommandFailed, run } from '../../cluster/run.ts';
 import type { SimulatedCluster } from '../../simulation/cluster.ts';
 import { userName, writeKubeconfig, type ServiceAccount } from '../../simulation/service-account.ts';
@@ -53,7 +52,7 @@ export interface WhereaboutsInstall {
 }
 
 export async function installWhereabouts(cluster: SimulatedCluster, atOnce: number): Promise<WhereaboutsInstall> {
-  const build = await withLock('build', buildWhereabouts);
+  const build = await buildWhereabouts();
   const files = [
     'daemonset-install.yaml',
     ...[ipPools, reservations, slicePools].map(({ plural }) => `whereabouts.cni.cncf.io_${plural}.yaml`),
