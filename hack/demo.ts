@@ -120,11 +120,10 @@ async function installPodsplit(image: string | undefined): Promise<void> {
   await step(['hack/install.ts', ...(image === undefined ? [] : ['--image', image])]);
 }
 
-/** One of the project's own programs, shown and run. */
+/** One of the project's own programs, shown and run. The first of them builds a cluster where nothing is built yet. */
 async function step(argv: readonly string[]): Promise<void> {
   tell.command(['node', ...argv]);
-  const { status, output } = await runNode(argv);
-  tell.output(output);
+  const { status } = await runNode(argv, tell.outputAsItComes());
   if (status !== 0) throw new Error(`${argv.join(' ')} did not succeed`);
 }
 

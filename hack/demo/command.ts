@@ -48,9 +48,11 @@ interface StartOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
   readonly input?: string;
+  /** Hears output as it comes. */
+  readonly hear?: ((text: string) => void) | undefined;
 }
 
-function start(program: string, args: readonly string[], { input = '', ...options }: StartOptions): Started {
+function start(program: string, args: readonly string[], { input = '', hear, ...options }: StartOptions): Started {
   const child = spawn(program, args, { ...options, stdio: ['pipe', 'pipe', 'pipe'] });
   // A program that ends without reading its input is no failure.
   child.stdin.on('error', () => undefined);
@@ -59,11 +61,13 @@ function start(program: string, args: readonly string[], { input = '', ...option
   const mixed: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => {
     stdout.push(chunk);
-    mixed.push(chunk);
   });
-  child.stderr.on('data', (chunk: Buffer) => {
-    mixed.push(chunk);
-  });
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      mixed.push(chunk);
+      hear?.(chunk.toString());
+    });
+  }
   const ended = new Promise<Ended>((resolve, reject) => {
     child.on('error', reject);
     child.on('close', (status) => {
@@ -80,6 +84,6 @@ function start(program: string, args: readonly string[], { input = '', ...option
 }
 
 /** Runs one of the project's programs with this Node, from the top of the clone, on the same cluster. */
-export function runNode(argv: readonly string[]): Promise<Ended> {
-  return start(process.execPath, argv, { cwd: clone, env: kubectlEnvironment }).ended;
+export function runNode(argv: readonly string[], hear?: (text: string) => void): Promise<Ended> {
+  return start(process.execPath, argv, { cwd: clone, env: kubectlEnvironment, hear }).ended;
 }

@@ -28,8 +28,18 @@ export class Narrator {
     print(colors.cyan(`$ ${argv.map((word) => this.#quote(word)).join(' ')}`));
   }
 
+  /** For what may take minutes: each line when it is whole. */
+  outputAsItComes(): (text: string) => void {
+    let begun = '';
+    return (text) => {
+      const lines = (begun + text).split('\n');
+      begun = lines.pop() ?? '';
+      for (const line of lines) print(`  ${printableOf(line)}`);
+    };
+  }
+
   output(text: string, most = longestOutput): void {
-    const printable = text.replace(/[^\P{Cc}\n]/gu, '').trimEnd();
+    const printable = printableOf(text).trimEnd();
     const lines = (printable === '' ? '(no output)' : printable).split('\n');
     for (const line of lines.slice(0, most)) print(`  ${line}`);
     if (lines.length > most) print(colors.dim(`  … ${lines.length - most} more lines`));
@@ -65,6 +75,10 @@ export class Narrator {
 export interface Cell {
   readonly text: string;
   readonly tone: Tone;
+}
+
+function printableOf(text: string): string {
+  return text.replace(/[^\P{Cc}\n]/gu, '');
 }
 
 function print(line: string): void {
