@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import { createHash } from 'node:crypto';
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
@@ -19,6 +19,7 @@ import { formatAudit } from './audit-text.ts';
 import { parseManifests } from './manifest-yaml.ts';
 import { run } from './run.ts';
 import { elementsOf } from './testdata/elements.ts';
+import { goldensIn } from './testdata/golden.ts';
 
 const testdata = join(import.meta.dirname, 'testdata/audit');
 const repository = join(import.meta.dirname, '../..');
@@ -78,11 +79,7 @@ function clientOf(objects: readonly KubeObject[], refused: Readonly<Record<strin
   return client as unknown as KubeClient;
 }
 
-function expectGolden(name: string, actual: string): void {
-  const file = join(testdata, name);
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, actual);
-  expect(actual).to.equal(readFileSync(file, 'utf8'));
-}
+const expectGolden = goldensIn(testdata);
 
 const manifests = readdirSync(testdata).filter((name) => name.endsWith('.yaml'));
 

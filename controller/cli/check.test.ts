@@ -1,12 +1,12 @@
 import { expect } from 'chai';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { parseAllDocuments } from 'yaml';
 import { createAuthority, createLeaf } from '../admission/authority.ts';
 import { at, isRecord } from '../api/json.ts';
 import type { KubeClient, ListOptions, ObjectRef, RawRequest } from '../kube/client.ts';
-import { ApiError, type ApiErrorCode } from '../kube/errors.ts';
+import type { ApiErrorCode } from '../kube/errors.ts';
 import type { KubeObject, Resource } from '../kube/resources.ts';
 import { checkVersions, guardNames } from './check-installation.ts';
 import { versionOf } from './check-images.ts';
@@ -16,7 +16,9 @@ import { fieldsHash, schemaHashes } from './check-schemas.ts';
 import type { CheckReport } from './check-report.ts';
 import { parseManifests } from './manifest-yaml.ts';
 import type { Io } from './input.ts';
-import { run } from './run.ts';
+import { goldensIn } from './testdata/golden.ts';
+import { ran } from './testdata/ran.ts';
+import { failure, storedClient } from './testdata/stored-client.ts';
 
 const testdata = join(import.meta.dirname, 'testdata');
 const root = join(import.meta.dirname, '../..');
@@ -137,49 +139,23 @@ function changed(cluster: Cluster, changes: Readonly<Record<string, object | nul
   return { ...cluster, objects: [...objects, ...more] };
 }
 
-function failure(code: ApiErrorCode): ApiError {
-  return new ApiError({ code, message: 'said\u001b the server', path: 'GET /', status: 0, maybeHappened: false });
-}
-
 function clientOf(cluster: Cluster): KubeClient {
   const { objects, kinds = {}, refused = () => undefined, version = 'v1.34.1' } = cluster;
+  const client = storedClient({ objects: () => objects, refused });
   let looks = 0;
-  const all = <T extends KubeObject>({ kind, plural }: Resource<T>, namespace: string | undefined): readonly T[] => {
-    const code = refused(plural);
-    if (code !== undefined) throw failure(code);
-    const inScope = (each: KubeObject): boolean => namespace === undefined || each.metadata.namespace === namespace;
-    return objects.filter((each) => each.kind === kind && inScope(each)) as unknown as readonly T[];
-  };
-  const selected = (object: KubeObject, selector: string): boolean =>
-    selector.split(',').every((each) => {
-      const [key = '', value] = each.split('=');
-      const found = object.metadata.labels?.[key];
-      return value === undefined ? found !== undefined : found === value;
-    });
-  const other = (): never => {
-    throw new Error('check only reads');
-  };
   return {
-    server: 'https://cluster.example',
-    get: <T extends KubeObject>(resource: Resource<T>, { namespace, name }: ObjectRef) =>
-      Promise.resolve().then(() => {
-        const found = all(resource, namespace).find(({ metadata }) => metadata.name === name);
-        if (found === undefined) throw failure('NotFound');
-        if (resource.kind !== 'Lease' || cluster.renewed === undefined || ++looks < 2) return found;
-        return merge(found, { spec: { renewTime: cluster.renewed } }) as T;
-      }),
-    list: <T extends KubeObject>(
-      resource: Resource<T>,
-      { namespace, labelSelector = '', fieldSelector }: ListOptions = {},
-    ) =>
-      Promise.resolve().then(() => {
-        const ofReason = fieldSelector?.replace(/^reason=/, '');
-        expect(ofReason === undefined, 'Events are selected, and nothing else').to.equal(resource.kind !== 'Event');
-        const items = all(resource, namespace)
-          .filter((each) => ofReason === undefined || at(each, ['reason']) === ofReason)
-          .filter((each) => labelSelector === '' || selected(each, labelSelector));
-        return { items, resourceVersion: '1' };
-      }),
+    ...client,
+    get: async <T extends KubeObject>(resource: Resource<T>, ref: ObjectRef) => {
+      const found = await client.get(resource, ref);
+      if (resource.kind !== 'Lease' || cluster.renewed === undefined || ++looks < 2) return found;
+      return merge(found, { spec: { renewTime: cluster.renewed } }) as T;
+    },
+    list: async <T extends KubeObject>(resource: Resource<T>, options: ListOptions = {}) => {
+      const ofReason = options.fieldSelector?.replace(/^reason=/, '');
+      expect(ofReason === undefined, 'Events are selected, and nothing else').to.equal(resource.kind !== 'Event');
+      const { items, ...rest } = await client.list(resource, options);
+      return { ...rest, items: items.filter((each) => ofReason === undefined || at(each, ['reason']) === ofReason) };
+    },
     raw: ({ method, path }: RawRequest) =>
       Promise.resolve().then(() => {
         expect(method).to.equal('GET');
@@ -190,36 +166,12 @@ function clientOf(cluster: Cluster): KubeClient {
         if (names === undefined) throw failure('NotFound');
         return { status: 200, body: JSON.stringify({ resources: names.map((name) => ({ name })) }) };
       }),
-    watch: other,
-    pages: other,
-    create: other,
-    replace: other,
-    patch: other,
-    delete: other,
-    close: () => undefined,
   };
 }
 
-async function check(cluster: Cluster, args: readonly string[] = [], io: Partial<Io> = {}) {
-  let stdout = '';
-  let stderr = '';
-  const unwanted = (): Promise<never> => Promise.reject(new Error('not needed'));
-  const exitCode = await run(['check', ...args], {
-    readFile: unwanted,
-    readStdin: unwanted,
-    stdinIsTerminal: true,
-    terminal: false,
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    colours: false,
-    now: () => now,
-    pause: () => Promise.resolve(),
-    connect: () => Promise.resolve({ client: clientOf(cluster), namespace: 'shop' }),
-    kubectl: unwanted,
-    readKubectl: unwanted,
-    ...io,
-  });
-  return { exitCode, stdout, stderr };
+function check(cluster: Cluster, args: readonly string[] = [], io: Partial<Io> = {}) {
+  const connect = () => Promise.resolve({ client: clientOf(cluster), namespace: 'shop' });
+  return ran(['check', ...args], { now: () => now, pause: () => Promise.resolve(), connect, ...io });
 }
 
 async function reportOf(cluster: Cluster): Promise<CheckReport> {
@@ -232,11 +184,7 @@ async function said(cluster: Cluster, id: string): Promise<readonly string[]> {
   return checks.filter((each) => each.check === id).map(({ level, what }) => `${level}: ${what}`);
 }
 
-function expectGolden(name: string, actual: string): void {
-  const file = join(testdata, name);
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, actual);
-  expect(actual).to.equal(readFileSync(file, 'utf8'));
-}
+const expectGolden = goldensIn(testdata);
 
 function webhookFor(name: string, service: string, more: object): KubeObject {
   return {

@@ -1,6 +1,6 @@
 import { parseWiring } from '../rules/wiring-json.ts';
 import { execFile, execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
@@ -12,6 +12,7 @@ import { saysStarted } from '../split/started.ts';
 import { corpus, corpusOptions } from '../split/testdata/corpus.ts';
 import { formatManifest, parseManifests } from './manifest-yaml.ts';
 import { run } from './run.ts';
+import { goldensIn } from './testdata/golden.ts';
 
 const testdata = join(import.meta.dirname, 'testdata');
 
@@ -46,11 +47,7 @@ function withoutRules(stdout: string): string {
   return stdout.replaceAll(/^# Rules of the piece that runs .*:\n(#.*\n)+/gm, '# Rules.\n');
 }
 
-function expectGolden(name: string, actual: string): void {
-  const file = join(testdata, name);
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, actual);
-  expect(actual).to.equal(readFileSync(file, 'utf8'));
-}
+const expectGolden = goldensIn(testdata);
 
 interface PrintedList {
   readonly items: readonly { kind: string; metadata: { name: string } }[];

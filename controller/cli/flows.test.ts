@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatFlow, readFlow } from '../api/flow.ts';
 import { installModes } from '../api/install.ts';
@@ -12,6 +12,7 @@ import { resources, type KubeObject, type Pod, type Resource } from '../kube/res
 import { formatAge, formatFlowsReport, flowsReport } from './flows-report.ts';
 import { parseManifests } from './manifest-yaml.ts';
 import { run } from './run.ts';
+import { goldensIn } from './testdata/golden.ts';
 
 const testdata = join(import.meta.dirname, 'testdata');
 const now = Date.parse('2026-01-02T03:04:05Z');
@@ -23,11 +24,7 @@ function podSplit(name: string): PodSplit {
   return parsed.documents[0] as PodSplit;
 }
 
-function expectGolden(name: string, actual: string): void {
-  const file = join(testdata, name);
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, actual);
-  expect(actual).to.equal(readFileSync(file, 'utf8'));
-}
+const expectGolden = goldensIn(testdata);
 
 describe('the report of flows', () => {
   it('says who may reach whom, and who was denied what, newest first', () => {

@@ -1,10 +1,9 @@
 import { expect } from 'chai';
-import { readFileSync, writeFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import type { KubeClient, ListOptions, ObjectRef } from '../kube/client.ts';
-import { ApiError, type ApiErrorCode } from '../kube/errors.ts';
-import type { KubeObject, Resource } from '../kube/resources.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { ApiErrorCode } from '../kube/errors.ts';
+import type { KubeObject } from '../kube/resources.ts';
 import { inDeletionOrder } from '../manifests/deletion-order.ts';
 import { documentsOf } from '../manifests/documents.ts';
 import { manifestStream, renderManifests } from '../manifests/render.ts';
@@ -13,8 +12,10 @@ import { otherValues } from '../manifests/testdata/other-values.ts';
 import { defaultValues, mergeValues, type Values } from '../manifests/values.ts';
 import { wholePatch } from '../manifests/whole-patch.ts';
 import { formatManifest, parseManifests } from './manifest-yaml.ts';
-import { run } from './run.ts';
 import { compareVersions, jumpNotes, type Jump } from './upgrade-notes.ts';
+import { goldensIn } from './testdata/golden.ts';
+import { ran } from './testdata/ran.ts';
+import { storedClient } from './testdata/stored-client.ts';
 
 const testdata = join(import.meta.dirname, 'testdata');
 const documents = documentsOf(manifestSources());
@@ -24,65 +25,18 @@ interface Cluster {
   readonly refused?: Readonly<Record<string, ApiErrorCode>>;
 }
 
-function failure(code: ApiErrorCode): ApiError {
-  return new ApiError({ code, message: 'said the server', path: 'GET /', status: 0, maybeHappened: false });
-}
-
-function has({ metadata }: KubeObject, selector: string): boolean {
-  return selector.split(/,(?![^(]*\))/).every((each) => {
-    const [, key = '', within = '', values = ''] = /^([^ =]+)( in \(|=)?([^)]*)/.exec(each) ?? [];
-    const found = metadata.labels?.[key];
-    return within === '' ? found !== undefined : values.split(',').includes(found ?? '');
-  });
-}
-
-function clientOf({ objects, refused = {} }: Cluster): KubeClient {
-  const all = <T extends KubeObject>({ kind, plural }: Resource<T>): readonly T[] => {
-    const code = refused[plural];
-    if (code !== undefined) throw failure(code);
-    return objects.filter((each) => each.kind === kind) as unknown as readonly T[];
-  };
-  return {
-    server: 'https://cluster.example',
-    get: <T extends KubeObject>(resource: Resource<T>, { namespace, name }: ObjectRef) =>
-      Promise.resolve().then(() => {
-        const found = all(resource).find(({ metadata }) => metadata.name === name && metadata.namespace === namespace);
-        if (found === undefined) throw failure('NotFound');
-        return found;
-      }),
-    list: <T extends KubeObject>(resource: Resource<T>, { labelSelector = '' }: ListOptions = {}) =>
-      Promise.resolve().then(() => ({
-        items: all(resource).filter((each) => labelSelector === '' || has(each, labelSelector)),
-        resourceVersion: '1',
-      })),
-    close: () => undefined,
-  } as unknown as KubeClient;
-}
-
-async function podsplit(args: readonly string[], cluster?: Cluster, files: Readonly<Record<string, string>> = {}) {
-  let stdout = '';
-  let stderr = '';
-  const exitCode = await run(args, {
+function podsplit(args: readonly string[], cluster?: Cluster, files: Readonly<Record<string, string>> = {}) {
+  return ran(args, {
     readFile: async (path) => {
       const text = files[path];
       return text === undefined ? readFile(resolve(testdata, path)) : Buffer.from(text);
     },
-    readStdin: () => Promise.reject(new Error('nothing is piped')),
-    stdinIsTerminal: true,
-    terminal: false,
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    colours: false,
-    now: () => 0,
-    pause: () => Promise.reject(new Error('nothing is waited for')),
-    connect: () =>
-      cluster === undefined
-        ? Promise.reject(new Error('no cluster is asked'))
-        : Promise.resolve({ client: clientOf(cluster), namespace: 'shop' }),
-    kubectl: () => Promise.reject(new Error('kubectl is not needed')),
-    readKubectl: () => Promise.reject(new Error('kubectl is not needed')),
+    ...(cluster !== undefined && { connect: () => Promise.resolve({ client: clientOf(cluster), namespace: 'shop' }) }),
   });
-  return { exitCode, stdout, stderr };
+}
+
+function clientOf({ objects, refused = {} }: Cluster): KubeClient {
+  return storedClient({ objects: () => objects, refused: (plural) => refused[plural], words: 'said the server' });
 }
 
 function parsed(text: string): readonly KubeObject[] {
@@ -97,9 +51,7 @@ function expectGolden(name: string, { exitCode, stdout, stderr }: Awaited<Return
     ({ kind = '', metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`,
   );
   const actual = `# Exit code ${exitCode}; on stderr:\n${stderr}# On stdout:\n${printed.map((line) => `${line}\n`).join('')}`;
-  const file = join(testdata, `${name}.txt`);
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, actual);
-  expect(actual).to.equal(readFileSync(file, 'utf8'));
+  goldensIn(testdata)(`${name}.txt`, actual);
 }
 
 function manifestsOf(values: Values): readonly KubeObject[] {

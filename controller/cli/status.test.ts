@@ -1,20 +1,22 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { isRecord } from '../api/json.ts';
 import { splitId } from '../api/identity.ts';
 import type { PodSplit } from '../api/resources.ts';
-import type { KubeClient, ListOptions, ObjectRef, WatchEvent, WatchOptions } from '../kube/client.ts';
-import { ApiError, type ApiErrorCode } from '../kube/errors.ts';
+import type { KubeClient, WatchEvent, WatchOptions } from '../kube/client.ts';
+import type { ApiErrorCode } from '../kube/errors.ts';
 import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
 import type { Io } from './input.ts';
 import { parseManifests } from './manifest-yaml.ts';
 import { nextStep, nextSteps } from './next-steps.ts';
-import { run } from './run.ts';
 import { podReport } from './status-report.ts';
 import { formatStatus } from './status-text.ts';
+import { goldensIn } from './testdata/golden.ts';
+import { ran } from './testdata/ran.ts';
+import { failure, storedClient } from './testdata/stored-client.ts';
 
 const testdata = join(import.meta.dirname, 'testdata');
 const now = Date.parse('2026-01-02T03:04:05Z');
@@ -65,45 +67,18 @@ interface Cluster {
 
 class NoMore extends Error {}
 
-function failure(code: ApiErrorCode): ApiError {
-  return new ApiError({ code, message: 'said\u001b the server', path: 'GET /', status: 0, maybeHappened: false });
-}
-
-function has({ metadata }: KubeObject, selector: string): boolean {
-  return selector.split(',').every((each) => {
-    const [key = '', value] = each.split('=');
-    const found = metadata.labels?.[key];
-    return value === undefined ? found !== undefined : found === value;
-  });
-}
-
 function clientOf({ objects = [...stored(), deployment, unsplit], refused = {}, later = [] }: Cluster): KubeClient {
   const states = [objects, ...later];
   let seen = 0;
-  const all = <T extends KubeObject>({ kind, plural }: Resource<T>, namespace: string | undefined): readonly T[] => {
-    const code = refused[plural];
-    if (code !== undefined) throw failure(code);
-    const state = states[seen];
-    if (state === undefined) throw new NoMore();
-    const inScope = (each: KubeObject): boolean => namespace === undefined || each.metadata.namespace === namespace;
-    return state.filter((each) => each.kind === kind && inScope(each)) as unknown as readonly T[];
+  const state = (): Objects => {
+    const found = states[seen];
+    if (found === undefined) throw new NoMore();
+    return found;
   };
-  const other = (): never => {
-    throw new Error('status only reads');
-  };
+  const client = storedClient({ objects: state, refused: (plural) => refused[plural] });
   return {
-    server: 'https://cluster.example',
-    get: <T extends KubeObject>(resource: Resource<T>, { namespace, name }: ObjectRef) =>
-      Promise.resolve().then(() => {
-        const found = all(resource, namespace).find(({ metadata }) => metadata.name === name);
-        if (found === undefined) throw failure('NotFound');
-        return found;
-      }),
-    list: <T extends KubeObject>(resource: Resource<T>, { namespace, labelSelector = '' }: ListOptions = {}) =>
-      Promise.resolve().then(() => ({
-        items: all(resource, namespace).filter((each) => labelSelector === '' || has(each, labelSelector)),
-        resourceVersion: String(seen),
-      })),
+    ...client,
+    list: async (resource, options) => ({ ...(await client.list(resource, options)), resourceVersion: String(seen) }),
     watch: <T extends KubeObject>(resource: Resource<T>, { resourceVersion, signal }: WatchOptions) =>
       (async function* (): AsyncGenerator<WatchEvent<T>> {
         expect(resourceVersion).to.equal(String(seen));
@@ -116,45 +91,28 @@ function clientOf({ objects = [...stored(), deployment, unsplit], refused = {}, 
         await new Promise((resolve) => signal?.addEventListener('abort', resolve));
         throw failure('Aborted');
       })(),
-    pages: other,
-    create: other,
-    replace: other,
-    patch: other,
-    delete: other,
-    raw: other,
-    close: () => undefined,
   };
 }
 
 async function status(args: readonly string[], cluster: Cluster = {}, io: Partial<Io> = {}) {
   let stdout = '';
   let stderr = '';
-  const exitCode = await run(['status', ...args], {
-    readFile: () => Promise.reject(new Error('no file is named')),
-    readStdin: () => Promise.reject(new Error('nothing is piped')),
-    stdinIsTerminal: true,
-    terminal: false,
+  const connect = () => Promise.resolve({ client: clientOf(cluster), namespace: 'shop' });
+  const { exitCode } = await ran(['status', ...args], {
     stdout: (text) => (stdout += text),
     stderr: (text) => (stderr += text),
-    colours: false,
     now: () => now,
     pause: () => Promise.resolve(),
-    connect: () => Promise.resolve({ client: clientOf(cluster), namespace: 'shop' }),
-    kubectl: () => Promise.reject(new Error('kubectl is not needed')),
-    readKubectl: () => Promise.reject(new Error('kubectl is not needed')),
+    connect,
     ...io,
   }).catch((error: unknown) => {
     if (!(error instanceof NoMore)) throw error;
-    return 'watching';
+    return { exitCode: 'watching' };
   });
   return { exitCode, stdout, stderr };
 }
 
-function expectGolden(name: string, actual: string): void {
-  const file = join(testdata, name);
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, actual);
-  expect(actual).to.equal(readFileSync(file, 'utf8'));
-}
+const expectGolden = goldensIn(testdata);
 
 describe('kubectl podsplit status', () => {
   const goldens: readonly [string, readonly string[], number][] = [

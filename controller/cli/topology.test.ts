@@ -1,6 +1,6 @@
 import { expect } from 'chai';
 import fc from 'fast-check';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
@@ -8,20 +8,21 @@ import { splitId } from '../api/identity.ts';
 import type { PodSplit } from '../api/resources.ts';
 import { isolate } from '../isolate/isolate.ts';
 import { wantsIsolation } from '../isolate/judge.ts';
-import type { KubeClient, ListOptions, ObjectRef } from '../kube/client.ts';
-import { ApiError, type ApiErrorCode } from '../kube/errors.ts';
-import type { KubeObject, Pod, Resource } from '../kube/resources.ts';
+import type { ApiErrorCode } from '../kube/errors.ts';
+import type { KubeObject, Pod } from '../kube/resources.ts';
 import { cutPod } from '../split/cut.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import { split } from '../split/split.ts';
 import type { Io } from './input.ts';
 import { parseManifests } from './manifest-yaml.ts';
-import { run } from './run.ts';
 import { podTopology, type PodTopology } from './topology-report.ts';
 import { formatTopologyHtml } from './topology-html.ts';
 import { formatTopologyMermaid } from './topology-mermaid.ts';
 import { formatTopologySvg } from './topology-svg.ts';
 import { formatTopologyText } from './topology-text.ts';
+import { goldensIn } from './testdata/golden.ts';
+import { ran } from './testdata/ran.ts';
+import { storedClient } from './testdata/stored-client.ts';
 
 const testdata = join(import.meta.dirname, 'testdata');
 const now = Date.parse('2026-01-02T03:04:05Z');
@@ -101,77 +102,17 @@ interface Cluster {
   readonly refused?: Readonly<Record<string, ApiErrorCode>>;
 }
 
-function failure(code: ApiErrorCode): ApiError {
-  return new ApiError({ code, message: 'said the server', path: 'GET /', status: 0, maybeHappened: false });
-}
-
-function clientOf({ objects = stored(), refused = {} }: Cluster): KubeClient {
-  const all = <T extends KubeObject>({ kind, plural }: Resource<T>, namespace: string | undefined): readonly T[] => {
-    const code = refused[plural];
-    if (code !== undefined) throw failure(code);
-    return objects.filter(
-      (each) => each.kind === kind && (namespace === undefined || each.metadata.namespace === namespace),
-    ) as unknown as readonly T[];
-  };
-  const has = ({ metadata }: KubeObject, selector: string): boolean => {
-    const [key = '', value] = selector.split('=');
-    const found = metadata.labels?.[key];
-    return value === undefined ? found !== undefined : found === value;
-  };
-  const other = (): never => {
-    throw new Error('topology only reads');
-  };
-  return {
-    server: 'https://cluster.example',
-    get: <T extends KubeObject>(resource: Resource<T>, { namespace, name }: ObjectRef) =>
-      Promise.resolve().then(() => {
-        const found = all(resource, namespace).find(({ metadata }) => metadata.name === name);
-        if (found === undefined) throw failure('NotFound');
-        return found;
-      }),
-    list: <T extends KubeObject>(resource: Resource<T>, { namespace, labelSelector = '' }: ListOptions = {}) =>
-      Promise.resolve().then(() => ({
-        items: all(resource, namespace).filter((each) => labelSelector === '' || has(each, labelSelector)),
-        resourceVersion: '1',
-      })),
-    watch: other,
-    pages: other,
-    create: other,
-    replace: other,
-    patch: other,
-    delete: other,
-    raw: other,
-    close: () => undefined,
-  };
-}
-
-async function topology(args: readonly string[], cluster: Cluster = {}, io: Partial<Io> = {}) {
-  let stdout = '';
-  let stderr = '';
-  const unwanted = (): Promise<never> => Promise.reject(new Error('not needed'));
-  const exitCode = await run(['topology', ...args], {
-    readFile: unwanted,
-    readStdin: unwanted,
-    stdinIsTerminal: true,
-    terminal: false,
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    colours: false,
-    now: () => now,
-    pause: unwanted,
-    connect: () => Promise.resolve({ client: clientOf(cluster), namespace: 'shop' }),
-    kubectl: unwanted,
-    readKubectl: unwanted,
-    ...io,
+function topology(args: readonly string[], { objects = stored(), refused = {} }: Cluster = {}, io: Partial<Io> = {}) {
+  const client = storedClient({
+    objects: () => objects,
+    refused: (plural) => refused[plural],
+    words: 'said the server',
   });
-  return { exitCode, stdout, stderr };
+  const connect = () => Promise.resolve({ client, namespace: 'shop' });
+  return ran(['topology', ...args], { now: () => now, connect, ...io });
 }
 
-function expectGolden(name: string, actual: string): void {
-  const file = join(testdata, name);
-  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, actual);
-  expect(actual).to.equal(readFileSync(file, 'utf8'));
-}
+const expectGolden = goldensIn(testdata);
 
 describe('kubectl podsplit topology', () => {
   const goldens: readonly [string, readonly string[], Cluster?][] = [
