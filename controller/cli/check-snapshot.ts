@@ -122,85 +122,43 @@ export async function readSnapshot(
   const inController = { namespace: systemNamespace };
   const inAgents = { namespace: agentNamespace };
   const daemonSets = read.list(resources.daemonSets);
-  const [
-    ownKinds,
-    networkKinds,
-    multiPolicyKinds,
-    nodes,
-    namespaces,
-    webhooks,
-    networks,
-    splitPods,
-    sandboxEvents,
-    agentEvents,
-    crds,
-    guards,
-    guardBindings,
-    csiDriver,
-    splitNetworks,
-    controller,
-    controllerPods,
-    agents,
-    agentPods,
-    lease,
-    certificate,
-    configMaps,
-  ] = await Promise.all([
-    read.kinds(apiVersion),
-    read.kinds('k8s.cni.cncf.io/v1'),
-    read.kinds('k8s.cni.cncf.io/v1beta1'),
-    read.list(resources.nodes),
-    read.list(resources.namespaces),
-    read.list(resources.mutatingWebhookConfigurations),
-    read.list(resources.networkAttachmentDefinitions),
-    read.list(resources.pods, { labelSelector: ownLabels.role }),
-    read.list(resources.events, { fieldSelector: 'reason=FailedCreatePodSandBox' }),
-    read.events(Object.keys(agentReports)),
-    read.each(
+  const { lease, ...seen } = await together({
+    daemonSets,
+    ownKinds: read.kinds(apiVersion),
+    networkKinds: read.kinds('k8s.cni.cncf.io/v1'),
+    multiPolicyKinds: read.kinds('k8s.cni.cncf.io/v1beta1'),
+    nodes: read.list(resources.nodes),
+    namespaces: read.list(resources.namespaces),
+    webhooks: read.list(resources.mutatingWebhookConfigurations),
+    networks: read.list(resources.networkAttachmentDefinitions),
+    splitPods: read.list(resources.pods, { labelSelector: ownLabels.role }),
+    sandboxEvents: read.list(resources.events, { fieldSelector: 'reason=FailedCreatePodSandBox' }),
+    agentEvents: read.events(Object.keys(agentReports)),
+    crds: read.each(
       resources.customResourceDefinitions,
       ownPlurals.map((plural) => ({ name: `${plural}.${group}` })),
     ),
-    read.list(resources.validatingAdmissionPolicies),
-    read.list(resources.validatingAdmissionPolicyBindings),
-    read.get(resources.csiDrivers, { name: volumeDriver }),
-    read.list(resources.splitNetworks),
-    read.get(resources.deployments, { ...inController, name: controllerName }),
-    read.list(resources.pods, { ...inController, labelSelector: ownPods('controller') }),
-    read.get(resources.daemonSets, { ...inAgents, name: agentName }),
-    read.list(resources.pods, { ...inAgents, labelSelector: ownPods('agent') }),
-    read.lease(now, pause),
-    read.get(resources.secrets, { ...inController, name: certificateSecret }),
-    daemonSets.then((seen) => read.each(resources.configMaps, seen.kind === 'seen' ? configOf(seen.value) : [])),
-  ]);
-  return {
-    server: client.server,
-    pluginVersion: ownVersion,
-    now,
-    version,
-    ownKinds,
-    networkKinds,
-    multiPolicyKinds,
-    nodes,
-    namespaces,
-    daemonSets: await daemonSets,
-    webhooks,
-    networks,
-    splitPods,
-    sandboxEvents,
-    agentEvents,
-    crds,
-    guards,
-    guardBindings,
-    csiDriver,
-    splitNetworks,
-    controller,
-    controllerPods,
-    agents,
-    agentPods,
-    ...lease,
-    certificate,
-    configMaps,
-  };
+    guards: read.list(resources.validatingAdmissionPolicies),
+    guardBindings: read.list(resources.validatingAdmissionPolicyBindings),
+    csiDriver: read.get(resources.csiDrivers, { name: volumeDriver }),
+    splitNetworks: read.list(resources.splitNetworks),
+    controller: read.get(resources.deployments, { ...inController, name: controllerName }),
+    controllerPods: read.list(resources.pods, { ...inController, labelSelector: ownPods('controller') }),
+    agents: read.get(resources.daemonSets, { ...inAgents, name: agentName }),
+    agentPods: read.list(resources.pods, { ...inAgents, labelSelector: ownPods('agent') }),
+    lease: read.lease(now, pause),
+    certificate: read.get(resources.secrets, { ...inController, name: certificateSecret }),
+    configMaps: daemonSets.then((sets) =>
+      read.each(resources.configMaps, sets.kind === 'seen' ? configOf(sets.value) : []),
+    ),
+  });
+  return { server: client.server, pluginVersion: ownVersion, now, version, ...seen, ...lease };
+}
+
+/** Each under its own name, all of them asked at the same time. */
+async function together<T extends object>(reads: { readonly [K in keyof T]: Promise<T[K]> }): Promise<T> {
+  const all = Object.entries<Promise<unknown>>(reads).map(async ([name, read]) => [name, await read] as const);
+  return Object.fromEntries(await Promise.all(all)) as T;
 }
 
 /** What of theirs says how Multus is told to behave, and what Cilium does to other CNI configurations. */
@@ -249,10 +207,10 @@ class Reading {
 
   /** The API server selects by one reason at a time. */
   async events(reasons: readonly string[]): Promise<Seen<readonly Event[]>> {
-    const found: Event[] = [];
     const all = await Promise.all(
       reasons.map((reason) => this.list(resources.events, { fieldSelector: `reason=${reason}` })),
     );
+    const found: Event[] = [];
     for (const one of all) {
       if (one.kind === 'hidden') return one;
       found.push(...one.value);
