@@ -1,4 +1,4 @@
-import { documentsOf } from '../manifests/documents.ts';
+import { documentsOf, type SourceDocument } from '../manifests/documents.ts';
 import { manifestStream, type RenderedDocument, renderManifests } from '../manifests/render.ts';
 import { manifestSources } from '../manifests/sources.ts';
 import { defaultValues, mergeValues, type Values } from '../manifests/values.ts';
@@ -15,13 +15,17 @@ export interface InstallCommand extends ValueFlags {
 /** `kubectl podsplit install`: prints what to apply, and asks nobody. */
 export async function runInstall(command: InstallCommand, io: Io): Promise<void> {
   const chosen = await chosenValues(command, io);
-  printManifests(chosen, command.output, io);
+  printManifests(documentsOf(manifestSources()), chosen, command.output, io);
   if (io.terminal) io.stderr('Nothing was applied: pipe it into kubectl apply --server-side -f -\n');
 }
 
 /** On stderr what speaks against applying it as it is. */
-export function printManifests(chosen: Values, output: InstallCommand['output'], io: Io): void {
-  const documents = documentsOf(manifestSources());
+export function printManifests(
+  documents: readonly SourceDocument[],
+  chosen: Values,
+  output: InstallCommand['output'],
+  io: Io,
+): void {
   const defaults = defaultValues(documents);
   const rendered = [
     ...renderManifests(documents, { values: mergeValues(defaults, chosen), version }),

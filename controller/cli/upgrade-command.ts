@@ -34,16 +34,17 @@ export async function runUpgrade(command: UpgradeCommand, io: Io): Promise<void>
     const kept: Values = record ?? (image === undefined ? {} : imageValues(image));
     const chosen = mergeValues(kept, given);
 
+    const documents = documentsOf(manifestSources());
     const notes = jumpNotes({
       from: deployment.metadata.labels?.['app.kubernetes.io/version'],
       to: version,
-      image: { from: image, to: imageOf(mergeValues(defaultValues(documentsOf(manifestSources())), chosen)) },
+      image: { from: image, to: imageOf(mergeValues(defaultValues(documents), chosen)) },
       recorded: record !== undefined,
       initPods: (await list(client, resources.pods, 'podsplit.io/role')).filter(isInit).map(titleOf),
       rolling: await rolling(client, deployment),
     });
     for (const note of notes) io.stderr(`${printable(note)}\n`);
-    printManifests(chosen, command.output, io);
+    printManifests(documents, chosen, command.output, io);
   } finally {
     client.close();
   }
