@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { severities, type Severity } from '../audit/finding.ts';
 import type { AuditCommand } from './audit-command.ts';
-import { withConnection } from './cluster-commands.ts';
+import { type PodsOptionValues, withConnection } from './cluster-commands.ts';
 
 const auditExamples = `
 Examples:
@@ -59,16 +59,10 @@ export function auditCommand(program: Command, action: (command: AuditCommand) =
 }
 
 /** As commander gives them. */
-interface AuditOptionValues {
+interface AuditOptionValues extends PodsOptionValues {
   readonly filename?: readonly string[];
   readonly output: AuditCommand['output'];
-  readonly namespace?: string;
-  readonly allNamespaces: boolean;
-  readonly selector?: string;
   readonly failOn?: Severity;
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  readonly as?: string;
 }
 
 function collect(value: string, previous: readonly string[] | undefined): readonly string[] {

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { CheckCommand } from './check-command.ts';
-import { withConnection } from './cluster-commands.ts';
+import { type ConnectionOptionValues, withConnection } from './cluster-commands.ts';
 
 const checkExamples = `
 Examples:
@@ -38,9 +38,6 @@ export function checkCommand(program: Command, action: (command: CheckCommand) =
 }
 
 /** As commander gives them. */
-interface CheckOptionValues {
+interface CheckOptionValues extends ConnectionOptionValues {
   readonly output: CheckCommand['output'];
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  readonly as?: string;
 }

@@ -54,6 +54,20 @@ more; -o wide has all of every Pod. It needs to read Pods and PodSplits: the rol
 Exit code: 0 if all are ready or have completed, 1 if not, 2 if what was named is not there, or nobody answered.
 `;
 
+/** As commander gives them. */
+export interface ConnectionOptionValues {
+  readonly kubeconfig?: string;
+  readonly context?: string;
+  readonly as?: string;
+}
+
+/** As commander gives them. */
+export interface PodsOptionValues extends ConnectionOptionValues {
+  readonly namespace?: string;
+  readonly allNamespaces: boolean;
+  readonly selector?: string;
+}
+
 /** Which cluster, and as whom: as kubectl is told. */
 export function withConnection(command: Command): Command {
   return command
@@ -62,18 +76,22 @@ export function withConnection(command: Command): Command {
     .option('--as <user>', 'user to impersonate');
 }
 
+/** Which Pods: one, those of a workload, or as kubectl selects them. */
+export function withPods(command: Command): Command {
+  return command
+    .argument('[pod|type/name]', "the workload's Pod, that of any piece, or a workload; default: all of the namespace")
+    .option('-n, --namespace <name>', "namespace of the Pods; default: the context's")
+    .option('-A, --all-namespaces', 'Pods of all namespaces', false)
+    .option('-l, --selector <query>', 'Pods whose own labels match, as for kubectl: -l app=web,tier!=test');
+}
+
 export function statusCommand(program: Command, action: (command: StatusCommand) => Promise<void>): Command {
   return withConnection(
-    new Command('status')
-      .copyInheritedSettings(program)
-      .description('print how split Pods and their pieces are, what is wrong, and what to do next')
-      .argument(
-        '[pod|type/name]',
-        "the workload's Pod, that of any piece, or a workload; default: all of the namespace",
-      )
-      .option('-n, --namespace <name>', "namespace of the Pods; default: the context's")
-      .option('-A, --all-namespaces', 'Pods of all namespaces', false)
-      .option('-l, --selector <query>', 'Pods whose own labels match, as for kubectl: -l app=web,tier!=test')
+    withPods(
+      new Command('status')
+        .copyInheritedSettings(program)
+        .description('print how split Pods and their pieces are, what is wrong, and what to do next'),
+    )
       .addOption(
         new Option('-o, --output <format>', 'format of the output')
           .choices(['table', 'wide', 'json', 'yaml'])
@@ -89,10 +107,8 @@ export function statusCommand(program: Command, action: (command: StatusCommand)
 }
 
 /** As commander gives them. */
-interface StatusOptionValues extends Omit<FlowsOptionValues, 'output'> {
+interface StatusOptionValues extends PodsOptionValues {
   readonly output: StatusCommand['output'];
-  readonly allNamespaces: boolean;
-  readonly selector?: string;
   readonly watch: boolean;
 }
 
@@ -137,17 +153,15 @@ export function policyCommand(program: Command, action: (command: PolicyCommand)
 }
 
 /** As commander gives them. */
-interface PolicyOptionValues extends Omit<FlowsOptionValues, 'output'> {
+interface PolicyOptionValues extends ConnectionOptionValues {
   readonly output: PolicyCommand['output'];
   readonly from?: string;
   readonly to?: string;
+  readonly namespace?: string;
 }
 
 /** As commander gives them. */
-interface FlowsOptionValues {
+interface FlowsOptionValues extends ConnectionOptionValues {
   readonly output: FlowsCommand['output'];
   readonly namespace?: string;
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  readonly as?: string;
 }

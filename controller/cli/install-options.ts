@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
 import type { ValueFlags } from './chosen-values.ts';
-import { withConnection } from './cluster-commands.ts';
+import { type ConnectionOptionValues, withConnection } from './cluster-commands.ts';
 import type { InstallCommand } from './install-command.ts';
 import type { UninstallCommand } from './uninstall-command.ts';
 import type { UpgradeCommand } from './upgrade-command.ts';
@@ -75,12 +75,6 @@ interface ValueOptionValues {
   readonly serviceMonitor: boolean;
   readonly dashboard: boolean;
   readonly output: 'yaml' | 'json';
-}
-
-interface ConnectionOptionValues {
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  readonly as?: string;
 }
 
 function valueFlags(options: ValueOptionValues): ValueFlags {

@@ -1,5 +1,5 @@
 import { Command, Option } from 'commander';
-import { withConnection } from './cluster-commands.ts';
+import { type PodsOptionValues, withConnection, withPods } from './cluster-commands.ts';
 import type { TopologyCommand } from './topology-command.ts';
 
 const topologyExamples = `
@@ -24,21 +24,17 @@ Exit code: 0, or 2 if there is nothing to draw, or nobody answered.
 
 export function topologyCommand(program: Command, action: (command: TopologyCommand) => Promise<void>): Command {
   return withConnection(
-    new Command('topology')
-      .copyInheritedSettings(program)
-      .description('draw the pieces of split Pods: nodes, addresses, who may reach whom, what comes and goes outside')
-      .argument(
-        '[pod|type/name]',
-        "the workload's Pod, that of any piece, or a workload; default: all of the namespace",
-      )
-      .option('-n, --namespace <name>', "namespace of the Pods; default: the context's")
-      .option('-A, --all-namespaces', 'Pods of all namespaces', false)
-      .option('-l, --selector <query>', 'Pods whose own labels match, as for kubectl: -l app=web,tier!=test')
-      .addOption(
-        new Option('-o, --output <format>', 'format of the output')
-          .choices(['text', 'svg', 'mermaid', 'html'])
-          .default('text'),
-      ),
+    withPods(
+      new Command('topology')
+        .copyInheritedSettings(program)
+        .description(
+          'draw the pieces of split Pods: nodes, addresses, who may reach whom, what comes and goes outside',
+        ),
+    ).addOption(
+      new Option('-o, --output <format>', 'format of the output')
+        .choices(['text', 'svg', 'mermaid', 'html'])
+        .default('text'),
+    ),
   )
     .addHelpText('after', topologyExamples)
     .action(async (target: string | undefined, options: TopologyOptionValues) => {
@@ -48,12 +44,6 @@ export function topologyCommand(program: Command, action: (command: TopologyComm
 }
 
 /** As commander gives them. */
-interface TopologyOptionValues {
+interface TopologyOptionValues extends PodsOptionValues {
   readonly output: TopologyCommand['output'];
-  readonly namespace?: string;
-  readonly allNamespaces: boolean;
-  readonly selector?: string;
-  readonly kubeconfig?: string;
-  readonly context?: string;
-  readonly as?: string;
 }
