@@ -1,8 +1,8 @@
 /**
  * Writes the reference pages that are made from code: docs/refusals.md from the table of refusal codes and the golden
  * cases, docs/metrics.md from the metrics that controller and agent register, docs/audit.md and docs/audit.schema.json from the
- * rules of the audit and the shape of its report, docs/checks.md from the checks of `kubectl podsplit check`. With --check it writes nothing and fails where a page is not what the code
- * says now.
+ * rules of the audit and the shape of its report, docs/checks.md from the checks of `kubectl podsplit check`. With --check it
+ * writes nothing and fails where a page is not what the code says now.
  *
  *   node hack/docs.ts [--check]
  */
