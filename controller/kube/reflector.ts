@@ -5,9 +5,9 @@ import type { KubeClient, Selection } from './client.ts';
 import { isApiError } from './errors.ts';
 import type { KubeObject, Resource } from './resources.ts';
 import { objectKey, Store } from './store.ts';
-import type { Change, Indexes } from './store.ts';
+import type { Change, Indexes, StoreOptions } from './store.ts';
 
-export interface ReflectorOptions<T extends KubeObject, S extends KubeObject> extends Selection {
+export interface ReflectorOptions<T extends KubeObject, S extends KubeObject> extends Selection, StoreOptions {
   readonly client: Pick<KubeClient, 'pages' | 'watch'>;
   readonly resource: Resource<T>;
   /** What is kept of an object. `managedFields` are gone already. metadata.uid and resourceVersion must stay. */
@@ -67,7 +67,7 @@ export class Reflector<T extends KubeObject, S extends KubeObject = T> {
 
   constructor(options: ReflectorOptions<T, S>) {
     this.options = options;
-    this.store = new Store(options.indexes ?? {});
+    this.store = new Store(options.indexes ?? {}, options);
   }
 
   /** Before `start`: handlers hear of every object from the first list on. */
@@ -137,8 +137,9 @@ export class Reflector<T extends KubeObject, S extends KubeObject = T> {
         this.upsert(object);
       }
     }
-    for (const object of this.store.list()) {
-      if (!seen.has(objectKey(object))) this.remove(object);
+    for (const key of this.store.keys()) {
+      const gone = seen.has(key) ? undefined : this.store.get(key);
+      if (gone !== undefined) this.remove(gone);
     }
     hooks?.listed?.(seen.size, clock.monotonic() - started);
     hooks?.objects?.(this.store.size);

@@ -16,7 +16,7 @@ import type { SplitOptions } from '../split/plan.ts';
 import { AddressBook } from './address-book.ts';
 import { IsolateNads } from './isolate-nads.ts';
 import { IsolatedPodReconciler } from './isolated-pod.ts';
-import { isGated, readPod, splitKey } from './piece-pod.ts';
+import { readPod, splitKey } from './piece-pod.ts';
 import { policyIndexes } from './policy-indexes.ts';
 import { MoveBook } from './moves.ts';
 import { PolicyMirrors } from './policy-mirrors.ts';
@@ -25,7 +25,7 @@ import { PolicyStatusReconciler } from './policy-status.ts';
 import { SplitNetworkReconciler } from './split-network.ts';
 import { SplitPodReconciler } from './split-pod.ts';
 import { WorkloadObjects } from './workload-objects.ts';
-import { claimKeys, workloadIndex, World } from './world.ts';
+import { workloadIndex, World } from './world.ts';
 import { changedClaims, onlyCountChanged, onlyStatusChanged } from './changes.ts';
 
 export interface ControllerOptions {
@@ -245,10 +245,7 @@ export class Controller {
 
   /** Pods that wait for addresses or for their SplitNetwork need not wait for their next try. */
   private wakeGated(): void {
-    for (const object of this.world.pods.store.list()) {
-      const pod = readPod(object);
-      if (pod?.role === 'primary' && isGated(pod)) this.splits.add(splitKey(pod));
-    }
+    for (const key of this.world.pods.store.countsOf('gated').keys()) this.splits.add(key);
   }
 
   private workloadsIn(namespace: string): readonly string[] {
@@ -275,15 +272,12 @@ export class Controller {
 
   private sweep(): void {
     const { world } = this;
-    for (const pod of world.pods.store.list()) {
-      const read = readPod(pod);
-      if (read?.role === 'isolated') this.isolated.add(splitKey(read));
-      else if (read !== undefined && read.role !== 'whole') this.splits.add(splitKey(read));
-    }
+    for (const key of world.pods.store.countsOf('isolated').keys()) this.isolated.add(key);
+    for (const key of world.pods.store.countsOf('pieces').keys()) this.splits.add(key);
     for (const { metadata } of world.containerPolicies.store.list()) {
       this.policies.add(`${metadata.namespace ?? ''}/${metadata.name}`);
     }
-    for (const block of world.blocks.store.list()) for (const key of claimKeys(block)) this.splits.add(key);
+    for (const key of world.blocks.store.countsOf('split').keys()) this.splits.add(key);
     for (const policy of world.networkPolicies.store.list()) this.networkPolicies.add(objectKey(policy));
     const generated = [
       ...world.nads.store.list(),
@@ -300,6 +294,6 @@ export class Controller {
   private countPhases(): void {
     const { splits } = this.options.metrics;
     splits.reset();
-    for (const split of this.world.podSplits.store.list()) splits.inc({ phase: split.status?.phase ?? 'Pending' });
+    for (const [phase, count] of this.world.podSplits.store.countsOf('phase')) splits.set({ phase }, count);
   }
 }

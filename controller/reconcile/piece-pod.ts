@@ -75,8 +75,8 @@ export function splitKey(pod: LivePod): string {
   return `${pod.namespace}/${pod.split}`;
 }
 
-export function isGated(pod: LivePod): boolean {
-  return pod.raw.spec?.schedulingGates?.some((gate) => gate.name === schedulingGate) ?? false;
+export function isGated({ raw }: Pick<LivePod, 'raw'>): boolean {
+  return raw.spec?.schedulingGates?.some((gate) => gate.name === schedulingGate) ?? false;
 }
 
 export function nodeOf(pod: LivePod): string | undefined {

@@ -8,7 +8,7 @@ import type { AddressBlock, PodSplit, SplitNetwork } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import { Reflector } from '../kube/reflector.ts';
-import type { ReflectorHooks } from '../kube/reflector.ts';
+import type { ReflectorHooks, ReflectorOptions } from '../kube/reflector.ts';
 import type {
   KubeObject,
   NetworkAttachmentDefinition,
@@ -21,7 +21,7 @@ import { resources } from '../kube/resources.ts';
 import type { Indexes } from '../kube/store.ts';
 import type { Logger } from '../observability/log.ts';
 import { policyIndexes } from './policy-indexes.ts';
-import { readPod, splitKey } from './piece-pod.ts';
+import { isGated, readPod, splitKey } from './piece-pod.ts';
 import type { LivePod } from './piece-pod.ts';
 
 /** `namespace/splitId`: what the split-Pod reconciler is asked about. */
@@ -57,12 +57,16 @@ export class World {
   readonly networks: Reflector<SplitNetwork>;
 
   constructor(options: WorldOptions) {
-    const watch = <T extends KubeObject>(resource: Resource<T>, indexes: Indexes<T>, labelSelector?: string) =>
+    const watch = <T extends KubeObject>(
+      resource: Resource<T>,
+      indexes: Indexes<T>,
+      more: Pick<ReflectorOptions<T, T>, 'labelSelector' | 'packed'> = {},
+    ) =>
       new Reflector<T>({
         client: options.client,
         resource,
         indexes,
-        labelSelector,
+        ...more,
         clock: options.clock,
         log: options.log.child({ resource: resource.plural }),
         ...(options.hooks === undefined ? {} : { hooks: options.hooks(resource.plural) }),
@@ -74,13 +78,16 @@ export class World {
         workload: workloadIndex,
         namespace: (pod) => one(pod.metadata.namespace, (namespace) => namespace),
         node: (pod) => (readPod(pod)?.role === 'primary' ? one(pod.spec?.nodeName, (node) => node) : []),
+        pieces: (pod) => one(ofRole(pod, 'primary', 'sibling'), splitKey),
+        isolated: (pod) => one(ofRole(pod, 'isolated'), splitKey),
+        gated: (pod) => one(ofRole(pod, 'primary'), splitKey).filter(() => isGated({ raw: pod })),
       },
-      ownLabels.role,
+      { labelSelector: ownLabels.role, packed: true },
     );
     this.nads = watch(
       resources.networkAttachmentDefinitions,
       { workload: workloadIndex },
-      `${ownLabels.managedBy}=podsplit`,
+      { labelSelector: `${ownLabels.managedBy}=podsplit` },
     );
     this.networkPolicies = watch(resources.networkPolicies, {
       workload: workloadIndex,
@@ -95,9 +102,14 @@ export class World {
     this.containerPolicies.onChange(() => {
       this.clusterDirectory.start();
     });
-    this.podSplits = watch(resources.podSplits, {
-      split: (split) => [`${split.metadata.namespace ?? ''}/${splitId(split.spec.pod.uid)}`],
-    });
+    this.podSplits = watch(
+      resources.podSplits,
+      {
+        split: (split) => [`${split.metadata.namespace ?? ''}/${splitId(split.spec.pod.uid)}`],
+        phase: (split) => [split.status?.phase ?? 'Pending'],
+      },
+      { packed: true },
+    );
     this.blocks = watch(resources.addressBlocks, {
       split: (block) => claimKeys(block),
       network: (block) => [block.spec.network],
@@ -207,6 +219,11 @@ export function workloadIndex(object: KubeObject): readonly WorkloadKey[] {
 
 function one<T>(value: T | undefined, show: (value: T) => string): readonly string[] {
   return value === undefined ? [] : [show(value)];
+}
+
+function ofRole(pod: Pod, ...roles: readonly LivePod['role'][]): LivePod | undefined {
+  const read = readPod(pod);
+  return read !== undefined && roles.includes(read.role) ? read : undefined;
 }
 
 /** Users' by namespace: of podsplit's each workload has one. */
