@@ -19,7 +19,11 @@ const left = ['Deployment', 'DaemonSet', 'PodDisruptionBudget'];
 interface Manifest {
   readonly kind: string;
   readonly metadata: { readonly name: string };
-  readonly spec?: object;
+  readonly spec?: {
+    readonly type?: string;
+    readonly externalName?: string;
+    readonly template?: { readonly spec: { readonly containers: readonly { readonly command?: readonly string[] }[] } };
+  };
   readonly webhooks?: readonly { readonly clientConfig: { readonly service: object } }[];
 }
 
@@ -32,8 +36,9 @@ export interface ControllerPorts {
 /** Applies what users apply. The API server calls the webhook on the loopback, by the name of its Service. */
 export async function installPodsplit(cluster: SimulatedCluster): Promise<ControllerPorts> {
   const [webhook = 0, metrics = 0, health = 0] = await freePorts(3);
-  const documents = parseAllDocuments(manifests()).map((document) => document.toJS() as Manifest);
-  const kept = documents.filter(({ kind }) => !left.includes(kind)).map((one) => redirected(one, webhook));
+  const kept = podsplitManifests()
+    .filter(({ kind }) => !left.includes(kind))
+    .map((one) => redirected(one, webhook));
   const nad = await readFile(join(here, 'manifests/nad-crd.yaml'), 'utf8');
   const text = [nad, ...kept.map((one) => stringify(one))].join('\n---\n');
   await cluster.kubectl(['apply', '--server-side', '-f', '-'], text);
@@ -41,6 +46,17 @@ export async function installPodsplit(cluster: SimulatedCluster): Promise<Contro
   // All of them: their licences are in one file.
   await bundle(Object.values(programs));
   return { webhook, metrics, health };
+}
+
+function podsplitManifests(): readonly Manifest[] {
+  return parseAllDocuments(manifests()).map((document) => document.toJS() as Manifest);
+}
+
+/** What bounds Node's memory in the Deployment does so here. */
+function deploymentsFlags(): readonly string[] {
+  const deployment = podsplitManifests().find(({ kind }) => kind === 'Deployment');
+  const command = deployment?.spec?.template?.spec.containers[0]?.command ?? [];
+  return command.filter((word) => word.startsWith('--'));
 }
 
 function redirected(manifest: Manifest, port: number): Manifest {
@@ -73,7 +89,7 @@ export async function startController({ cluster, ports, via, node = [], env = {}
   await writeKubeconfig(kubeconfig, controllerAccount, cluster, via);
   return Child.start(
     'podsplit',
-    [process.execPath, ...node, '--enable-source-maps', join(clone, programs.podsplit.out), 'controller'],
+    [process.execPath, ...deploymentsFlags(), ...node, join(clone, programs.podsplit.out), 'controller'],
     join(cluster.folder, 'logs', 'podsplit.log'),
     {
       ...env,
