@@ -107,7 +107,7 @@ export const settings: readonly Setting[] = [
   {
     key: 'controller.resources',
     schema: resources,
-    about: 'Of each replica.',
+    about: 'Of each replica. Its heap is bounded at 320 MiB by its command.',
     places: [inController('containers', '[controller]', 'resources')],
   },
   {
