@@ -88,4 +88,33 @@ describe('workers', () => {
     await stopping;
     expect(finish, 'c is left for whoever starts next').to.have.length(2);
   });
+
+  it('let others have the event loop between two keys, however quickly they are done', async () => {
+    const clock = new FakeClock();
+    const queue = new WorkQueue({ clock });
+    const keys = Array.from({ length: 20 }, (_, index) => `key-${index}`);
+    let turns = 0;
+    const count = (): void => {
+      turns += 1;
+      immediate = setImmediate(count);
+    };
+    let immediate = setImmediate(count);
+    const seen: number[] = [];
+    const workers = startWorkers({
+      name: 'test',
+      queue,
+      concurrency: 2,
+      clock,
+      log: silentLogger,
+      reconcile: () => {
+        seen.push(turns);
+        return Promise.resolve({ kind: 'done' });
+      },
+    });
+    for (const key of keys) queue.add(key);
+    while (seen.length < keys.length) await new Promise((resolve) => setImmediate(resolve));
+    clearImmediate(immediate);
+    await workers.stop();
+    expect(new Set(seen).size, 'turns in which keys were worked on').to.be.at.least(keys.length / 2);
+  });
 });
