@@ -1,13 +1,16 @@
 // Pods come and go for a while, as in a cluster with much to do: all of what the last of them leaves is gone, on the nodes
-// and in the API server. PODSPLIT_CHURN_SECONDS=3600 makes a soak of it; `make bench` has one with many more Pods.
+// and in the API server. PODSPLIT_CHURN_SECONDS=3600 makes a soak of it, which tells how memory went, and asks that it be flat;
+// `make bench` has one with many more Pods.
 
 import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { bridgeNamePrefix, ownLabels } from '../controller/api/names.ts';
+import { memoryGrowth } from '../hack/bench/usage.ts';
 import { agentProgram, pair, splitMode, workload } from './support/agents.ts';
 import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { isolateMode, withUsers } from './support/isolated.ts';
+import { sampleMemory, type MemorySamples } from './support/memory.ts';
 import { listAll, TestNamespace } from './support/namespace.ts';
 import { onNode } from './support/node.ts';
 import { devices, hostTableOf, hostTables, sandboxes } from './support/node-agent.ts';
@@ -16,6 +19,9 @@ import { condition, type Pod } from './support/objects.ts';
 const seconds = Number(process.env['PODSPLIT_CHURN_SECONDS'] ?? 45);
 /** One Pod is deleted in each: what a node of this size replaces in that time. */
 const betweenMs = 1_500;
+/** Shorter ones end while heaps still fill: they say nothing of memory. */
+const isSoak = seconds >= 1800;
+const betweenSamplesMs = 15_000;
 const replicas = 2;
 
 const sharing = {
@@ -46,6 +52,7 @@ describe('Pods that come and go', function () {
   const seen = new Map<string, Pod>();
   /** On the nodes, of those that were there last. */
   const tables = new Set<string>();
+  const memory: MemorySamples = new Map();
 
   const remember = async (): Promise<readonly Pod[]> => {
     const pods = await namespace.list<Pod>('pods');
@@ -71,7 +78,12 @@ describe('Pods that come and go', function () {
   it('are whole again when it is over, and no address leaked or doubled', async () => {
     const ends = performance.now() + 1000 * seconds;
     let deleted = 0;
+    let sampled = -Infinity;
     while (performance.now() < ends) {
+      if (isSoak && performance.now() - sampled >= betweenSamplesMs) {
+        sampled = performance.now();
+        for (const node of nodes) await sampleMemory(node, memory);
+      }
       const [oldest] = (await remember())
         .filter(({ metadata }) => metadata.labels?.[ownLabels.role] !== 'sibling')
         .filter(({ metadata }) => metadata.deletionTimestamp === undefined)
@@ -85,6 +97,7 @@ describe('Pods that come and go', function () {
     }
     await allReady();
     expect(deleted, 'Pods deleted').to.be.above(seconds / 4);
+    if (isSoak) console.log(`      ${deleted} Pods were deleted and made anew`);
     await invariantsHold();
     for (const node of nodes) {
       for (const sandbox of await sandboxes(node)) {
@@ -93,6 +106,21 @@ describe('Pods that come and go', function () {
     }
     expect(tables.size, 'tables on the nodes').to.be.above(replicas);
   });
+
+  if (isSoak) {
+    it('cost podsplit no more memory late than early', () => {
+      const programs = [...memory.keys()].map((key) => key.split(' ')[1]);
+      expect(programs).to.include.members(['podsplit', 'agent', 'volumes']);
+      for (const [key, samples] of memory) {
+        const { early, late } = memoryGrowth(samples);
+        console.log(`      ${key}: ${early.toFixed(0)} MiB in the second quarter, ${late.toFixed(0)} MiB in the last`);
+      }
+      for (const [key, samples] of memory) {
+        const { early, late } = memoryGrowth(samples);
+        expect(late / early, `${key}: last quarter / second quarter`).to.be.at.most(1.1);
+      }
+    });
+  }
 
   it('leave nothing in the API server when their workloads end', async () => {
     await namespace.kubectl(['delete', 'deployments', '--all', '--wait=false']);

@@ -18,9 +18,9 @@ import {
 import { userName } from '../simulation/service-account.ts';
 import { auditPolicy, byKind, writesSince } from './audited.ts';
 import { bringUp, churn, endAll, podsOf, restart, takeDown, untilReady, type Crowd } from './crowd.ts';
-import { median, printFigures, type Figure } from './figures.ts';
+import { printFigures, type Figure } from './figures.ts';
 import { MetricsPage } from './metrics-page.ts';
-import { forgetPeak, memoryDuring, usageOf } from './usage.ts';
+import { forgetPeak, memoryDuring, memoryGrowth, usageOf } from './usage.ts';
 
 export interface ScaleOptions {
   /** Split Pods. */
@@ -168,11 +168,8 @@ function say(what: string): void {
   console.log(`  ${what}`);
 }
 
-/** Memory that is not flat grows from one part of the churn to a later one. The first quarter is when heaps fill. */
 function growthFigure(samples: readonly number[]): Figure {
-  const quarter = Math.floor(samples.length / 4);
-  const early = median(samples.slice(quarter, 2 * quarter));
-  const late = median(samples.slice(-quarter));
+  const { early, late } = memoryGrowth(samples);
   return {
     name: 'controller under that churn: memory in its last quarter',
     value: `${late.toFixed(0)} MiB`,

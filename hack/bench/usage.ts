@@ -1,4 +1,5 @@
 import { readFile, writeFile } from 'node:fs/promises';
+import { median } from './figures.ts';
 
 /** What a process has taken so far: processor seconds, and memory that is resident now, and was at most, in MiB. */
 export interface Usage {
@@ -48,4 +49,10 @@ export async function memoryDuring<T>(
   } finally {
     clearInterval(timer);
   }
+}
+
+/** Medians of one part of the samples and of a later one. Heaps fill in the first quarter: it is left out. */
+export function memoryGrowth(samples: readonly number[]): { readonly early: number; readonly late: number } {
+  const quarter = Math.floor(samples.length / 4);
+  return { early: median(samples.slice(quarter, 2 * quarter)), late: median(samples.slice(-quarter)) };
 }
