@@ -2,8 +2,10 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { Certificates } from './admission/certificates.ts';
 import { WatchedInstallDefaults } from './admission/install-defaults.ts';
+import { WatchedNamespaces } from './admission/namespaces.ts';
 import { reviewPod } from './admission/pods.ts';
 import { startAdmissionServer, type AdmissionServer } from './admission/server.ts';
+import type { AdmissionRequest } from './admission/review.ts';
 import { reviewWorkload } from './admission/workloads.ts';
 import type { KeyedCertificate } from './admission/authority.ts';
 import { apiVersion, defaultSplitNetwork } from './api/names.ts';
@@ -22,6 +24,7 @@ import type { Logger } from './observability/log.ts';
 import { createMetrics, reflectorHooks, startMetricsServer, type Metrics } from './observability/metrics.ts';
 import { Controller } from './reconcile/controller.ts';
 import type { Watching } from './reconcile/world.ts';
+import type { Labels } from './split/namespace-defaults.ts';
 import type { SplitOptions } from './split/plan.ts';
 import { runProgram, untilSignalled } from './program.ts';
 import { version } from './version.ts';
@@ -55,26 +58,41 @@ async function run(config: ControllerConfig, log: Logger): Promise<number> {
     otherwise: config.install,
     hooks: reflectorHooks(metrics, 'splitnetworks-of-admission'),
   });
+  const namespaces = new WatchedNamespaces({
+    client,
+    clock,
+    log,
+    hooks: reflectorHooks(metrics, 'namespaces-of-admission'),
+  });
   const options = (): SplitOptions => ({ image, imagePullPolicy, maxContainers, install: install.current() });
   const stopped = new AbortController();
   log.info({ version, image: config.image, server: client.server }, 'starting');
 
-  const admission = new Admission(config, { client, clock, metrics, options, log });
-  const leadership = lead(config, { client, clock, metrics, options, log, stopped, watches: [install.watch] });
+  const admission = new Admission(config, { client, clock, metrics, options, log, namespaces });
+  const leadership = lead(config, {
+    client,
+    clock,
+    metrics,
+    options,
+    log,
+    stopped,
+    watches: [install.watch, namespaces.watch],
+  });
   const health = await startHealthServer({
     port: config.ports.health,
     livez: [leadership.watching],
-    readyz: [admission.check, install.check],
+    readyz: [admission.check, install.check, namespaces.check],
   });
   const metricsServer = await startMetricsServer({ metrics, port: config.ports.metrics });
   install.watch.start();
+  namespaces.watch.start();
   admission.start();
   leadership.elector.start();
 
   const exitCode = await untilStopped(stopped, log);
   // Side by side, within the Pod's grace period: the webhook drains while the leader ends what it is doing.
   await Promise.all([leadership.elector.stop(), admission.stop()]);
-  await install.watch.stop();
+  await Promise.all([install.watch.stop(), namespaces.watch.stop()]);
   await Promise.all([health.close(), metricsServer.close()]);
   client.close();
   log.info({ exitCode }, 'stopped');
@@ -101,6 +119,10 @@ interface ServingDependencies {
   readonly log: Logger;
 }
 
+interface AdmissionDependencies extends ServingDependencies {
+  readonly namespaces: WatchedNamespaces;
+}
+
 /** The webhook server, from the first certificate on. */
 class Admission {
   readonly check: Check;
@@ -108,12 +130,19 @@ class Admission {
   private server: Promise<AdmissionServer> | undefined;
   private readonly open: (certificate: KeyedCertificate) => Promise<AdmissionServer>;
 
-  constructor(config: ControllerConfig, { client, clock, metrics, options, log }: ServingDependencies) {
+  constructor(config: ControllerConfig, dependencies: AdmissionDependencies) {
+    const { client, clock, metrics, options, log, namespaces } = dependencies;
+    const reviewing = (review: typeof reviewPod, request: AdmissionRequest) => (labels: Labels) =>
+      review(request, options(), labels);
     this.open = (certificate) =>
       startAdmissionServer({
         reviewers: {
-          '/mutate/pods': (request) => reviewPod(request, options()),
-          '/mutate/workloads': (request) => reviewWorkload(request, options()),
+          '/mutate/pods': (request) => namespaces.review(request, 'any', reviewing(reviewPod, request)),
+          '/mutate/workloads': (request) => namespaces.review(request, 'any', reviewing(reviewWorkload, request)),
+          // Of namespaces that the API server has seen podsplit's label on.
+          '/mutate/labelled/pods': (request) => namespaces.review(request, 'mode', reviewing(reviewPod, request)),
+          '/mutate/labelled/workloads': (request) =>
+            namespaces.review(request, 'mode', reviewing(reviewWorkload, request)),
         },
         certificate,
         port: config.ports.webhook,

@@ -50,6 +50,9 @@ const container = {
   securityContext: { ...restricted, readOnlyRootFilesystem: true },
 };
 
+/** Kubernetes mounts one into each container of a whole Pod. */
+const keepingTokens = { 'podsplit.io/token': 'app,agent,lean' };
+
 const podSpec = {
   terminationGracePeriodSeconds: 2,
   securityContext: { fsGroup: 2000, supplementalGroups: [3000] },
@@ -138,7 +141,7 @@ describe('what a container sees of its Pod', () => {
 
   before(async () => {
     namespace = await TestNamespace.create('seen');
-    await namespace.apply(...objects, deployment('whole', {}), deployment('split', splitMode));
+    await namespace.apply(...objects, deployment('whole', {}), deployment('split', { ...splitMode, ...keepingTokens }));
     const [{ primary, pieces }] = (await readySplitPods(namespace, 'split', 1, names)) as [
       Awaited<ReturnType<typeof readySplitPods>>[number],
     ];

@@ -62,10 +62,16 @@ const badAnnotations: readonly BadAnnotation[] = [
     path: key('flow'),
   },
   {
-    what: 'an annotation of a later version',
-    annotations: { mode: 'split', token: 'app' },
-    code: 'AnnotationNotAvailable',
+    what: 'a token for a container that is not there',
+    annotations: { mode: 'split', token: 'nobody' },
+    code: 'UnknownContainer',
     path: key('token'),
+  },
+  {
+    what: 'a guard that does not exist',
+    annotations: { mode: 'split', guards: 'tokens' },
+    code: 'UnknownGuard',
+    path: key('guards'),
   },
   {
     what: 'a way out that leads to itself',

@@ -209,10 +209,12 @@ or its input could not be read, or nobody answered.
   network namespace, the token.
 - **Effects** are those of a mode, were the workload annotated with it and nothing else changed: \`closed\`, \`lessened\` (some of it
   remains, the reason says what), \`stays\`, and \`refused\` (the mode does not take the Pod while this is so). Annotations that
-  are there count: \`podsplit.io/flows\`, \`egress-via\`, \`ingress-via\`, \`install\`. Of a Pod that a mode refuses, the effects are those
+  are there count: \`podsplit.io/flows\`, \`egress-via\`, \`ingress-via\`, \`install\`,
+  \`token\`, \`guards\`; and so does the label \`podsplit.io/guards\` of the namespace. Of a Pod that a mode refuses, the effects are those
   it would have with what is refused corrected.
 - **Now**: a Pod that runs split or isolated is judged by its whole, and its findings are open, lessened or closed by that mode.
-  A manifest that is annotated is taken for what would become of it.
+  A manifest that is annotated, or whose namespace has the label \`podsplit.io/mode\`, is taken for what would become of it. So the
+  audit says what a label would change before it is set, and which Pods were made before it.
 - **Rows**: Pods of one workload that are alike are one row; while a rollout goes on there are two.
 - **Techniques** are those of Microsoft's [threat matrix for Kubernetes](https://microsoft.github.io/Threat-Matrix-for-Kubernetes/)
   and of MITRE ATT&CK for Enterprise 18.1: of its matrix Containers where it has the technique, else of Linux or IaaS.

@@ -136,6 +136,48 @@ describe('review of a Pod', () => {
     expect(answer).to.deep.include({ kind: 'allowed', decision: 'left-alone', patch: [] });
   });
 
+  it('writes on the Pod what its namespace says, and says nothing of Pods that it does not concern', () => {
+    const labels = { 'podsplit.io/mode': 'split', 'podsplit.io/guards': 'none' };
+    const inNamespace = (object: IPod, labels: Readonly<Record<string, string>>): IPod => {
+      const answer = reviewPod(creation(object), options, labels);
+      if (answer.kind !== 'allowed') throw new Error(answer.message);
+      if (answer.decision === 'left-alone') expect(answer.warnings).to.deep.equal([]);
+      return applyPatch(object, answer.patch) as IPod;
+    };
+    const plain = pod({}, 'web', 'cache');
+    const bare = { ...plain, metadata: { name: 'web' } };
+    for (const object of [plain, bare]) {
+      const cut = inNamespace(object, labels);
+      expect(cut.spec?.containers).to.have.length(1);
+      expect(cut.metadata?.annotations).to.include(labels);
+      // Asked again, for a later webhook changed something: also once the namespace says something else.
+      expect(inNamespace(cut, labels)).to.deep.equal(cut);
+      expect(inNamespace(cut, {})).to.deep.equal(cut);
+    }
+    for (const object of [pod({}, 'web'), pod({ 'podsplit.io/mode': 'none' }, 'web', 'cache')]) {
+      expect(inNamespace(object, labels)).to.deep.equal(object);
+    }
+    expect(inNamespace(plain, { 'podsplit.io/mode': 'none' })).to.deep.equal(plain);
+  });
+
+  it('splits a Pod that had one container when its namespace was asked, and was given another since', () => {
+    const labels = { 'podsplit.io/mode': 'split' };
+    const first = reviewPod(creation(pod({}, 'web')), options, labels);
+    expect(first).to.deep.include({ kind: 'allowed', patch: [] });
+    const second = reviewPod(creation(pod({}, 'web', 'mesh')), options, labels);
+    expect(second).to.deep.include({ kind: 'allowed', decision: 'split' });
+  });
+
+  it("refuses opted-in Pods where the namespace's labels do not read", () => {
+    const guards = { 'podsplit.io/guards': 'toke' };
+    const refused = { kind: 'denied', status: 422, codes: ['InvalidNamespaceLabel'] };
+    expect(reviewPod(creation(pod(mode, 'web', 'cache')), options, guards)).to.deep.include(refused);
+    expect(reviewPod(creation(pod({}, 'web', 'cache')), options, { 'podsplit.io/mode': 'x' })).to.deep.include(refused);
+    const own = { ...mode, 'podsplit.io/guards': 'none' };
+    expect(reviewPod(creation(pod(own, 'web', 'cache')), options, guards).kind).to.equal('allowed');
+    expect(reviewPod(creation(pod({}, 'web', 'cache')), options, guards)).to.deep.include({ patch: [] });
+  });
+
   for (const [name, request] of [
     ['an UPDATE', { operation: 'UPDATE' }],
     ['a subresource', { subResource: 'ephemeralcontainers' }],
@@ -155,7 +197,7 @@ describe('review of a Pod', () => {
 
 /** The webhook makes the same decision as the CLI and the controller, here through the JSON of a whole review. */
 describe('review of the corpus', () => {
-  for (const { name, pod: object, golden } of corpus()) {
+  for (const { name, created: object, labels, pod, golden } of corpus()) {
     it(name, () => {
       const review = {
         apiVersion: 'admission.k8s.io/v1',
@@ -164,8 +206,8 @@ describe('review of the corpus', () => {
       };
       const parsed = parseReview(JSON.stringify(review));
       if (parsed.kind === 'invalid') throw new Error(parsed.message);
-      const answer = formatReview('u', reviewPod(parsed.request, corpusOptions)) as Answered;
-      expect(outcomeOf(object, answer)).to.deep.equal(wantedOf(object, golden as Golden));
+      const answer = formatReview('u', reviewPod(parsed.request, corpusOptions, labels)) as Answered;
+      expect(outcomeOf(object, answer)).to.deep.equal(wantedOf(pod, golden as Golden));
     });
   }
 });

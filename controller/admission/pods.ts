@@ -5,16 +5,24 @@ import type { JsonPatchOperation } from '../split/cut.ts';
 import { judge } from '../isolate/judge.ts';
 import { markPatch } from '../isolate/mark.ts';
 import { cutPatch } from '../split/cut.ts';
-import type { SplitOptions } from '../split/plan.ts';
+import { withNamespaceDefaults, type Labels } from '../split/namespace-defaults.ts';
+import type { LeftAlone, SplitOptions } from '../split/plan.ts';
 import { noteOf, notesOf } from './notes.ts';
 import { refused } from './refused.ts';
 import type { AdmissionRequest, Answer } from './review.ts';
 import { unchanged } from './review.ts';
 
-/** `POST /mutate/pods`: cuts an annotated Pod to its primary container, or holds it to be isolated, or says why not. */
-export function reviewPod(request: AdmissionRequest, options: SplitOptions): Answer {
+/**
+ * `POST /mutate/pods`: cuts an annotated Pod to its primary container, or holds it to be isolated, or says why not.
+ *
+ * @param labels of its namespace
+ */
+export function reviewPod(request: AdmissionRequest, options: SplitOptions, labels: Labels = {}): Answer {
   if (request.operation !== 'CREATE' || request.subResource !== '') return unchanged('NotACreate');
-  const pod = asPod(request.object);
+  const sent = asPod(request.object);
+  const given = withNamespaceDefaults(sent, labels);
+  if (given.kind === 'refused') return refused(given.refusals);
+  const { pod } = given;
   const decision = judge(pod, options);
   switch (decision.kind) {
     case 'refused':
@@ -24,7 +32,7 @@ export function reviewPod(request: AdmissionRequest, options: SplitOptions): Ans
         kind: 'allowed',
         decision: 'split',
         codes: [],
-        patch: cutPatch(pod, decision, options),
+        patch: cutPatch(pod, decision, options, sent),
         warnings: notesOf(decision),
       };
     case 'isolate':
@@ -32,7 +40,7 @@ export function reviewPod(request: AdmissionRequest, options: SplitOptions): Ans
         kind: 'allowed',
         decision: 'isolated',
         codes: [],
-        patch: markPatch(pod, decision),
+        patch: markPatch(pod, decision, sent),
         warnings: notesOf(decision),
       };
     case 'left-alone':
@@ -41,10 +49,13 @@ export function reviewPod(request: AdmissionRequest, options: SplitOptions): Ans
         decision: 'left-alone',
         codes: [decision.code],
         patch: decision.code === 'SingleContainer' ? markWhole(pod) : [],
-        warnings: [noteOf(decision)],
+        warnings: silent.includes(decision.code) ? [] : [noteOf(decision)],
       };
   }
 }
+
+/** In a namespace with a label every Pod is judged; who opted out knows it. */
+const silent: readonly LeftAlone['code'][] = ['NotOptedIn', 'OptedOut'];
 
 /** `split` looks at the shape itself; a Pod under admission has no apiVersion and kind only where a test forgot them. */
 function asPod(object: unknown): IPod {

@@ -34,7 +34,7 @@ export interface Denied extends Answered {
 }
 
 /** Answers a review. May throw: the server denies then. */
-export type Reviewer = (request: AdmissionRequest) => Answer;
+export type Reviewer = (request: AdmissionRequest) => Answer | Promise<Answer>;
 
 export type ParsedReview =
   | { readonly kind: 'request'; readonly request: AdmissionRequest }

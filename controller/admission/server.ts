@@ -117,7 +117,7 @@ async function handle(state: ServerState, request: IncomingMessage, response: Se
       return;
     }
     const started = clock.monotonic();
-    reply(state, response, { endpoint, reviewer, body });
+    await reply(state, response, { endpoint, reviewer, body });
     hooks?.took?.(endpoint, clock.monotonic() - started);
   } catch (error) {
     // The client went away before its request was whole: there is nobody to tell.
@@ -153,7 +153,11 @@ interface Review {
   readonly body: string;
 }
 
-function reply(state: ServerState, response: ServerResponse, { endpoint, reviewer, body }: Review): void {
+async function reply(
+  state: ServerState,
+  response: ServerResponse,
+  { endpoint, reviewer, body }: Review,
+): Promise<void> {
   const { hooks } = state.options;
   const review = parseReview(body);
   if (review.kind === 'invalid') {
@@ -162,7 +166,7 @@ function reply(state: ServerState, response: ServerResponse, { endpoint, reviewe
     return;
   }
   const { uid } = review.request;
-  const answer = answerOrDeny(state, reviewer, review.request);
+  const answer = await answerOrDeny(state, reviewer, review.request);
   for (const code of answer.codes.length === 0 ? [''] : answer.codes)
     hooks?.answered?.(endpoint, answer.decision, code);
   const text = JSON.stringify(formatReview(uid, answer));
@@ -171,9 +175,9 @@ function reply(state: ServerState, response: ServerResponse, { endpoint, reviewe
 }
 
 /** Fails closed: a Pod that opted in runs split or not at all, also when podsplit has a mistake. */
-function answerOrDeny(state: ServerState, reviewer: Reviewer, request: Parameters<Reviewer>[0]): Answer {
+async function answerOrDeny(state: ServerState, reviewer: Reviewer, request: Parameters<Reviewer>[0]): Promise<Answer> {
   try {
-    return reviewer(request);
+    return await reviewer(request);
   } catch (error) {
     const { uid, kind, namespace } = request;
     state.options.log.error({ err: error, uid, kind, namespace }, 'a review failed');

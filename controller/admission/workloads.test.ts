@@ -40,7 +40,7 @@ function workload(shape: Shape): JsonObject {
   };
 }
 
-function review(now: Shape, before?: Shape, request: Partial<AdmissionRequest> = {}): Answer {
+function review(now: Shape, before?: Shape, request: Partial<AdmissionRequest> = {}, labels: Annotations = {}): Answer {
   return reviewWorkload(
     {
       uid: 'u',
@@ -53,6 +53,7 @@ function review(now: Shape, before?: Shape, request: Partial<AdmissionRequest> =
       ...request,
     },
     options,
+    labels,
   );
 }
 
@@ -156,6 +157,36 @@ const copies: readonly {
 describe('review of a workload', () => {
   describe('copies annotations', () => {
     for (const { name, now, before, expect: wanted } of copies) {
+      it("judges the template by its namespace's labels, and copies none of them", () => {
+        const labels = { 'podsplit.io/mode': 'split' };
+        expect(review({}, undefined, {}, labels)).to.deep.include({
+          kind: 'allowed',
+          decision: 'unchanged',
+          patch: [],
+        });
+        const refused = review({ podSpec: { hostPID: true } }, undefined, {}, labels);
+        expect(refused).to.deep.include({ kind: 'denied', codes: ['HostNamespace'] });
+        expect(review({ podSpec: { hostPID: true }, containers: ['web'] }, undefined, {}, labels).kind).to.equal(
+          'allowed',
+        );
+        const out = { own: { 'podsplit.io/mode': 'none' }, podSpec: { hostPID: true } };
+        expect(review(out, undefined, {}, labels)).to.deep.include({ kind: 'allowed', warnings: [] });
+        const wrong = review({}, undefined, {}, { 'podsplit.io/mode': 'x' });
+        expect(wrong.kind === 'denied' ? wrong.message : '').to.contain(
+          'podsplit: namespace.metadata.labels[podsplit.io/mode]: Mode "x" is not known.',
+        );
+      });
+
+      it('takes an annotation for no idle one where the namespace says the mode', () => {
+        const own = { 'podsplit.io/flows': 'none' };
+        const warningsOf = (labels: Annotations): string => {
+          const answer = review({ own }, undefined, {}, labels);
+          return answer.kind === 'allowed' ? answer.warnings.join() : answer.message;
+        };
+        expect(warningsOf({})).to.contain('NoMode');
+        expect(warningsOf({ 'podsplit.io/mode': 'split' })).not.to.contain('NoMode');
+      });
+
       it(name, () => {
         expect(templateAnnotations(now, review(now, before))).to.deep.equal(wanted);
       });

@@ -6,7 +6,8 @@ import type { Refusal } from '../api/refusal.ts';
 import { judge as judgePod } from '../isolate/judge.ts';
 import type { JsonPatchOperation } from '../split/cut.ts';
 import { withClaimVolumes } from '../split/claim-templates.ts';
-import type { SplitOptions } from '../split/plan.ts';
+import { withNamespaceDefaults, type Labels } from '../split/namespace-defaults.ts';
+import type { LeftAlone, SplitOptions } from '../split/plan.ts';
 import { noteOf, notesOf } from './notes.ts';
 import { refused } from './refused.ts';
 import type { AdmissionRequest, Allowed, Answer, Denied } from './review.ts';
@@ -36,8 +37,10 @@ interface Workload {
 /**
  * `POST /mutate/workloads`: copies podsplit's annotations from a workload to its Pod template, so that annotating it is
  * enough, and judges the template at once, so that the refusal reaches whoever annotates and not an Event.
+ *
+ * @param labels of its namespace
  */
-export function reviewWorkload(request: AdmissionRequest, options: SplitOptions): Answer {
+export function reviewWorkload(request: AdmissionRequest, options: SplitOptions, labels: Labels = {}): Answer {
   const templatePath = templatePaths[request.kind];
   if (templatePath === undefined || request.subResource !== '') return unchanged('NotAWorkload');
   if (request.operation !== 'CREATE' && request.operation !== 'UPDATE') return unchanged('NotAChange');
@@ -57,7 +60,7 @@ export function reviewWorkload(request: AdmissionRequest, options: SplitOptions)
 
   const copy = copyAnnotations(workload);
   if (copy.patch.length > 0 && runs(workload)) return runningJob(workload);
-  return judge(workload, copy, options);
+  return judge(workload, copy, { options, labels });
 }
 
 function concernsUs({ now, before, templatePath }: Workload): boolean {
@@ -124,9 +127,17 @@ function annotationPatch(
   ];
 }
 
-function judge(workload: Workload, copy: Copy, options: SplitOptions): Answer {
-  const warnings = [...copy.overwritten.map(overwrittenNote), ...idleNotes(copy.annotations)];
-  const decision = judgePod(podOf(workload, copy.annotations), options);
+interface Asked {
+  readonly options: SplitOptions;
+  readonly labels: Labels;
+}
+
+function judge(workload: Workload, copy: Copy, { options, labels }: Asked): Answer {
+  const given = withNamespaceDefaults(podOf(workload, copy.annotations), labels);
+  if (given.kind === 'refused') return refused(given.refusals);
+  const { pod } = given;
+  const warnings = [...copy.overwritten.map(overwrittenNote), ...idleNotes(record(pod.metadata?.annotations))];
+  const decision = judgePod(pod, options);
   switch (decision.kind) {
     case 'refused':
       return refused(decision.refusals.map((refusal) => inWorkload(workload, refusal)));
@@ -134,9 +145,11 @@ function judge(workload: Workload, copy: Copy, options: SplitOptions): Answer {
     case 'isolate':
       return allowed(copy, [...warnings, ...notesOf(decision)]);
     case 'left-alone':
-      return allowed(copy, decision.code === 'NotOptedIn' ? warnings : [...warnings, noteOf(decision)]);
+      return allowed(copy, silent.includes(decision.code) ? warnings : [...warnings, noteOf(decision)]);
   }
 }
+
+const silent: readonly LeftAlone['code'][] = ['NotOptedIn', 'OptedOut'];
 
 function allowed({ patch }: Copy, warnings: readonly string[]): Allowed {
   return { kind: 'allowed', decision: patch.length > 0 ? 'copied' : 'unchanged', codes: [], patch, warnings };
@@ -192,7 +205,7 @@ function overwrittenNote(key: string): string {
 const known: readonly string[] = Object.values(userAnnotations);
 
 /** Without a mode nothing happens: a user who wrote something else meant something by it. */
-function idleNotes(annotations: Annotations): readonly string[] {
+function idleNotes(annotations: JsonObject): readonly string[] {
   const { mode } = userAnnotations;
   if (Object.hasOwn(annotations, mode)) return [];
   return Object.keys(annotations)

@@ -23,6 +23,7 @@ describe('parseIntent', () => {
   it('finds none without a mode, whatever else is there', () => {
     expect(parseIntent({ 'podsplit.io/flows': 'nonsense' }, containers, base)).to.deep.equal({ kind: 'none' });
     expect(parseIntent({}, containers, base)).to.deep.equal({ kind: 'none' });
+    expect(parse({ 'podsplit.io/mode': 'none', 'podsplit.io/flows': 'nonsense' })).to.deep.equal({ kind: 'none' });
   });
 
   it('has defaults for all but the mode', () => {
@@ -33,6 +34,8 @@ describe('parseIntent', () => {
       flows: { kind: 'declared' },
       network: 'default',
       via: [],
+      guards: ['token', 'resources'],
+      token: [],
     });
   });
 
@@ -166,7 +169,8 @@ describe('parseIntent', () => {
         'podsplit.io/primary': 'nobody',
         'podsplit.io/flows': 'web->nobody:0/sctp, web->web:1',
         'podsplit.io/network': '-',
-        'podsplit.io/token': 'web',
+        'podsplit.io/token': 'nobody',
+        'podsplit.io/guards': 'tokne',
         'podsplit.io/flow': '',
         'podsplit.io/pod-ip': '192.0.2.1',
       }),
@@ -178,7 +182,8 @@ describe('parseIntent', () => {
       `${path('flows')} InvalidFlow`,
       `${path('flows')} InvalidFlow`,
       `${path('network')} InvalidNetwork`,
-      `${path('token')} AnnotationNotAvailable`,
+      `${path('token')} UnknownContainer`,
+      `${path('guards')} UnknownGuard`,
       `${path('flow')} UnknownAnnotation`,
       `${path('pod-ip')} ForgedAnnotation`,
     ]);

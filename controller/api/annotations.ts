@@ -2,6 +2,7 @@ import { quote, refusal, unknownContainer, type Context, type Parsed } from './a
 import { isDnsSubdomain } from './dns-names.ts';
 import { parseEgressVia, type IntendedVia } from './egress-via.ts';
 import type { Flow, Protocol } from './flow.ts';
+import { parseGuards, parseToken, type Guard } from './guards.ts';
 import { installModes, isInstallMode, type InstallMode } from './install.ts';
 import { parseIngressVia, type IntendedIngressVia } from './ingress-via.ts';
 import { isReservedKey } from './keys.ts';
@@ -38,6 +39,10 @@ export interface Intent {
   readonly via: readonly IntendedVia[];
   /** The container by which clients of the Pod come in; most Pods have none. */
   readonly ingressVia?: IntendedIngressVia;
+  /** Those that hold. A namespace's label is not asked here: admission writes on the Pod what it says. */
+  readonly guards: readonly Guard[];
+  /** Containers, init containers too, that keep the ServiceAccount's token where it is guarded. */
+  readonly token: readonly string[];
 }
 
 /**
@@ -49,19 +54,24 @@ export type IntendedFlows =
   | { readonly kind: 'observe' }
   | { readonly kind: 'listed'; readonly flows: readonly Flow[] };
 
+/** On a namespace too: there it is the mode of Pods that say nothing. */
+export const modeValues = ['split', 'isolate', 'none'] as const;
+
 /**
  * @param annotations of the workload, of its Pod template or of the Pod
  * @param containers names of the Pod's containers in their order; in mode split init containers are left out
  * @param basePath of the annotations in the object that the user wrote, for example `spec.template.metadata.annotations`
+ * @param initContainers names of those that are not among `containers`: they can have a token, and no flows
  */
 export function parseIntent(
   annotations: Readonly<Record<string, string>>,
   containers: readonly string[],
   basePath: string,
+  initContainers: readonly string[] = [],
 ): ParsedIntent {
   const values = new Map(Object.entries(annotations));
   const mode = values.get(userAnnotations.mode);
-  if (mode === undefined) return { kind: 'none' };
+  if (mode === undefined || mode === 'none') return { kind: 'none' };
 
   const at: Context = { values, containers, path: (key) => `${basePath}[${key}]` };
   const primary = parsePrimary(at);
@@ -70,15 +80,22 @@ export function parseIntent(
   const install = parseInstall(at);
   const via = parseEgressVia(at);
   const ingressVia = parseIngressVia(at);
+  const guards = parseGuards(at);
+  const token = parseToken(at, [...containers, ...initContainers]);
   const refusals = [
     ...checkMode(at, mode),
     ...checkKeys(at),
-    ...[primary, flows, network, install, via, ingressVia].flatMap((part) => ('refusals' in part ? part.refusals : [])),
+    ...[primary, flows, network, install, via, ingressVia, guards, token].flatMap((part) =>
+      'refusals' in part ? part.refusals : [],
+    ),
   ];
   if ('refusals' in primary || 'refusals' in flows || 'refusals' in network || 'refusals' in install) {
     return { kind: 'invalid', refusals };
   }
-  if ('refusals' in via || 'refusals' in ingressVia || refusals.length > 0) return { kind: 'invalid', refusals };
+  if ('refusals' in via || 'refusals' in ingressVia || 'refusals' in guards || 'refusals' in token) {
+    return { kind: 'invalid', refusals };
+  }
+  if (refusals.length > 0) return { kind: 'invalid', refusals };
   return {
     kind: 'intent',
     mode: mode === 'isolate' ? 'isolate' : 'split',
@@ -88,6 +105,8 @@ export function parseIntent(
     ...(install.value === undefined ? {} : { install: install.value }),
     via: via.value,
     ...(ingressVia.value === undefined ? {} : { ingressVia: ingressVia.value }),
+    guards: guards.value,
+    token: token.value,
   };
 }
 
@@ -104,36 +123,31 @@ function checkMode(at: Context, mode: string): Refusal[] {
           'UnknownMode',
           path,
           `Mode ${quote(mode)} is not known.`,
-          'Set it to "split" or "isolate", or remove it.',
+          'Set it to "split" or "isolate", or to "none" to opt out of what the namespace says, or remove it.',
         ),
       ];
   }
 }
 
-const notAvailable: readonly string[] = [userAnnotations.token];
 const known: readonly string[] = Object.values(userAnnotations);
 const own: readonly string[] = Object.values(ownAnnotations);
 // What was removed is read, and judged anew, when the Pod is restored: see split/removed.ts.
-const usable: readonly string[] = [...known.filter((key) => !notAvailable.includes(key)), ownAnnotations.removed];
+const usable: readonly string[] = [...known, ownAnnotations.removed];
 
 /** What podsplit does not honour it refuses: a guard that is ignored in silence is worse than none. */
 function checkKeys(at: Context): Refusal[] {
   const reserved = [...at.values.keys()].filter((key) => isReservedKey(key) && !usable.includes(key));
   return reserved.slice(0, maxRefusals).flatMap((key) => {
     const path = at.path(key);
-    if (notAvailable.includes(key)) {
-      return [refusal('AnnotationNotAvailable', path, `${key} is not part of this version.`, 'Remove the annotation.')];
-    }
     if (own.includes(key)) {
       return [refusal('ForgedAnnotation', path, `Only podsplit writes ${key}.`, 'Remove the annotation.')];
     }
-    const allowed = known.filter((name) => !notAvailable.includes(name));
     return [
       refusal(
         'UnknownAnnotation',
         path,
-        `There is no annotation ${quote(key)}.${didYouMean(key, allowed)}`,
-        `Remove it, or use one of ${allowed.join(', ')}.`,
+        `There is no annotation ${quote(key)}.${didYouMean(key, known)}`,
+        `Remove it, or use one of ${known.join(', ')}.`,
       ),
     ];
   });

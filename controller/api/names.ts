@@ -15,6 +15,8 @@ export const userAnnotations = {
   egressVia: 'podsplit.io/egress-via',
   egressDns: 'podsplit.io/egress-dns',
   ingressVia: 'podsplit.io/ingress-via',
+  /** On a namespace it is a label. */
+  guards: 'podsplit.io/guards',
   token: 'podsplit.io/token',
   /** In mode isolate: `true` gives a UID to each container that has none. */
   assignUsers: 'podsplit.io/assign-users',
@@ -78,6 +80,9 @@ export const initContainerName = 'podsplit-init';
 export const wiringVolumeName = 'podsplit-wiring';
 export const wiringMountPath = '/run/podsplit';
 export const wiringFile = 'wiring.json';
+
+/** Of containers that keep the ServiceAccount's token: see split/token.ts. */
+export const tokenVolumeName = 'podsplit-token';
 
 /** Init containers of the primary that stand where native sidecars stood: see `waitName`. */
 export const waitNamePrefix = 'podsplit-wait-';

@@ -14,7 +14,9 @@ export interface Refusal {
 export const refusalCodes = {
   UnknownMode: 'podsplit.io/mode has a value that podsplit does not know.',
   UnknownInstall: 'podsplit.io/install has a value that podsplit does not know.',
-  AnnotationNotAvailable: 'The annotation exists in the design, but this version does not honour it.',
+  UnknownGuard: 'podsplit.io/guards names a guard that podsplit does not have.',
+  InvalidToken: 'podsplit.io/token does not parse.',
+  InvalidNamespaceLabel: 'A label under podsplit.io/ of the namespace has a value that podsplit does not know.',
   UnknownAnnotation: 'An annotation under podsplit.io/ is not one that users set.',
   UnknownContainer: 'An annotation names a container that the Pod does not have.',
   InvalidFlow: 'podsplit.io/flows has an entry that does not parse, or a port or protocol outside what is allowed.',

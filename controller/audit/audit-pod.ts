@@ -6,6 +6,7 @@ import type { Refusal } from '../api/refusal.ts';
 import { withoutOwnMarks } from '../isolate/subject.ts';
 import { asAdmitted } from '../split/admitted.ts';
 import { windows } from '../split/checks/pod-fields.ts';
+import type { Labels } from '../split/namespace-defaults.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import {
   annotationsOf,
@@ -99,8 +100,10 @@ export function auditPod({ pod: given, facts, pathOf }: Candidate, options: Spli
   if (runningContainers(specOf(pod)).length < 2) return { kind: 'skipped', why: 'single' };
   if (windows({ pod, options }).length > 0) return { kind: 'skipped', why: 'windows' };
 
-  const modes = modesOf(pod, options);
-  const mode = modeInForce(pod, role, { modes, admitted: facts.admitted });
+  const labels = facts.namespaceLabels ?? {};
+  const modes = modesOf(pod, options, labels);
+  const judged: Judged = { modes, admitted: facts.admitted, labels };
+  const mode = modeInForce(pod, role, judged);
   const subject = subjectOf(pod, facts, modes);
   const findings = findingsOf(subject, mode).map((finding) => withPaths(finding, pathOf));
   return {
@@ -115,7 +118,7 @@ export function auditPod({ pod: given, facts, pathOf }: Candidate, options: Spli
         primary: modes.split.primary,
         siblings: modes.split.siblings,
       },
-      notes: notesOf(pod, mode, { modes, admitted: facts.admitted }),
+      notes: notesOf(pod, mode, judged),
     },
   };
 }
@@ -136,7 +139,7 @@ function withTokenVolumeNamed(pod: IPod): IPod {
   const spec = specOf(pod);
   if (!(spec.volumes ?? []).some(({ name }) => injected.test(name))) return pod;
   const renamed = <T extends { readonly name: string }>(items: readonly T[]): T[] =>
-    items.map((item) => (injected.test(item.name) ? { ...item, name: 'kube-api-access' } : item));
+    items.map((item) => (injected.test(item.name) ? { ...item, name: 'kube-api-access-xxxxx' } : item));
   const mounting = (containers: readonly IContainer[]): IContainer[] =>
     containers.map((container) =>
       container.volumeMounts === undefined
@@ -157,27 +160,46 @@ function withTokenVolumeNamed(pod: IPod): IPod {
 interface Judged {
   readonly modes: Modes;
   readonly admitted: boolean;
+  readonly labels: Labels;
 }
 
-function modeInForce(pod: IPod, role: string | undefined, { modes, admitted }: Judged): ModeInForce {
+/** By its annotation, or by its namespace's label. */
+function wantedBy(pod: IPod, labels: Labels): { readonly mode: string; readonly says: string } | undefined {
+  const { mode } = userAnnotations;
+  const own = annotationsOf(pod)[mode];
+  if (own !== undefined) return own === 'none' ? undefined : { mode: own, says: `It is annotated ${mode}=${own}` };
+  const label = labels[mode];
+  if (label === undefined || label === 'none') return undefined;
+  return { mode: label, says: `Its namespace says ${mode}=${label}` };
+}
+
+function modeInForce(pod: IPod, role: string | undefined, { modes, admitted, labels }: Judged): ModeInForce {
   if (role === 'primary') return 'split';
   if (role === 'isolated') return 'isolate';
-  const wanted = annotationsOf(pod)[userAnnotations.mode];
+  const wanted = wantedBy(pod, labels)?.mode;
   if (admitted || (wanted !== 'split' && wanted !== 'isolate')) return 'none';
   return modes[wanted].refusals.length === 0 ? wanted : 'none';
 }
 
-function notesOf(pod: IPod, mode: ModeInForce, { modes, admitted }: Judged): readonly string[] {
-  const wanted = annotationsOf(pod)[userAnnotations.mode];
-  const isKnown = wanted === 'split' || wanted === 'isolate';
+function notesOf(pod: IPod, mode: ModeInForce, { modes, admitted, labels }: Judged): readonly string[] {
+  const wanted = wantedBy(pod, labels);
+  const would = wanted?.mode === 'split' || wanted?.mode === 'isolate' ? modes[wanted.mode] : undefined;
+  const own = annotationsOf(pod)[userAnnotations.mode];
   const silent = runningContainers(specOf(pod)).filter((container) => declaredPortsOf(container).length === 0);
   const debuggers = (specOf(pod).ephemeralContainers ?? []).map(({ name }) => name);
   return [
     ...(wanted === undefined || mode !== 'none'
       ? []
-      : isKnown && admitted && modes[wanted].refusals.length === 0
-        ? [`It is annotated ${userAnnotations.mode}=${wanted}, and did not meet podsplit's webhook: it runs whole.`]
-        : [`It is annotated ${userAnnotations.mode}=${wanted}, and would be refused.`]),
+      : admitted && would?.refusals.length === 0
+        ? [
+            own === undefined
+              ? `${wanted.says}, which it was made before: it runs whole until it is made anew.`
+              : `${wanted.says}, and did not meet podsplit's webhook: it runs whole.`,
+          ]
+        : [`${wanted.says}, and ${own === undefined ? 'it would' : 'would'} be refused.`]),
+    ...(own === 'none'
+      ? [`It is annotated ${userAnnotations.mode}=none: no label of its namespace counts for it.`]
+      : []),
     ...(silent.length === 0 || modes.split.flowsBy !== 'declared'
       ? []
       : [

@@ -10,7 +10,9 @@ import { flowsBetween } from '../split/divide.ts';
 import { servedPorts } from '../split/ingress-via.ts';
 import type { Reason, SplitOptions } from '../split/plan.ts';
 import { annotationsOf, declaredPortsOf, runningContainers, specOf } from '../split/pod.ts';
+import { type Labels, withNamespaceDefaults } from '../split/namespace-defaults.ts';
 import { split } from '../split/split.ts';
+import { tokenKeepers } from '../split/token.ts';
 
 /** What each mode would make of a Pod, were its workload annotated with it and nothing else were changed. */
 export interface Modes {
@@ -24,6 +26,8 @@ export interface Outcome {
   readonly flows: readonly Flow[];
   readonly flowsBy: Intent['flows']['kind'];
   readonly via: readonly IntendedVia[];
+  /** Containers that keep the ServiceAccount's token; absent where it is not guarded. */
+  readonly tokenKeepers?: readonly string[];
   /** What changes, by the decision's own words. Empty where it is refused. */
   readonly changes: readonly Reason[];
 }
@@ -38,12 +42,33 @@ export interface SplitOutcome extends Outcome {
   readonly ingressVia?: string;
 }
 
-/** @param pod whole */
-export function modesOf(pod: IPod, options: SplitOptions): Modes {
+/**
+ * @param pod whole
+ * @param labels of its namespace
+ */
+export function modesOf(pod: IPod, options: SplitOptions, labels: Labels): Modes {
+  const isolating = asked(pod, 'isolate', labels);
+  const splitting = asked(pod, 'split', labels);
   return {
-    isolate: isolateOutcome(withMode(pod, 'isolate'), options),
-    split: splitOutcome(withMode(pod, 'split'), options),
+    isolate: { ...isolateOutcome(isolating.pod, options), ...refusedFor(isolating) },
+    split: { ...splitOutcome(splitting.pod, options), ...refusedFor(splitting) },
   };
+}
+
+interface Asked {
+  readonly pod: IPod;
+  /** Of the namespace's labels. */
+  readonly refusals: readonly Refusal[];
+}
+
+function asked(pod: IPod, mode: Mode, labels: Labels): Asked {
+  const wanted = withMode(pod, mode);
+  const given = withNamespaceDefaults(wanted, labels);
+  return given.kind === 'pod' ? { pod: given.pod, refusals: [] } : { pod: wanted, refusals: given.refusals };
+}
+
+function refusedFor({ refusals }: Asked): Pick<Outcome, 'refusals' | 'changes'> | undefined {
+  return refusals.length === 0 ? undefined : { refusals, changes: [] };
 }
 
 function isolateOutcome(pod: IPod, options: SplitOptions): Outcome {
@@ -52,7 +77,7 @@ function isolateOutcome(pod: IPod, options: SplitOptions): Outcome {
   switch (decision.kind) {
     case 'isolate': {
       const { flows, via, reasons } = decision;
-      return { refusals: [], flows, flowsBy: intended.flowsBy, via, changes: reasons };
+      return { ...intended, refusals: [], flows, via, changes: reasons };
     }
     case 'refused':
       return { refusals: decision.refusals, ...intended, changes: [] };
@@ -67,6 +92,7 @@ function splitOutcome(pod: IPod, options: SplitOptions): SplitOutcome {
   if (decision.kind === 'split') {
     const { flows, via, reasons, primary, siblings, install, ingressVia } = decision;
     return {
+      ...keepersOf(intended),
       refusals: [],
       flows,
       flowsBy: intended.flowsBy,
@@ -83,6 +109,7 @@ function splitOutcome(pod: IPod, options: SplitOptions): SplitOutcome {
   const primary = intended.primary ?? names[0] ?? '';
   const siblings = runningContainers(specOf(pod)).filter(({ name }) => name !== primary);
   return {
+    ...keepersOf(intended),
     refusals: decision.kind === 'refused' ? decision.refusals : [],
     flows: intended.flows,
     flowsBy: intended.flowsBy,
@@ -95,16 +122,24 @@ function splitOutcome(pod: IPod, options: SplitOptions): SplitOutcome {
   };
 }
 
-type Intended = Pick<Outcome, 'flows' | 'flowsBy' | 'via'> & { readonly primary?: string };
+type Intended = Pick<Outcome, 'flows' | 'flowsBy' | 'via' | 'tokenKeepers'> & { readonly primary?: string };
+
+function keepersOf({ tokenKeepers }: Intended): Pick<Outcome, 'tokenKeepers'> {
+  return tokenKeepers === undefined ? {} : { tokenKeepers };
+}
 
 function intentOf(pod: IPod): Intended {
   const containers = runningContainers(specOf(pod));
   const names = containers.map(({ name }) => name);
-  const intent = parseIntent(annotationsOf(pod), names, 'metadata.annotations');
+  const inits = (specOf(pod).initContainers ?? []).map(({ name }) => name);
+  const others = inits.filter((name) => !names.includes(name));
+  const intent = parseIntent(annotationsOf(pod), names, 'metadata.annotations', others);
   const serving = containers.map((container) => ({ name: container.name, ports: declaredPortsOf(container) }));
   if (intent.kind !== 'intent')
     return { flows: flowsBetween(serving, { kind: 'declared' }), flowsBy: 'declared', via: [] };
+  const keepers = tokenKeepers(intent);
   return {
+    ...(keepers === undefined ? {} : { tokenKeepers: keepers }),
     flows: flowsBetween(serving, intent.flows),
     flowsBy: intent.flows.kind,
     via: intent.via,

@@ -4,6 +4,7 @@ import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
 import type { DeclaredPort } from '../api/flow.ts';
 import { indexed } from '../split/checks/subject.ts';
 import { declaredPortsOf, isNativeSidecar, specOf } from '../split/pod.ts';
+import type { Labels } from '../split/namespace-defaults.ts';
 import { powersOf, type Powers } from './capabilities.ts';
 import type { Modes } from './modes.ts';
 
@@ -25,6 +26,8 @@ export interface Facts {
   readonly admitted: boolean;
   /** False where the Pod's ServiceAccount is known to say so. */
   readonly accountMountsToken: boolean;
+  /** podsplit's, of the Pod's namespace, where it has some. */
+  readonly namespaceLabels?: Labels;
   /** NetworkPolicies that restrict the Pod's egress. */
   readonly egressPolicies: readonly string[];
 }

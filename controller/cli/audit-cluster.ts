@@ -2,7 +2,7 @@ import type { JsonObject } from '../api/json.ts';
 import type { InstallMode } from '../api/install.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isApiError } from '../kube/errors.ts';
-import { resources, type KubeObject, type Resource } from '../kube/resources.ts';
+import { resources, type KubeObject, type Namespace, type Resource } from '../kube/resources.ts';
 import { inputOfPods, type AuditInput } from './audit-input.ts';
 import { CliError } from './cli-error.ts';
 import { unanswered } from './find-pod.ts';
@@ -35,12 +35,14 @@ export async function readCluster(
       return [];
     }
   };
-  const [pods, networkPolicies, claims, jobs, networks] = await Promise.all([
+  const [pods, networkPolicies, claims, jobs, networks, namespaces] = await Promise.all([
     listPods(client, namespace, selector),
     beside(resources.networkPolicies),
     beside(resources.persistentVolumeClaims),
     beside(resources.jobs),
     beside(resources.splitNetworks),
+    // Who may read the one namespace may not list them all.
+    namespace === undefined ? beside(resources.namespaces) : ownNamespace(client, namespace, without),
   ]);
   const running = pods.filter(({ status }) => status?.phase !== 'Succeeded' && status?.phase !== 'Failed');
   return {
@@ -50,12 +52,25 @@ export async function readCluster(
       jobs: jobs.map(plain),
       // Admission has mounted what they say.
       serviceAccounts: [],
+      namespaces: namespaces.map(plain),
     }),
     installs: new Map(
       networks.flatMap(({ metadata, spec }) => (spec.install === undefined ? [] : [[metadata.name, spec.install]])),
     ),
     without: without.toSorted(),
   };
+}
+
+async function ownNamespace(client: KubeClient, name: string, without: string[]): Promise<readonly Namespace[]> {
+  try {
+    return [await client.get(resources.namespaces, { name })];
+  } catch (error) {
+    if (!isApiError(error)) throw error;
+    if (error.code === 'NotFound') return [];
+    if (error.code !== 'Forbidden') throw unanswered(error, 'get namespaces', undefined, client.server);
+    without.push(resources.namespaces.plural);
+    return [];
+  }
 }
 
 async function listPods(client: KubeClient, namespace: string | undefined, selector: string | undefined) {

@@ -6,7 +6,7 @@ import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/Netw
 import { selects } from '../policies/label-selector.ts';
 import type { Manifest } from './input.ts';
 import { isNetworkPolicy } from './network-policy.ts';
-import { pathInManifest, replicaOf } from './workloads.ts';
+import { pathInManifest, replicaOf, textLabels } from './workloads.ts';
 
 /** What is audited, and what has a say in it. */
 export interface AuditInput {
@@ -21,6 +21,7 @@ export interface Surroundings {
   readonly claims: readonly JsonObject[];
   readonly jobs: readonly JsonObject[];
   readonly serviceAccounts: readonly JsonObject[];
+  readonly namespaces: readonly JsonObject[];
 }
 
 /** @param namespace of objects that name none */
@@ -37,6 +38,7 @@ export function inputOfManifests(manifests: readonly Manifest[], namespace: stri
     claims: ofKind('PersistentVolumeClaim'),
     jobs: ofKind('Job'),
     serviceAccounts: ofKind('ServiceAccount'),
+    namespaces: ofKind('Namespace'),
   };
   const facts = factsOf(surroundings);
   const live = placed.map((manifest) =>
@@ -106,7 +108,8 @@ function cronJobsOf(jobs: readonly JsonObject[]): ReadonlyMap<string, string> {
   return found;
 }
 
-function factsOf({ networkPolicies, serviceAccounts }: Surroundings): FactsOf {
+function factsOf({ networkPolicies, serviceAccounts, namespaces }: Surroundings): FactsOf {
+  const labelled = new Map(namespaces.map((object) => [nameOf(object), textLabels(object)]));
   const restricting = Map.groupBy(
     networkPolicies.flatMap((policy): INetworkPolicy[] =>
       isNetworkPolicy(policy) && restrictsEgress(policy) ? [policy] : [],
@@ -121,9 +124,11 @@ function factsOf({ networkPolicies, serviceAccounts }: Surroundings): FactsOf {
   return (pod, namespace, admitted) => {
     const spec = record(pod['spec']);
     const account = spec['serviceAccountName'] ?? spec['serviceAccount'];
-    const labels = labelsOf(pod);
+    const labels = textLabels(pod);
+    const ofNamespace = labelled.get(namespace);
     return {
       admitted,
+      ...(ofNamespace === undefined ? {} : { namespaceLabels: ofNamespace }),
       accountMountsToken: !tokenless.has(
         `${namespace}/${typeof account === 'string' && account !== '' ? account : 'default'}`,
       ),
@@ -143,11 +148,6 @@ function readWriteOncePod(claims: readonly JsonObject[]): ReadonlyMap<string, Re
   const found = claims.filter((claim) => list(at(claim, ['spec', 'accessModes'])).includes('ReadWriteOncePod'));
   const groups = Map.groupBy(found, namespaceOf);
   return new Map([...groups].map(([namespace, group]) => [namespace, new Set(group.map(nameOf))]));
-}
-
-function labelsOf(pod: JsonObject): Readonly<Record<string, string>> {
-  const labels = Object.entries(record(at(pod, ['metadata', 'labels'])));
-  return Object.fromEntries(labels.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
 }
 
 function inNamespace(object: JsonObject, namespace: string | undefined): JsonObject {

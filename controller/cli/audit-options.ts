@@ -20,8 +20,12 @@ Examples:
   # What would a split close?
   kubectl podsplit audit -o json | jq '.workloads[] | {id, closes: .split.effects.closed, refused: [.split.refusals[].code]}'
 
+  # Before a namespace is labelled: what of its workloads would be refused?
+  kubectl podsplit audit -n shop -o wide
+  kubectl label namespace shop podsplit.io/mode=split
+
 Pods of one workload that are alike are one row. Of a cluster it needs to read Pods; NetworkPolicies, PersistentVolumeClaims,
-Jobs and SplitNetworks make it more exact: the role view has all but the last. Nothing is sent anywhere or changed.
+Jobs, the labels of namespaces and SplitNetworks make it more exact: the role view has all but the last. Nothing is sent anywhere or changed.
 Exit code: 0, 1 if --fail-on is given and such a finding is open, 2 if the command or its input could not be read, or nobody
 answered.
 `;

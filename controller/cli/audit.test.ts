@@ -74,6 +74,12 @@ function clientOf(objects: readonly KubeObject[], refused: Readonly<Record<strin
       );
       return Promise.resolve({ items, resourceVersion: '1' });
     },
+    get: <T extends KubeObject>({ kind, plural }: Resource<T>, { name }: { readonly name: string }) => {
+      const found = objects.find((object) => object.kind === kind && object.metadata.name === name);
+      const code = refused[plural] ?? (found === undefined ? 'NotFound' : undefined);
+      if (code === undefined) return Promise.resolve(found);
+      return Promise.reject(new ApiError({ code, message: 'no', path: '/', status: 0, maybeHappened: false }));
+    },
     close: () => undefined,
   };
   return client as unknown as KubeClient;
@@ -284,6 +290,41 @@ describe('the audit of a cluster', () => {
     const none = await podsplitAudit([], { objects: all, refused: { pods: 'Forbidden' } });
     expect(none.stderr).to.contain('You may not list pods in namespace shop');
     expect(none.exitCode).to.equal(2);
+  });
+
+  it('says what the label of a namespace means for what runs, and for what will', async () => {
+    const shop = (labels: Readonly<Record<string, string>>) =>
+      ({ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } }) as KubeObject;
+    const rowOf = async (labels: Readonly<Record<string, string>>, ...args: string[]) => {
+      const given = { objects: [...all, shop(labels)] };
+      return (await reportOf(args, given)).workloads.find(({ name }) => name === 'db')!;
+    };
+    for (const args of [[], ['-A']]) {
+      const labelled = await rowOf({ 'podsplit.io/mode': 'split' }, ...args);
+      expect(labelled.mode).to.equal('none');
+      expect(labelled.notes).to.include(
+        'Its namespace says podsplit.io/mode=split, which it was made before: it runs whole until it is made anew.',
+      );
+    }
+    const wrong = await rowOf({ 'podsplit.io/mode': 'split', 'podsplit.io/guards': 'tokens' });
+    expect(wrong.notes).to.include('Its namespace says podsplit.io/mode=split, and it would be refused.');
+    expect(wrong.split.refusals.map(({ code }) => code)).to.deep.equal(['InvalidNamespaceLabel']);
+    const hidden = await podsplitAudit([], { objects: all, refused: { namespaces: 'Forbidden' } });
+    expect(hidden.stderr).to.contain('Not read, for you may not: namespaces.');
+
+    const manifest = {
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name: 'db' },
+      spec: { containers: [careful('a', 1), careful('b', 2)] },
+    };
+    const manifests = (labels: Readonly<Record<string, string>>) =>
+      JSON.stringify({ apiVersion: 'v1', kind: 'List', items: [shop(labels), manifest] });
+    const modeOf = async (labels: Readonly<Record<string, string>>) =>
+      (await reportOf(['-f', '-', '-n', 'shop'], { stdin: manifests(labels) })).workloads[0]?.mode;
+    expect(await modeOf({ 'podsplit.io/mode': 'split' })).to.equal('split');
+    expect(await modeOf({ 'podsplit.io/mode': 'none' })).to.equal('none');
+    expect(await modeOf({})).to.equal('none');
   });
 
   it('counts what runs before its template where both are read', async () => {

@@ -8,7 +8,9 @@ import { certificateSecret, type Snapshot, webhookName } from './check-snapshot.
 /** What becomes of a request while no replica answers, by webhook, as in templates/40-webhooks.yaml; a test holds the two together. */
 export const failurePolicies: Readonly<Record<string, string>> = {
   'pods.podsplit.io': 'Fail',
+  'labelled-pods.podsplit.io': 'Fail',
   'workloads.podsplit.io': 'Fail',
+  'labelled-workloads.podsplit.io': 'Ignore',
 };
 
 const again = 'Apply the manifests of this version again.';

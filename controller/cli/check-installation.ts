@@ -54,7 +54,13 @@ export function checkCrds({ ownKinds, crds }: Snapshot): readonly Outcome[] {
 }
 
 /** As in templates/50-guards.yaml; a test holds the two together. */
-export const guardNames = ['podsplit-pods', 'podsplit-networks', 'podsplit-state', 'podsplit-evictions'] as const;
+export const guardNames = [
+  'podsplit-pods',
+  'podsplit-networks',
+  'podsplit-state',
+  'podsplit-evictions',
+  'podsplit-namespaces',
+] as const;
 
 export function checkGuards({ guards, guardBindings, csiDriver }: Snapshot): readonly Outcome[] {
   const policies = whereSeen(guards, (all) =>

@@ -498,13 +498,13 @@ describe('kubectl podsplit check', () => {
       return changed(healthy, { 'MutatingWebhookConfiguration/podsplit': { webhooks: [...own, ...more] } });
     };
     expect(await said(change('Ignore'), 'webhook')).to.deep.equal([
-      'problem: pods.podsplit.io, workloads.podsplit.io have failurePolicy Ignore: while podsplit is away, annotated Pods run whole.',
+      'problem: pods.podsplit.io, labelled-pods.podsplit.io, workloads.podsplit.io have failurePolicy Ignore: while podsplit is away, annotated Pods run whole.',
     ]);
     const later = { name: 'later.podsplit.io', clientConfig: {}, failurePolicy: 'Ignore' };
     expect((await said(change('Fail', later), 'webhook')).join()).to.match(/^ok/);
     const gone = changed(healthy, { 'MutatingWebhookConfiguration/podsplit': { webhooks: [later] } });
     expect((await said(gone, 'webhook')).join()).to.match(
-      /^problem: pods\.podsplit\.io, workloads\.podsplit\.io are missing/,
+      /^problem: pods\.podsplit\.io, labelled-pods\.podsplit\.io, .* are missing/,
     );
   });
 

@@ -311,14 +311,22 @@ describe('the CLI decides as admission does', () => {
     );
   };
 
-  for (const { name, pod, golden } of corpus().filter((entry) => !elsewhere.includes(entry.name))) {
+  for (const { name, created: pod, labels, golden } of corpus().filter((entry) => !elsewhere.includes(entry.name))) {
     it(name, async () => {
       // As the golden file has it, and as the API server would have named it.
       const generated = pod.metadata?.generateName;
       const named =
         generated === undefined ? pod : { ...pod, metadata: { ...pod.metadata, name: `${generated}x7k2p` } };
+      const input =
+        Object.keys(labels).length === 0
+          ? formatManifest(named)
+          : formatManifest({
+              apiVersion: 'v1',
+              kind: 'List',
+              items: [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } }, named],
+            });
       const args = ['split', '-f', '-', '-o', 'json', '--image', 'podsplit:test'];
-      const ran = await kubectlPodsplit([...args, ...networkOf(pod)], formatManifest(named));
+      const ran = await kubectlPodsplit([...args, ...networkOf(pod)], input);
       const expected = golden as GoldenOutcome;
       switch (expected.decision) {
         case 'refused':

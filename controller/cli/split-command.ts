@@ -3,7 +3,7 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { Mode } from '../api/annotations.ts';
 import type { WorkloadRef } from '../api/identity.ts';
 import type { InstallMode } from '../api/install.ts';
-import { isRecord } from '../api/json.ts';
+import { isRecord, type JsonObject } from '../api/json.ts';
 import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import { isolate } from '../isolate/isolate.ts';
@@ -16,6 +16,7 @@ import type { SplitPodLabels } from '../policies/pieces-found.ts';
 import { canonicalAddress } from '../rules/addresses.ts';
 import { compileIsolateTable } from '../rules/isolate-table.ts';
 import { printTable } from '../rules/nft.ts';
+import { type Labels, type WithDefaults, withNamespaceDefaults } from '../split/namespace-defaults.ts';
 import { split } from '../split/split.ts';
 import type { LeftAlone, Plan, SplitOptions } from '../split/plan.ts';
 import { restore } from '../split/removed.ts';
@@ -27,7 +28,7 @@ import { type Network, readNetwork } from './network.ts';
 import { printJson, printYaml } from './output.ts';
 import { type Rendered, render } from './render.ts';
 import { formatReport } from './report.ts';
-import { type Replica, pathInManifest, replicaOf } from './workloads.ts';
+import { namespaceLabels, type Replica, pathInManifest, replicaOf } from './workloads.ts';
 
 export interface SplitCommand {
   readonly files: readonly string[];
@@ -70,7 +71,14 @@ export type Result = { readonly manifest: Manifest } & (
 export async function runSplit(command: SplitCommand, io: Io): Promise<number> {
   const network = await readNetwork(command.networkFile, io);
   const manifests = await readManifests(command.files, io);
-  const context: Context = { command, network, policies: policiesIn(manifests), names: new Set(), mirrored: new Set() };
+  const context: Context = {
+    command,
+    network,
+    policies: policiesIn(manifests),
+    namespaces: namespaceLabels(manifests),
+    names: new Set(),
+    mirrored: new Set(),
+  };
   const results = manifests.map((manifest) => resultOf(manifest, context));
   io.stdout(command.output === 'json' ? printJson(results) : printYaml(results));
   io.stderr(formatReport(results, command.explain));
@@ -81,6 +89,8 @@ interface Context {
   readonly command: SplitCommand;
   readonly network: Network;
   readonly policies: readonly UserPolicy[];
+  /** Labels of those that are in the input. */
+  readonly namespaces: ReadonlyMap<string, Labels>;
   /** Of the primaries so far. */
   readonly names: Set<string>;
   /** Policies that have been printed a mirror for: `namespace/name`. */
@@ -91,17 +101,19 @@ function resultOf(manifest: Manifest, context: Context): Result {
   const { command, network } = context;
   const replica = replicaOf(manifest);
   if (replica === undefined) return { manifest, kind: 'no-workload' };
-  const candidate = command.mode === undefined ? replica.pod : withMode(replica.pod, command.mode);
-  if (!hasMode(candidate)) return { manifest, kind: 'not-annotated', ignored: ourAnnotations(candidate) };
-
+  const labels = context.namespaces.get(manifest.namespace ?? command.namespace ?? '') ?? {};
+  const given = withNamespaceDefaults(asPod(replica.pod), labels);
+  const candidate = given.kind === 'refused' || command.mode === undefined ? given : withMode(given.pod, command.mode);
   const refused = (refusals: readonly Refusal[]): Result => ({
     manifest,
     kind: 'refused',
     refusals: refusals.map((refusal) => ({ ...refusal, path: pathInManifest(replica, refusal.path) })),
   });
+  if (candidate.kind === 'refused') return refused(candidate.refusals);
+  if (!hasMode(candidate.pod)) return { manifest, kind: 'not-annotated', ignored: ourAnnotations(candidate.pod) };
   if (manifest.name === '') return refused([nameMissing]);
   const options = optionsOf(context);
-  const shape = shapeOf(candidate);
+  const shape = shapeOf(candidate.pod);
   if (shape.kind === 'invalid') return refused(shape.refusals);
   if (wantsIsolation(shape.pod)) return isolatedResult(manifest, isolate(shape.pod, options), { refused, command });
   const restored = restore(shape.pod);
@@ -118,7 +130,7 @@ function resultOf(manifest: Manifest, context: Context): Result {
   }
   const resolvers = resolversFor(plan, manifest, command);
   const workload = workloadOf(manifest, pod, command);
-  const labels = { namespace: pod.metadata?.namespace ?? '', labels: pod.metadata?.labels ?? {} };
+  const peers = { namespace: pod.metadata?.namespace ?? '', labels: pod.metadata?.labels ?? {} };
   const rendered = render({
     pod,
     plan,
@@ -137,9 +149,9 @@ function resultOf(manifest: Manifest, context: Context): Result {
     kind: 'split',
     plan,
     claims: replica.claims,
-    rendered: { ...own, objects: [...own.objects, ...peerMirrors(labels, context)] },
+    rendered: { ...own, objects: [...own.objects, ...peerMirrors(peers, context)] },
     inexact: context.policies.flatMap(({ policy, ...at }) =>
-      inexactFor(inNamespaceOf(policy, at.namespace ?? command.namespace), labels).map(
+      inexactFor(inNamespaceOf(policy, at.namespace ?? command.namespace), peers).map(
         (kind) => `NetworkPolicy ${policy.metadata?.name ?? ''} ${inexactnesses[kind]}.`,
       ),
     ),
@@ -275,11 +287,15 @@ function networkPolicyOf(manifest: Manifest): INetworkPolicy {
   throw new CliError(`${nameOf(manifest)}: is not a NetworkPolicy that an API server would take. Correct its spec.`);
 }
 
-function withMode(pod: Readonly<Record<string, unknown>>, mode: string): Readonly<Record<string, unknown>> {
-  if (hasMode(pod)) return pod;
-  const metadata = isRecord(pod['metadata']) ? pod['metadata'] : {};
-  const annotations = isRecord(metadata['annotations']) ? metadata['annotations'] : {};
-  return { ...pod, metadata: { ...metadata, annotations: { ...annotations, [userAnnotations.mode]: mode } } };
+function withMode(pod: IPod, mode: string): WithDefaults {
+  if (hasMode(pod)) return { kind: 'pod', pod };
+  const annotations = { ...pod.metadata?.annotations, [userAnnotations.mode]: mode };
+  return { kind: 'pod', pod: { ...pod, metadata: { ...pod.metadata, annotations } } };
+}
+
+/** `shapeOf` looks whether it is one. */
+function asPod(pod: JsonObject): IPod {
+  return { ...pod, apiVersion: 'v1', kind: 'Pod' };
 }
 
 function hasMode(pod: unknown): boolean {

@@ -60,8 +60,22 @@ export function replicaOf(manifest: Manifest): Replica | undefined {
   };
 }
 
+/** By name, of the namespaces among the objects. */
+export function namespaceLabels(
+  manifests: readonly Pick<Manifest, 'apiVersion' | 'kind' | 'name' | 'object'>[],
+): ReadonlyMap<string, Readonly<Record<string, string>>> {
+  const namespaces = manifests.filter(({ apiVersion, kind }) => apiVersion === 'v1' && kind === 'Namespace');
+  return new Map(namespaces.map(({ name, object }) => [name, textLabels(object)]));
+}
+
+export function textLabels(object: JsonObject): Readonly<Record<string, string>> {
+  const labels = Object.entries(record(at(object, ['metadata', 'labels'])));
+  return Object.fromEntries(labels.filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+}
+
 /** The field of the object that the user wrote, for a field of the Pod. */
 export function pathInManifest(replica: Replica, path: string): string {
+  if (path.startsWith('namespace.')) return path;
   if (path === 'metadata.name') return path;
   const fromWorkload = replica.workloadAnnotations.some((key) => path.startsWith(`metadata.annotations[${key}]`));
   return fromWorkload || replica.templatePath === '' ? path : `${replica.templatePath}.${path}`;

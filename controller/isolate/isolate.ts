@@ -8,6 +8,8 @@ import { flowsBetween } from '../split/divide.ts';
 import type { LeftAlone, Refused, SplitOptions } from '../split/plan.ts';
 import { annotationsOf, declaredPortsOf } from '../split/pod.ts';
 import { shapeOf } from '../split/shape.ts';
+import { tokenKeepers, withoutOwnToken } from '../split/token.ts';
+import { tokenReasons } from '../split/token-reasons.ts';
 import { checkIsolation } from './checks.ts';
 import { checkFlows } from './flows.ts';
 import { checkVia } from './via.ts';
@@ -26,7 +28,7 @@ const maxRefusals = 50;
 export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refused | LeftAlone {
   const shape = shapeOf(given);
   if (shape.kind === 'invalid') return { kind: 'refused', refusals: shape.refusals };
-  const pod = withoutOwnMarks(shape.pod);
+  const pod = withoutOwnToken(withoutOwnMarks(shape.pod));
   const annotations = annotationsOf(pod);
   const found = membersOf(pod);
   const assigned = assignUsers(found, annotations);
@@ -64,6 +66,7 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
   const notHere = intent.ingressVia === undefined ? [] : [ingressViaNeedsSplit];
   const all = [...refusals, ...listed, ...via, ...notHere];
   if (all.length > 0) return refused(all);
+  const keepers = tokenKeepers(intent);
   return {
     kind: 'isolate',
     containers: distinct.map(identityOf),
@@ -71,7 +74,8 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
     via: intent.via.toSorted((a, b) => (a.from < b.from ? -1 : 1)),
     ...(intent.flows.kind === 'observe' ? { observe: true } : {}),
     assigned,
-    reasons: reasonsFor(intent, flows.length, assigned.length),
+    ...(keepers === undefined ? {} : { tokenKeepers: keepers }),
+    reasons: [...reasonsFor(intent, flows.length, assigned.length), ...tokenReasons(pod, intent, '')],
   };
 }
 

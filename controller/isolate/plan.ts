@@ -19,6 +19,8 @@ export interface IsolatePlan {
   readonly observe?: true;
   /** UIDs that the webhook sets because the user asked for it. */
   readonly assigned: readonly AssignedUser[];
+  /** Containers that keep the ServiceAccount's token. Absent where it is not guarded. */
+  readonly tokenKeepers?: readonly string[];
   readonly reasons: readonly Reason[];
 }
 

@@ -2,6 +2,7 @@ import type { Intent } from '../api/annotations.ts';
 import { userAnnotations } from '../api/names.ts';
 import { egressReasons } from '../split/egress-reasons.ts';
 import type { Reason } from '../split/plan.ts';
+import { tokenNotes } from '../split/token-reasons.ts';
 import type { IsolatePlan } from './plan.ts';
 
 /** Why the Pod is isolated as it is, and what that does not do. */
@@ -41,14 +42,16 @@ export function reasonsFor(intent: Intent, flows: number, assigned: number): rea
     reason(
       'NetworkOnly',
       `metadata.annotations[${userAnnotations.mode}]`,
-      'Only the network is isolated: not shared volumes, the ServiceAccount token, or abstract Unix sockets.',
+      intent.guards.includes('token')
+        ? 'Of what the containers share only the network is isolated: not volumes, nor abstract Unix sockets.'
+        : 'Only the network is isolated: not shared volumes, the ServiceAccount token, or abstract Unix sockets.',
     ),
   ];
 }
 
 /** Those that a user should hear of without asking. */
 export function noteworthyOf({ reasons, flows }: Pick<IsolatePlan, 'reasons' | 'flows'>): readonly Reason[] {
-  const codes = ['EgressWithoutDns', 'FlowsObserved', 'UsersAssigned', 'NetworkOnly'];
+  const codes = ['EgressWithoutDns', 'FlowsObserved', 'UsersAssigned', 'NetworkOnly', ...tokenNotes];
   if (flows.length === 0) codes.push('FlowsDeclared');
   return reasons.filter(({ code }) => codes.includes(code));
 }

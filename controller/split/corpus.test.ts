@@ -9,10 +9,12 @@ import { judge } from '../isolate/judge.ts';
 import { markPatch } from '../isolate/mark.ts';
 import type { Judgement } from '../isolate/plan.ts';
 import { cutPatch, cutPod } from './cut.ts';
+import { withNamespaceDefaults } from './namespace-defaults.ts';
 import type { Decision } from './plan.ts';
 import { restore } from './removed.ts';
 import { siblingPod } from './sibling.ts';
 import { split } from './split.ts';
+import { guardToken } from './token.ts';
 
 const cases = corpus();
 
@@ -67,15 +69,22 @@ function outcome(pod: IPod, decision: Judgement): unknown {
   }
 }
 
+/** As admission decides, which is told the namespace's labels. */
+function decisionOf({ created, labels }: Case): Judgement {
+  const given = withNamespaceDefaults(created, labels);
+  return given.kind === 'refused' ? given : judge(given.pod, corpusOptions);
+}
+
 /** What JSON keeps. */
 function plain(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 
 describe('the corpus of Pods', () => {
-  for (const { name, pod, golden } of cases) {
+  for (const entry of cases) {
+    const { name, pod, golden } = entry;
     it(name, () => {
-      const actual = plain(outcome(pod, judge(pod, corpusOptions)));
+      const actual = plain(outcome(pod, decisionOf(entry)));
       if (process.env['UPDATE_GOLDEN'] === '1') writeGolden(name, actual);
       else expect(actual).to.deep.equal(golden);
     });
@@ -90,8 +99,8 @@ describe('the corpus of Pods', () => {
   });
 
   it('gives each reason to refuse at least once', () => {
-    const given = cases.flatMap(({ pod }) => {
-      const decision = judge(pod, corpusOptions);
+    const given = cases.flatMap((entry) => {
+      const decision = decisionOf(entry);
       return decision.kind === 'refused' ? decision.refusals.map((refusal) => refusal.code) : [];
     });
     expect([...new Set(given)].sort()).to.deep.equal(Object.keys(refusalCodes).sort());
@@ -148,7 +157,8 @@ describe('of each Pod of the corpus that is split', () => {
       if (before.kind !== 'whole') throw new Error(JSON.stringify(before));
       const { metadata } = before.pod;
       const annotations = { ...metadata?.annotations, 'podsplit.io/install': plan.install };
-      const recorded = { kind: 'whole', pod: { ...before.pod, metadata: { ...metadata, annotations } } };
+      const guarded = guardToken(before.pod, plan.tokenKeepers);
+      const recorded = { kind: 'whole', pod: { ...guarded, metadata: { ...metadata, annotations } } };
       expect(plain(normal(after))).to.deep.equal(plain(normal(recorded)));
     });
   }

@@ -34,6 +34,7 @@ export function cutPod(pod: IPod, plan: Plan, options: SplitOptions): IPod {
     },
     spec: {
       ...without(spec, 'initContainers', 'volumes', 'resourceClaims'),
+      ...(plan.tokenKeepers === undefined ? {} : { automountServiceAccountToken: false }),
       containers: [facade(plan)],
       ...unlessEmpty('initContainers', [
         ...initContainers(plan, options, [primary.container, ...primary.initContainers]),
@@ -66,13 +67,20 @@ export type JsonPatchOperation =
   | { readonly op: 'add' | 'replace'; readonly path: string; readonly value: unknown }
   | { readonly op: 'remove'; readonly path: string };
 
-/** The operations that make `cutPod(pod, …)` of `pod`: one for each changed field of the spec, label and annotation. */
-export function cutPatch(pod: IPod, plan: Plan, options: SplitOptions): readonly JsonPatchOperation[] {
-  const cut = cutPod(pod, plan, options);
+/**
+ * The operations that make `cutPod(pod, …)` of `before`: one for each changed field of the spec, label and annotation.
+ *
+ * @param before as it was sent: without what its namespace says
+ */
+export function cutPatch(pod: IPod, plan: Plan, options: SplitOptions, before = pod): readonly JsonPatchOperation[] {
+  return podOperations(before, cutPod(pod, plan, options));
+}
+
+export function podOperations(before: IPod, after: IPod): readonly JsonPatchOperation[] {
   return [
-    ...mapOperations('/metadata/labels', pod.metadata?.labels, labelsOf(cut)),
-    ...mapOperations('/metadata/annotations', pod.metadata?.annotations, annotationsOf(cut)),
-    ...mapOperations('/spec', pod.spec, specOf(cut)),
+    ...mapOperations('/metadata/labels', before.metadata?.labels, labelsOf(after)),
+    ...mapOperations('/metadata/annotations', before.metadata?.annotations, annotationsOf(after)),
+    ...mapOperations('/spec', before.spec, specOf(after)),
   ];
 }
 

@@ -19,7 +19,7 @@ export interface Refused {
 /** The Pod did not opt in, or has nothing to split: it runs as it is. */
 export interface LeftAlone {
   readonly kind: 'left-alone';
-  readonly code: 'NotOptedIn' | 'SingleContainer' | 'OtherMode';
+  readonly code: 'NotOptedIn' | 'OptedOut' | 'SingleContainer' | 'OtherMode';
   readonly message: string;
 }
 
@@ -46,6 +46,8 @@ export interface Plan {
   readonly startOrder: readonly string[];
   /** Who loads the rules of its pieces. */
   readonly install: InstallMode;
+  /** Containers that keep the ServiceAccount's token, in their pieces already. Absent where it is not guarded. */
+  readonly tokenKeepers?: readonly string[];
   /** Names in the original Pod's order, so that `restore` can put the whole Pod together again. */
   readonly order: Order;
   /** Why each piece looks as it does: `--explain`, and the notes of the report. */

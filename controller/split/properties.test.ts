@@ -95,7 +95,8 @@ for (const install of installModes)
     it('the whole Pod comes back from the cut one', () => {
       forEveryPod((pod, plan) => {
         const annotations = { ...pod.metadata?.annotations, 'podsplit.io/install': install };
-        const recorded = { ...pod, metadata: { ...pod.metadata, annotations } };
+        const spec = { ...pod.spec, automountServiceAccountToken: false };
+        const recorded = { ...pod, metadata: { ...pod.metadata, annotations }, spec };
         expect(restore(cutPod(pod, plan, options))).to.deep.equal({ kind: 'whole', pod: recorded });
       });
     });

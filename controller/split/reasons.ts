@@ -9,6 +9,7 @@ import type { ChosenInstall } from './install.ts';
 import type { Piece, Plan, Reason } from './plan.ts';
 import { specOf, volumeNamesOf } from './pod.ts';
 import { piecesToBe } from './checks/subject.ts';
+import { tokenNotes } from './token-reasons.ts';
 import { sharedEmptyDirNames } from './shared-volumes.ts';
 
 /** Why the pieces look as they do, in the order in which a reader of the Pod meets it. */
@@ -34,6 +35,7 @@ export function noteworthy({ reasons, flows }: Pick<Plan, 'reasons' | 'flows'>):
     'IngressProbes',
     'IngressAroundProxy',
     'FlowsObserved',
+    ...tokenNotes,
   ];
   // Declared ports are the default; a Pod that declares none is most likely not meant to fall silent.
   if (flows.length === 0) codes.push('FlowsDeclared');

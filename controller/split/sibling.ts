@@ -1,7 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
-import type { IVolume } from 'kubernetes-models/v1/Volume';
 import { isDnsLabel } from '../api/dns-names.ts';
 import { siblingName, splitId } from '../api/identity.ts';
 import { keptLabels } from '../api/keys.ts';
@@ -9,8 +8,9 @@ import { networksAnnotation, ownAnnotations, ownLabels, schedulingGate } from '.
 import { type VisiblePod, rewriteEnvironment, rewriteVolume, visiblePod, volumeAnnotations } from './downward-api.ts';
 import { initContainers, wiringVolumes } from './init-container.ts';
 import type { Piece, Plan, SplitOptions } from './plan.ts';
-import { specOf, unlessEmpty, volumeNamesOf, without } from './pod.ts';
+import { specOf, unlessEmpty, without } from './pod.ts';
 import { pieceVolume } from './shared-volumes.ts';
+import { siblingToken } from './token.ts';
 
 export interface SiblingInput {
   /** The cut Pod with its name and namespace, and its UID where there is one yet. */
@@ -72,7 +72,8 @@ export function siblingPod(input: SiblingInput): IPod {
   const { primary, plan, piece, options } = input;
   const visible = visiblePod(primary, plan);
   const { name = '', namespace, uid } = primary.metadata ?? {};
-  const own = withoutInjectedToken(piece);
+  const token = siblingToken(piece.container, piece.volumes);
+  const own = token ?? piece;
   const place = plan.startOrder.indexOf(piece.name);
   return {
     apiVersion: 'v1',
@@ -100,6 +101,7 @@ export function siblingPod(input: SiblingInput): IPod {
     },
     spec: {
       ...without(specOf(primary), ...notInherited),
+      ...(token === undefined ? {} : { automountServiceAccountToken: false }),
       ...hostnameOf(primary),
       ...unlessEmpty('initContainers', initContainers(plan, options, [own.container])),
       containers: [
@@ -185,31 +187,4 @@ function asContainer(sidecar: IContainer): IContainer {
 function withoutHostPorts(container: IContainer): IContainer {
   if (container.ports === undefined) return container;
   return { ...container, ports: container.ports.map((port) => without(port, 'hostPort', 'hostIP')) };
-}
-
-const tokenPath = '/var/run/secrets/kubernetes.io/serviceaccount';
-
-/**
- * The ServiceAccount admission plugin has given the container a token volume. It does so again when the sibling is
- * created, unless the path is taken: then the token would be bound to a Pod of another name.
- */
-function withoutInjectedToken(piece: Piece): Pick<Piece, 'container' | 'volumes'> {
-  const tokens = new Set(piece.volumes.filter(isInjectedToken).map((volume) => volume.name));
-  if (tokens.size === 0) return piece;
-  const mounts = (piece.container.volumeMounts ?? []).filter(
-    (mount) => !tokens.has(mount.name) || mount.mountPath !== tokenPath,
-  );
-  const container: IContainer = {
-    ...without(piece.container, 'volumeMounts'),
-    ...(mounts.length === 0 ? {} : { volumeMounts: mounts }),
-  };
-  const needed = volumeNamesOf(container);
-  return { container, volumes: piece.volumes.filter((volume) => needed.has(volume.name)) };
-}
-
-function isInjectedToken(volume: IVolume): boolean {
-  return (
-    volume.name.startsWith('kube-api-access-') &&
-    (volume.projected?.sources ?? []).some((source) => source.serviceAccountToken !== undefined)
-  );
 }

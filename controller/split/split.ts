@@ -9,11 +9,13 @@ import { egressViaByInit } from './checks/egress-via.ts';
 import { divide } from './divide.ts';
 import { chooseInstall } from './install.ts';
 import type { Decision, LeftAlone, Plan, SplitOptions } from './plan.ts';
-import { annotationsOf, runningContainers, specOf } from './pod.ts';
+import { annotationsOf, isNativeSidecar, runningContainers, specOf } from './pod.ts';
 import { reasonsFor } from './reasons.ts';
 import { restore } from './removed.ts';
 import { shapeOf } from './shape.ts';
 import { sharedEmptyDirNames } from './shared-volumes.ts';
+import { guardToken, tokenKeepers, withoutOwnToken } from './token.ts';
+import { tokenReasons } from './token-reasons.ts';
 
 /**
  * A Pod is left alone, or refused for these reasons, or becomes these pieces. The one decision of podsplit: webhook,
@@ -22,33 +24,38 @@ import { sharedEmptyDirNames } from './shared-volumes.ts';
  * Never throws, whatever the Pod looks like.
  */
 export function split(pod: IPod, options: SplitOptions): Decision {
-  if (!isOptedIn(pod)) return leftAlone('NotOptedIn', `The Pod has no annotation ${userAnnotations.mode}.`);
+  const mode = modeOf(pod);
+  if (mode === undefined) return leftAlone('NotOptedIn', `The Pod has no annotation ${userAnnotations.mode}.`);
+  if (mode === 'none') return leftAlone('OptedOut', `The Pod says ${userAnnotations.mode}=none.`);
   const shape = shapeOf(pod);
   if (shape.kind === 'invalid') return refused(shape.refusals);
   const restored = restore(shape.pod);
   if (restored.kind === 'refused') return restored;
-  return decide(restored.pod, options);
+  return decide(withoutOwnToken(restored.pod), options);
 }
 
-function decide(pod: IPod, options: SplitOptions): Decision {
-  const spec = specOf(pod);
+function decide(given: IPod, options: SplitOptions): Decision {
+  const spec = specOf(given);
   const names = runningContainers(spec).map((container) => container.name);
-  const parsed = parseIntent(annotationsOf(pod), names, 'metadata.annotations');
-  if (parsed.kind === 'none') return leftAlone('NotOptedIn', `The Pod has no annotation ${userAnnotations.mode}.`);
-  if (parsed.kind === 'invalid') return refused([...parsed.refusals, ...checkPod({ pod, options })]);
+  const inits = (spec.initContainers ?? []).filter((one) => !isNativeSidecar(one)).map(({ name }) => name);
+  const parsed = parseIntent(annotationsOf(given), names, 'metadata.annotations', inits);
+  if (parsed.kind === 'none') return leftAlone('OptedOut', `The Pod says ${userAnnotations.mode}=none.`);
+  if (parsed.kind === 'invalid') return refused([...parsed.refusals, ...checkPod({ pod: given, options })]);
   const containers = spec.containers.map((container) => container.name);
   const intent = hintedAtContainer(parsed, containers);
   if (intent.mode !== 'split') return leftAlone('OtherMode', 'The Pod is to be isolated, and not split.');
   if (names.length === 1) return leftAlone('SingleContainer', 'The Pod has one container: there is nothing to split.');
 
-  const tooMuch = checkLimits({ pod, options });
+  const tooMuch = checkLimits({ pod: given, options });
   if (tooMuch.length > 0) return refused(tooMuch);
 
+  const keepers = tokenKeepers(intent);
+  const pod = guardToken(given, keepers);
   const division = divide(pod, intent);
   const install = chooseInstall(intent, options.install);
   const observe = intent.flows.kind === 'observe';
   const refusals = [
-    ...checkPod({ pod, options }),
+    ...checkPod({ pod: given, options }),
     ...checkDivision({ pod, options, division, install: install.mode }),
     ...egressViaByInit(pod, division, install.mode),
     ...(observe && install.mode === 'init' ? [observeNeedsAgent] : []),
@@ -63,12 +70,13 @@ function decide(pod: IPod, options: SplitOptions): Decision {
     facade: division.siblings.flatMap((piece) => piece.ports),
     network: intent.network,
     install: install.mode,
+    ...(keepers === undefined ? {} : { tokenKeepers: keepers }),
     order: {
       containers,
-      volumes: (spec.volumes ?? []).map((volume) => volume.name),
+      volumes: (specOf(pod).volumes ?? []).map((volume) => volume.name),
       resourceClaims: (spec.resourceClaims ?? []).map((claim) => claim.name),
     },
-    reasons: reasonsFor(pod, intent, division, install),
+    reasons: [...reasonsFor(pod, intent, division, install), ...tokenReasons(given, intent, division.primary.name)],
   };
   const tooLarge = checkSize(pod, plan, options);
   return tooLarge.length > 0 ? refused(tooLarge) : plan;
@@ -90,10 +98,10 @@ const observeNeedsAgent: Refusal = {
 };
 
 /** Before the Pod's shape is looked at: what did not opt in is none of podsplit's business. */
-function isOptedIn(pod: unknown): boolean {
+function modeOf(pod: unknown): unknown {
   const metadata = isRecord(pod) ? pod['metadata'] : undefined;
   const annotations = isRecord(metadata) ? metadata['annotations'] : undefined;
-  return isRecord(annotations) && Object.hasOwn(annotations, userAnnotations.mode);
+  return isRecord(annotations) ? annotations[userAnnotations.mode] : undefined;
 }
 
 function leftAlone(code: LeftAlone['code'], message: string): LeftAlone {

@@ -10,7 +10,7 @@ export function benchAudit(count: number): readonly Figure[] {
     const { metadata, spec } = benchPod(3);
     return { metadata: { ...metadata, name: `web-${index}`, uid: `uid-${index}` }, spec };
   });
-  const surroundings = { networkPolicies: [], claims: [], jobs: [], serviceAccounts: [] };
+  const surroundings = { networkPolicies: [], claims: [], jobs: [], serviceAccounts: [], namespaces: [] };
   const options = { image: '', maxContainers: 30, install: { otherwise: 'node', byNetwork: new Map() } } as const;
   const made = { at: '', by: '', from: '', without: [] };
   const start = performance.now();

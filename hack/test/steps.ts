@@ -60,6 +60,7 @@ const lanes: readonly (readonly string[])[] = [
     '30-bad-input',
     '31-gated',
     '32-tampering',
+    '33-guards',
     '61-network-policies',
     '62-observe',
     '14-what-containers-see',

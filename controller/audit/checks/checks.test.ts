@@ -184,6 +184,33 @@ describe('the rules of the audit', () => {
     ]);
   });
 
+  it('say whose token is taken, and whose is not', () => {
+    const effects = (annotations: Readonly<Record<string, string>>, a: Partial<IContainer> = {}, given: object = {}) =>
+      ofRule(
+        findings(a, {}, { automountServiceAccountToken: undefined as never, annotations, ...given }),
+        'ServiceAccountToken',
+      ).map(({ actor, isolate, split }) => `${actor} ${isolate.effect} ${split.effect}`);
+    expect(effects({})).to.deep.equal(['a closed closed', 'b closed closed']);
+    expect(effects({ 'podsplit.io/token': 'a' })).to.deep.equal(['a stays stays', 'b closed closed']);
+    expect(effects({ 'podsplit.io/guards': 'resources' })).to.deep.equal(['a stays stays', 'b stays stays']);
+    const volume = (name: string): IVolume => ({
+      name,
+      projected: { sources: [{ serviceAccountToken: { path: 'token' } }] },
+    });
+    const path = '/var/run/secrets/kubernetes.io/serviceaccount';
+    const mounting = (name: string) => ({ volumeMounts: [{ name, mountPath: path }] });
+    const admitted = (name: string) => ({ facts: { admitted: true }, volumes: [volume(name)] });
+    expect(effects({}, mounting('mine'), admitted('mine'))).to.deep.equal(['a stays stays']);
+    expect(effects({}, mounting('kube-api-access-x7k2p'), admitted('kube-api-access-x7k2p'))).to.deep.equal([
+      'a closed closed',
+    ]);
+    // It opted in before there was a guard: as it runs, it has its token.
+    const before = { 'podsplit.io/mode': 'isolate' };
+    expect(effects(before, mounting('kube-api-access-x7k2p'), admitted('kube-api-access-x7k2p'))).to.deep.equal([
+      'a stays stays',
+    ]);
+  });
+
   it('say what containers of one process namespace can do to each other', () => {
     const power = (a: Partial<IContainer>, b: Partial<IContainer>, spec: object = { shareProcessNamespace: true }) =>
       ofRule(findings(a, b, spec), 'SharedProcesses', 'a').map(

@@ -4,6 +4,7 @@ import {
   initContainerName,
   networksAnnotation,
   startedVolumeName,
+  tokenVolumeName,
   volumeDriver,
   waitNamePrefix,
   wiringVolumeName,
@@ -34,6 +35,8 @@ export function ownNetworks({ pod }: Subject): Finding[] {
     }));
 }
 
+const ownVolumes: readonly string[] = [wiringVolumeName, startedVolumeName, tokenVolumeName];
+
 export function reservedNames({ pod }: Subject): Finding[] {
   const spec = specOf(pod);
   const taken = (path: string, name: string): Finding => ({
@@ -46,7 +49,7 @@ export function reservedNames({ pod }: Subject): Finding[] {
       .filter(({ container: { name } }) => name === initContainerName || name.startsWith(waitNamePrefix))
       .map(({ container, path }) => taken(`${path}.name`, container.name)),
     ...indexed(spec.volumes, 'spec.volumes')
-      .filter(({ item }) => item.name === wiringVolumeName || item.name === startedVolumeName)
+      .filter(({ item }) => ownVolumes.includes(item.name))
       .map(({ item, path }) => taken(`${path}.name`, item.name)),
     ...indexed(spec.volumes, 'spec.volumes')
       .filter(({ item }) => isOfDriver(item))

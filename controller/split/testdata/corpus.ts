@@ -2,14 +2,21 @@
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { formatManifest, parseManifests } from '../../cli/manifest-yaml.ts';
+import { withNamespaceDefaults, type Labels } from '../namespace-defaults.ts';
 import type { SplitOptions } from '../plan.ts';
 
 /**
- * The corpus of golden cases: `NAME.yaml` is a Pod as a user or a workload's controller creates it, `NAME.golden.yaml` what
+ * The corpus of golden cases: `NAME.yaml` is a Pod as a user or a workload's controller creates it, after its namespace where that
+ * has something to say, `NAME.golden.yaml` what
  * becomes of it. Webhook, controller and CLI are all tested on it. `UPDATE_GOLDEN=1` writes the golden files anew.
  */
 export interface Case {
   readonly name: string;
+  /** As it is created: what its namespace says is not on it yet. */
+  readonly created: IPod;
+  /** Of its namespace. */
+  readonly labels: Labels;
+  /** With what its namespace says, as far as that can be read. */
   readonly pod: IPod;
   /** Undefined where nobody has written it yet. */
   readonly golden: unknown;
@@ -27,7 +34,11 @@ const folder = new URL('.', import.meta.url);
 const goldenSuffix = '.golden.yaml';
 
 export function corpus(): readonly Case[] {
-  return names('.yaml').map((name) => ({ name, pod: readPod(name), golden: readGolden(name) }));
+  return names('.yaml').map((name) => {
+    const { created, labels } = readPod(name);
+    const given = withNamespaceDefaults(created, labels);
+    return { name, created, labels, pod: given.kind === 'pod' ? given.pod : created, golden: readGolden(name) };
+  });
 }
 
 /** Names of golden files that no case produces. */
@@ -47,18 +58,20 @@ function names(suffix: string): readonly string[] {
     .sort();
 }
 
-function readPod(name: string): IPod {
+function readPod(name: string): Pick<Case, 'created' | 'labels'> {
+  const documents = readAll(new URL(`${name}.yaml`, folder));
   // Some of the cases are no Pods: that is for `split` to find.
-  return readOne(new URL(`${name}.yaml`, folder)) as IPod;
+  const created = documents.at(-1) as IPod;
+  return { created, labels: documents.length > 1 ? ((documents[0] as IPod).metadata?.labels ?? {}) : {} };
 }
 
 function readGolden(name: string): unknown {
   const exists = names(goldenSuffix).includes(name);
-  return exists ? readOne(new URL(`${name}${goldenSuffix}`, folder)) : undefined;
+  return exists ? readAll(new URL(`${name}${goldenSuffix}`, folder))[0] : undefined;
 }
 
-function readOne(file: URL): unknown {
+function readAll(file: URL): readonly unknown[] {
   const parsed = parseManifests(readFileSync(file, 'utf8'));
   if (parsed.kind === 'invalid') throw new Error(`${file.pathname}:${parsed.line}: ${parsed.message}`);
-  return parsed.documents[0];
+  return parsed.documents;
 }
