@@ -134,7 +134,7 @@ describe('uninstall', () => {
   describe('can be undone', () => {
     it('installed again, it splits again', async () => {
       await run('install.ts');
-      await namespace.kubectl(['annotate', 'statefulset/sts', 'podsplit.io/mode=split']);
+      await namespace.kubectl(['annotate', 'statefulset/sts', 'podsplit.io/mode=split', 'podsplit.io/guards=token']);
       await readySplitPods(namespace, 'sts', 1, ['app', 'helper']);
       await invariantsHold();
     });

@@ -72,7 +72,11 @@ function waitForAdmission(): void {
   const probe = JSON.stringify({
     apiVersion: 'v1',
     kind: 'Pod',
-    metadata: { name: 'podsplit-install-probe', namespace: 'default', annotations: { 'podsplit.io/mode': 'split' } },
+    metadata: {
+      name: 'podsplit-install-probe',
+      namespace: 'default',
+      annotations: { 'podsplit.io/mode': 'split', 'podsplit.io/guards': 'none' },
+    },
     spec: {
       containers: ['a', 'b'].map((name) => ({ name, image: 'scratch.invalid/none' })),
     },

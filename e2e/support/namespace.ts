@@ -2,6 +2,9 @@ import { randomBytes } from 'node:crypto';
 import { startKubectl, type Ended } from '../../hack/demo/command.ts';
 import { patience } from './eventually.ts';
 
+/** What runs in the suites states no limits, unless it is about them. */
+const quiet = { 'podsplit.io/guards': 'token' };
+
 /** The init container of install mode init adds NET_ADMIN, which the baseline Pod Security Standard does not allow. */
 const privileged = { 'pod-security.kubernetes.io/enforce': 'privileged' };
 
@@ -31,7 +34,7 @@ export class TestNamespace {
     const manifest = {
       apiVersion: 'v1',
       kind: 'Namespace',
-      metadata: { name, labels: { e2e: 'podsplit', ...labels } },
+      metadata: { name, labels: { e2e: 'podsplit', ...quiet, ...labels } },
     };
     await kubectl(['create', '-f', '-'], JSON.stringify(manifest));
     const namespace = new TestNamespace(name);

@@ -245,6 +245,7 @@ function deployment(namespace: string, replicas: number): Deployment {
     name,
     image: `registry.invalid/${name}:1`,
     ports: [{ containerPort }],
+    resources: { limits: { cpu: '10m', memory: '16Mi' } },
   });
   return {
     apiVersion: 'apps/v1',

@@ -76,7 +76,8 @@ function get(name: string): Made {
   return JSON.parse(kubectl(['-n', namespace, 'get', 'pod', name, '-o', 'json'])) as Made;
 }
 
-const splitMode = { 'podsplit.io/mode': 'split', 'podsplit.io/install': 'node' };
+/** Without limits, which would be measured too. */
+const splitMode = { 'podsplit.io/mode': 'split', 'podsplit.io/install': 'node', 'podsplit.io/guards': 'token' };
 
 /**
  * The whole ADD of a Pod by Multus, eth0 included: of a split Pod, and of a plain one whose NAD is the same but for our

@@ -18,7 +18,7 @@ export function benchPod(containers: number): IPod {
         image: `registry.invalid/${name}:1`,
         ports: [{ name: `p${index}`, containerPort: 8000 + index, protocol: 'TCP' }],
         env: Array.from({ length: 10 }, (_, variable) => ({ name: `VARIABLE_${variable}`, value: 'some value' })),
-        resources: { requests: { cpu: '100m', memory: '64Mi' }, limits: { memory: '128Mi' } },
+        resources: { requests: { cpu: '100m', memory: '64Mi' }, limits: { cpu: '1', memory: '128Mi' } },
         readinessProbe: { httpGet: { path: '/healthz', port: `p${index}` }, periodSeconds: 10 },
         volumeMounts: [{ name: `config-${name}`, mountPath: '/etc/config', readOnly: true }],
       })),
