@@ -8,9 +8,11 @@ import { startAdmissionServer, type AdmissionServer } from './admission/server.t
 import type { AdmissionRequest } from './admission/review.ts';
 import { reviewWorkload } from './admission/workloads.ts';
 import type { KeyedCertificate } from './admission/authority.ts';
+import { defaultGuards } from './api/guards.ts';
 import { apiVersion, defaultSplitNetwork } from './api/names.ts';
 import type { SplitNetworkSpec } from './api/resources.ts';
 import { readControllerConfig, type ControllerConfig } from './controller-config.ts';
+import type { AdmitOptions } from './isolate/admit.ts';
 import type { KubeClient } from './kube/client.ts';
 import { connect } from './kube/connect.ts';
 import { sleep, systemClock, type Clock } from './kube/clock.ts';
@@ -25,7 +27,6 @@ import { createMetrics, reflectorHooks, startMetricsServer, type Metrics } from 
 import { Controller } from './reconcile/controller.ts';
 import type { Watching } from './reconcile/world.ts';
 import type { Labels } from './split/namespace-defaults.ts';
-import type { SplitOptions } from './split/plan.ts';
 import { runProgram, untilSignalled } from './program.ts';
 import { version } from './version.ts';
 
@@ -64,7 +65,14 @@ async function run(config: ControllerConfig, log: Logger): Promise<number> {
     log,
     hooks: reflectorHooks(metrics, 'namespaces-of-admission'),
   });
-  const options = (): SplitOptions => ({ image, imagePullPolicy, maxContainers, install: install.current() });
+  const options = (): AdmitOptions => ({
+    image,
+    imagePullPolicy,
+    maxContainers,
+    install: install.current(),
+    guards: defaultGuards,
+    resourceDefaults: install.resourceDefaults(),
+  });
   const stopped = new AbortController();
   log.info({ version, image: config.image, server: client.server }, 'starting');
 
@@ -115,7 +123,7 @@ interface ServingDependencies {
   readonly client: KubeClient;
   readonly clock: Clock;
   readonly metrics: Metrics;
-  readonly options: () => SplitOptions;
+  readonly options: () => AdmitOptions;
   readonly log: Logger;
 }
 

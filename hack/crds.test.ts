@@ -27,7 +27,7 @@ const crds = readdirSync(join(root, 'crds'))
   .map((file) => parse(readFileSync(join(root, 'crds', file), 'utf8')) as Crd);
 /** `ILabelSelector` is kubernetes-models'. */
 const selectorFields = 'matchLabels?: matchExpressions?: key: operator: values?:';
-const types = ['resources.ts', 'container-network-policy.ts']
+const types = ['resources.ts', 'resource-defaults.ts', 'container-network-policy.ts']
   .map((file) => readFileSync(join(root, 'controller', 'api', file), 'utf8'))
   .concat(selectorFields)
   .join('\n');

@@ -29,7 +29,8 @@ function serverOf(listed: readonly SplitNetwork[], events: readonly Promise<Spli
 describe('install modes that SplitNetworks say', () => {
   it('are known before the replica is ready, and follow the objects', async () => {
     const changed = Promise.withResolvers<SplitNetwork>();
-    const listed = [network('default', {}, '1'), network('quiet', { install: 'init' }, '1')];
+    const limits = { cpu: '1', memory: '64Mi' };
+    const listed = [network('default', { resources: { limits } }, '1'), network('quiet', { install: 'init' }, '1')];
     const defaults = new WatchedInstallDefaults({
       client: serverOf(listed, [changed.promise]),
       clock: new FakeClock(),
@@ -42,6 +43,7 @@ describe('install modes that SplitNetworks say', () => {
     await defaults.watch.whenSynced();
     expect(defaults.check.check()).to.equal(undefined);
     expect(defaults.current()).to.deep.equal({ otherwise: 'node', byNetwork: new Map([['quiet', 'init']]) });
+    expect(defaults.resourceDefaults()).to.deep.equal(new Map([['default', { requests: {}, limits }]]));
 
     changed.resolve(network('default', { install: 'init' }, '2'));
     while (defaults.current().byNetwork.size < 2) await setImmediate();

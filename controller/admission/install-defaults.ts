@@ -1,4 +1,5 @@
 import type { InstallMode } from '../api/install.ts';
+import { readResourceDefaults, type ResourceDefaults } from '../api/resource-defaults.ts';
 import type { ObjectMeta, SplitNetwork } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
@@ -18,7 +19,7 @@ export interface InstallDefaultsOptions {
 }
 
 /**
- * What the SplitNetworks say of install modes, watched by every replica: admission answers without asking the API server.
+ * What the SplitNetworks say of install modes and resources, watched by every replica: admission answers without asking the API server.
  * A replica that has not seen them yet is not ready, since what it answers is recorded on Pods for good.
  */
 export class WatchedInstallDefaults {
@@ -46,6 +47,13 @@ export class WatchedInstallDefaults {
     return { otherwise: this.otherwise, byNetwork: new Map(said) };
   }
 
+  resourceDefaults(): ReadonlyMap<string, ResourceDefaults> {
+    const said = this.watch.store.list().flatMap(({ metadata, resources }): [string, ResourceDefaults][] => {
+      return resources === undefined ? [] : [[metadata.name, resources]];
+    });
+    return new Map(said);
+  }
+
   private problem(): string | undefined {
     if (this.watch.hasSynced()) return undefined;
     return `the SplitNetworks are not listed yet: ${this.watch.status().lastError ?? 'no answer'}`;
@@ -55,6 +63,7 @@ export class WatchedInstallDefaults {
 interface Slim {
   readonly metadata: ObjectMeta;
   readonly install: InstallMode | undefined;
+  readonly resources: ResourceDefaults | undefined;
 }
 
 function slim({ metadata, spec }: SplitNetwork): Slim {
@@ -66,5 +75,6 @@ function slim({ metadata, spec }: SplitNetwork): Slim {
       ...(resourceVersion === undefined ? {} : { resourceVersion }),
     },
     install: spec.install,
+    resources: spec.resources === undefined ? undefined : readResourceDefaults(spec.resources),
   };
 }

@@ -1,18 +1,19 @@
 import { expect } from 'chai';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { cutPod } from '../split/cut.ts';
-import type { SplitOptions } from '../split/plan.ts';
-import { split } from '../split/split.ts';
+import { admit, type AdmitOptions } from '../isolate/admit.ts';
 import { applyPatch } from '../split/testdata/apply-patch.ts';
 import { corpus, corpusOptions } from '../split/testdata/corpus.ts';
 import { reviewPod } from './pods.ts';
 import type { AdmissionRequest } from './review.ts';
 import { formatReview, parseReview } from './review.ts';
 
-const options: SplitOptions = {
+const options: AdmitOptions = {
   image: 'podsplit:test',
   maxContainers: 8,
   install: { otherwise: 'init', byNetwork: new Map() },
+  guards: [],
+  resourceDefaults: new Map(),
 };
 
 function creation(object: unknown): AdmissionRequest {
@@ -49,8 +50,8 @@ describe('review of a Pod', () => {
     expect(cut.spec?.schedulingGates).to.deep.equal([{ name: 'podsplit.io/network' }]);
   });
 
-  const nodeByDefault: SplitOptions = { ...options, install: { otherwise: 'node', byNetwork: new Map() } };
-  const cutBy = (object: IPod, by: SplitOptions): IPod => {
+  const nodeByDefault: AdmitOptions = { ...options, install: { otherwise: 'node', byNetwork: new Map() } };
+  const cutBy = (object: IPod, by: AdmitOptions): IPod => {
     const answer = reviewPod(creation(object), by);
     if (answer.kind !== 'allowed') throw new Error(answer.message);
     return applyPatch(object, answer.patch) as IPod;
@@ -67,7 +68,7 @@ describe('review of a Pod', () => {
 
   it('asks the annotation first, then the SplitNetwork, then the default', () => {
     const byNetwork = new Map([['default', 'init' as const]]);
-    const by: SplitOptions = { ...options, install: { otherwise: 'node', byNetwork } };
+    const by: AdmitOptions = { ...options, install: { otherwise: 'node', byNetwork } };
     const modeOf = (annotations: Record<string, string>) =>
       cutBy(pod({ ...mode, ...annotations }, 'web', 'cache'), by).metadata?.annotations?.['podsplit.io/install'];
     expect(modeOf({ 'podsplit.io/install': 'node' })).to.equal('node');
@@ -254,7 +255,7 @@ function wantedOf(object: IPod, golden: Golden): Outcome {
     return { allowed: true, pod: applyPatch(object, golden.patch ?? []), said: [] };
   }
   if (golden.decision === 'split') {
-    const plan = split(object, corpusOptions);
+    const { judgement: plan } = admit(object, corpusOptions);
     if (plan.kind !== 'split') throw new Error('the golden file is stale');
     return { allowed: true, pod: JSON.parse(JSON.stringify(cutPod(object, plan, corpusOptions))), said: [] };
   }

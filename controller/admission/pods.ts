@@ -2,11 +2,11 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import { isRecord } from '../api/json.ts';
 import { ownLabels } from '../api/names.ts';
 import type { JsonPatchOperation } from '../split/cut.ts';
-import { judge } from '../isolate/judge.ts';
+import { admit, type AdmitOptions } from '../isolate/admit.ts';
 import { markPatch } from '../isolate/mark.ts';
 import { cutPatch } from '../split/cut.ts';
 import { withNamespaceDefaults, type Labels } from '../split/namespace-defaults.ts';
-import type { LeftAlone, SplitOptions } from '../split/plan.ts';
+import type { LeftAlone } from '../split/plan.ts';
 import { noteOf, notesOf } from './notes.ts';
 import { refused } from './refused.ts';
 import type { AdmissionRequest, Answer } from './review.ts';
@@ -17,13 +17,12 @@ import { unchanged } from './review.ts';
  *
  * @param labels of its namespace
  */
-export function reviewPod(request: AdmissionRequest, options: SplitOptions, labels: Labels = {}): Answer {
+export function reviewPod(request: AdmissionRequest, options: AdmitOptions, labels: Labels = {}): Answer {
   if (request.operation !== 'CREATE' || request.subResource !== '') return unchanged('NotACreate');
   const sent = asPod(request.object);
   const given = withNamespaceDefaults(sent, labels);
   if (given.kind === 'refused') return refused(given.refusals);
-  const { pod } = given;
-  const decision = judge(pod, options);
+  const { pod: guarded, judgement: decision } = admit(given.pod, options);
   switch (decision.kind) {
     case 'refused':
       return refused(decision.refusals);
@@ -32,7 +31,8 @@ export function reviewPod(request: AdmissionRequest, options: SplitOptions, labe
         kind: 'allowed',
         decision: 'split',
         codes: [],
-        patch: cutPatch(pod, decision, options, sent),
+        // What the guards changed is in the plan.
+        patch: cutPatch(given.pod, decision, options, sent),
         warnings: notesOf(decision),
       };
     case 'isolate':
@@ -40,7 +40,7 @@ export function reviewPod(request: AdmissionRequest, options: SplitOptions, labe
         kind: 'allowed',
         decision: 'isolated',
         codes: [],
-        patch: markPatch(pod, decision, sent),
+        patch: markPatch(guarded, decision, sent),
         warnings: notesOf(decision),
       };
     case 'left-alone':
@@ -48,7 +48,7 @@ export function reviewPod(request: AdmissionRequest, options: SplitOptions, labe
         kind: 'allowed',
         decision: 'left-alone',
         codes: [decision.code],
-        patch: decision.code === 'SingleContainer' ? markWhole(pod) : [],
+        patch: decision.code === 'SingleContainer' ? markWhole(given.pod) : [],
         warnings: silent.includes(decision.code) ? [] : [noteOf(decision)],
       };
   }

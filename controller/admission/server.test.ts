@@ -4,17 +4,19 @@ import tls from 'node:tls';
 import { expect } from 'chai';
 import { FakeClock } from '../kube/fake-clock.ts';
 import { silentLogger } from '../observability/log.ts';
-import type { SplitOptions } from '../split/plan.ts';
+import type { AdmitOptions } from '../isolate/admit.ts';
 import { type KeyedCertificate, createAuthority, createLeaf } from './authority.ts';
 import { reviewPod } from './pods.ts';
 import type { AdmissionServer } from './server.ts';
 import { startAdmissionServer } from './server.ts';
 
 const limit = 3 * 1024 * 1024;
-const options: SplitOptions = {
+const options: AdmitOptions = {
   image: 'podsplit:test',
   maxContainers: 8,
   install: { otherwise: 'init', byNetwork: new Map() },
+  guards: [],
+  resourceDefaults: new Map(),
 };
 const host = 'podsplit-webhook.podsplit-system.svc';
 

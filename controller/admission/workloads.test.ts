@@ -1,13 +1,15 @@
 import { expect } from 'chai';
-import type { SplitOptions } from '../split/plan.ts';
+import type { AdmitOptions } from '../isolate/admit.ts';
 import { applyPatch } from '../split/testdata/apply-patch.ts';
 import type { AdmissionRequest, Answer } from './review.ts';
 import { reviewWorkload } from './workloads.ts';
 
-const options: SplitOptions = {
+const options: AdmitOptions = {
   image: 'podsplit:test',
   maxContainers: 8,
   install: { otherwise: 'init', byNetwork: new Map() },
+  guards: [],
+  resourceDefaults: new Map(),
 };
 
 type Annotations = Readonly<Record<string, string>>;

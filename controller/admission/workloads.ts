@@ -3,11 +3,11 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import { at, isRecord, record, type JsonObject } from '../api/json.ts';
 import { group, userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
-import { judge as judgePod } from '../isolate/judge.ts';
+import { admit, type AdmitOptions } from '../isolate/admit.ts';
 import type { JsonPatchOperation } from '../split/cut.ts';
 import { withClaimVolumes } from '../split/claim-templates.ts';
 import { withNamespaceDefaults, type Labels } from '../split/namespace-defaults.ts';
-import type { LeftAlone, SplitOptions } from '../split/plan.ts';
+import type { LeftAlone } from '../split/plan.ts';
 import { noteOf, notesOf } from './notes.ts';
 import { refused } from './refused.ts';
 import type { AdmissionRequest, Allowed, Answer, Denied } from './review.ts';
@@ -40,7 +40,7 @@ interface Workload {
  *
  * @param labels of its namespace
  */
-export function reviewWorkload(request: AdmissionRequest, options: SplitOptions, labels: Labels = {}): Answer {
+export function reviewWorkload(request: AdmissionRequest, options: AdmitOptions, labels: Labels = {}): Answer {
   const templatePath = templatePaths[request.kind];
   if (templatePath === undefined || request.subResource !== '') return unchanged('NotAWorkload');
   if (request.operation !== 'CREATE' && request.operation !== 'UPDATE') return unchanged('NotAChange');
@@ -128,7 +128,7 @@ function annotationPatch(
 }
 
 interface Asked {
-  readonly options: SplitOptions;
+  readonly options: AdmitOptions;
   readonly labels: Labels;
 }
 
@@ -137,7 +137,7 @@ function judge(workload: Workload, copy: Copy, { options, labels }: Asked): Answ
   if (given.kind === 'refused') return refused(given.refusals);
   const { pod } = given;
   const warnings = [...copy.overwritten.map(overwrittenNote), ...idleNotes(record(pod.metadata?.annotations))];
-  const decision = judgePod(pod, options);
+  const { judgement: decision } = admit(pod, options);
   switch (decision.kind) {
     case 'refused':
       return refused(decision.refusals.map((refusal) => inWorkload(workload, refusal)));

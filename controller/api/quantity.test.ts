@@ -1,5 +1,5 @@
 import { expect } from 'chai';
-import { formatBytes, parseQuantity } from './quantity.ts';
+import { exactQuantity, formatBytes, parseQuantity } from './quantity.ts';
 
 describe('parseQuantity', () => {
   const taken: readonly (readonly [string, number])[] = [
@@ -27,6 +27,12 @@ describe('parseQuantity', () => {
       expect(parseQuantity(text)).to.equal(undefined);
     });
   }
+});
+
+it('exactQuantity does not round', () => {
+  expect(exactQuantity('100m')).to.equal(0.1);
+  expect(exactQuantity('1Ki')).to.equal(1024);
+  expect(exactQuantity('much')).to.equal(undefined);
 });
 
 describe('formatBytes', () => {

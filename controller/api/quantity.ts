@@ -24,11 +24,17 @@ const grammar = /^([+-]?(?:\d+(?:\.\d*)?|\.\d+))(?:([eE][+-]?\d+)|([numkMGTPE]|[
  * take (apimachinery, pkg/api/resource). Exact up to 2^53, which is 8 PiB.
  */
 export function parseQuantity(text: string): number | undefined {
+  const exact = exactQuantity(text);
+  return exact === undefined ? undefined : Math.ceil(exact);
+}
+
+/** As it is, to be compared: 100m is 0.1. */
+export function exactQuantity(text: string): number | undefined {
   const [, digits, exponent = '', suffix = ''] = grammar.exec(text) ?? [];
   const power = powers.get(suffix);
   if (digits === undefined || power === undefined) return undefined;
   const value = Number(`${digits}${exponent}`) * power;
-  return Number.isFinite(value) ? Math.ceil(value) : undefined;
+  return Number.isFinite(value) ? value : undefined;
 }
 
 /** Bytes in the largest binary unit of which they are a whole number. */

@@ -62,6 +62,9 @@ export const refusalCodes = {
   PrivilegeEscalation: 'In mode isolate a container may gain privileges, and with them another UID.',
   IdentityCapability: 'In mode isolate a container has a capability with which it could take another identity.',
   UserNamespace: 'In mode isolate the Pod has a user namespace of its own, in which UIDs are not those of the rules.',
+  MissingResources: 'By the guard resources, a container states no requests or limits for memory or CPU.',
+  HardeningConflict:
+    'The guard hardening is asked for, and the Pod states what the restricted Pod Security Standard does not allow.',
   InvalidPod: 'The object is not a Pod that an API server would take.',
 } as const;
 

@@ -1,4 +1,5 @@
 import type { InstallMode } from './install.ts';
+import type { ResourceDefaults } from './resource-defaults.ts';
 
 /** The custom resources' shapes; crds/ has the same as OpenAPI schemas, and a test holds the two together. */
 
@@ -57,6 +58,8 @@ export interface SplitNetworkSpec {
   readonly macSpoofCheck?: boolean;
   /** Of workloads that use this network and do not say themselves. May change: it counts for Pods made from then on. */
   readonly install?: InstallMode;
+  /** Likewise: what containers get that state no memory or CPU. */
+  readonly resources?: ResourceDefaults;
 }
 
 export interface SplitNetworkStatus {

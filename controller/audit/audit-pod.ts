@@ -1,5 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
+import { defaultGuards, readGuards } from '../api/guards.ts';
 import type { JsonObject } from '../api/json.ts';
 import { ownLabels, userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
@@ -7,6 +8,7 @@ import { withoutOwnMarks } from '../isolate/subject.ts';
 import { asAdmitted } from '../split/admitted.ts';
 import { windows } from '../split/checks/pod-fields.ts';
 import type { Labels } from '../split/namespace-defaults.ts';
+import { unboundedContainers } from '../split/missing-resources.ts';
 import type { SplitOptions } from '../split/plan.ts';
 import {
   annotationsOf,
@@ -205,7 +207,21 @@ function notesOf(pod: IPod, mode: ModeInForce, { modes, admitted, labels }: Judg
       : [
           `In either mode nobody calls ${listOf(silent.map(({ name }) => name))} unless podsplit.io/flows says so: no port is declared there.`,
         ]),
+    ...(mode === 'none' || !admitted ? boundsNotes(pod, labels) : []),
     ...(debuggers.length === 0 ? [] : [`Ephemeral containers are not judged: ${debuggers.join(', ')}.`]),
+  ];
+}
+
+/** No refusal: it says nothing of what a mode closes, is mended in a line, and a SplitNetwork may give it. */
+function boundsNotes(pod: IPod, labels: Labels): readonly string[] {
+  const { guards } = userAnnotations;
+  const text = annotationsOf(pod)[guards] ?? labels[guards];
+  const read = text === undefined ? { guards: defaultGuards } : readGuards(text);
+  if (!('guards' in read) || !read.guards.includes('resources')) return [];
+  const unbounded = unboundedContainers(pod);
+  if (unbounded.length === 0) return [];
+  return [
+    `The guard resources refuses it in either mode until it states requests and limits for cpu and memory of ${listOf(unbounded)}, or its SplitNetwork gives them.`,
   ];
 }
 

@@ -53,13 +53,15 @@ export function checkCrds({ ownKinds, crds }: Snapshot): readonly Outcome[] {
   });
 }
 
-/** As in templates/50-guards.yaml; a test holds the two together. */
+/** As in templates/50-guards.yaml and 51-resources.yaml; a test holds the two together. */
 export const guardNames = [
   'podsplit-pods',
   'podsplit-networks',
   'podsplit-state',
   'podsplit-evictions',
   'podsplit-namespaces',
+  'podsplit-resources',
+  'podsplit-resources-of-templates',
 ] as const;
 
 export function checkGuards({ guards, guardBindings, csiDriver }: Snapshot): readonly Outcome[] {

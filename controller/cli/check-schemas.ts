@@ -9,7 +9,7 @@ export const schemaHashes: Readonly<Record<string, string>> = {
   addressblocks: '7f15104e6c67',
   containernetworkpolicies: '388261bc7e5f',
   podsplits: '3b64957a4fc4',
-  splitnetworks: 'b75a3e76f40f',
+  splitnetworks: 'd77df055d949',
 };
 
 /** Of the names and nesting alone: an API server may write types and descriptions in another way than we do. */

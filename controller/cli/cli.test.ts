@@ -14,6 +14,9 @@ import { formatManifest, parseManifests } from './manifest-yaml.ts';
 import { run } from './run.ts';
 import { goldensIn } from './testdata/golden.ts';
 
+/** Most Pods here state no resources: those that are about a guard ask for it. */
+const guards = ['--guards', 'token'];
+
 const testdata = join(import.meta.dirname, 'testdata');
 
 interface Ran {
@@ -69,7 +72,7 @@ describe('kubectl podsplit split', () => {
   ];
   for (const [name, args, exitCode] of goldens) {
     it(`prints pieces and a report: ${name}`, async () => {
-      const ran = await kubectlPodsplit(['split', ...args]);
+      const ran = await kubectlPodsplit(['split', ...guards, ...args]);
       if (!args.includes('--explain')) expectGolden(`${name}.stdout`, withoutRules(ran.stdout));
       expectGolden(`${name}.stderr`, ran.stderr);
       expect(ran.exitCode).to.equal(exitCode);
@@ -77,8 +80,8 @@ describe('kubectl podsplit split', () => {
   }
 
   it('prints the rules of each piece, in YAML as comments and in JSON by the name of the Pod', async () => {
-    const yaml = await kubectlPodsplit(['split', '-f', 'workloads.yaml']);
-    const json = await kubectlPodsplit(['split', '-f', 'workloads.yaml', '-o', 'json']);
+    const yaml = await kubectlPodsplit(['split', ...guards, '-f', 'workloads.yaml']);
+    const json = await kubectlPodsplit(['split', ...guards, '-f', 'workloads.yaml', '-o', 'json']);
     const { items, rules } = JSON.parse(json.stdout) as PrintedList;
     const names = items.filter(({ kind }) => kind === 'Pod').map(({ metadata }) => metadata.name);
     expect(Object.keys(rules)).to.have.members(names);
@@ -89,16 +92,16 @@ describe('kubectl podsplit split', () => {
   });
 
   it('prints the same objects as YAML and as JSON', async () => {
-    const yaml = parseManifests((await kubectlPodsplit(['split', '-f', 'workloads.yaml'])).stdout);
+    const yaml = parseManifests((await kubectlPodsplit(['split', ...guards, '-f', 'workloads.yaml'])).stdout);
     const json = JSON.parse(
-      (await kubectlPodsplit(['split', '-f', 'workloads.yaml', '-o', 'json'])).stdout,
+      (await kubectlPodsplit(['split', ...guards, '-f', 'workloads.yaml', '-o', 'json'])).stdout,
     ) as PrintedList;
     expect(yaml).to.deep.equal({ kind: 'documents', documents: json.items });
   });
 
   it('reads what it prints, and passes it on', async () => {
-    const first = await kubectlPodsplit(['split', '-f', 'workloads.yaml']);
-    const again = await kubectlPodsplit(['split', '-f', '-'], first.stdout);
+    const first = await kubectlPodsplit(['split', ...guards, '-f', 'workloads.yaml']);
+    const again = await kubectlPodsplit(['split', ...guards, '-f', '-'], first.stdout);
     expect(parseManifests(again.stdout)).to.deep.equal(parseManifests(first.stdout));
     expect(again.stderr).to.contain('0 split, 0 refused');
     expect(again.exitCode).to.equal(0);
@@ -107,13 +110,13 @@ describe('kubectl podsplit split', () => {
   it('reads JSON, typed lists and stdin', async () => {
     const pod = { metadata: { name: 'p' }, spec: { containers: [{ name: 'a' }, { name: 'b' }] } };
     const input = JSON.stringify({ apiVersion: 'v1', kind: 'PodList', items: [pod] });
-    const ran = await kubectlPodsplit(['split', '-f', '-', '--mode', 'split', '-o', 'json'], input);
+    const ran = await kubectlPodsplit(['split', ...guards, '-f', '-', '--mode', 'split', '-o', 'json'], input);
     expect(pods(ran.stdout)).to.have.length(2);
     expect(ran.exitCode).to.equal(0);
   });
 
   it('reads several files', async () => {
-    const ran = await kubectlPodsplit(['split', '-f', 'refused.yaml', '-f', 'workloads.yaml']);
+    const ran = await kubectlPodsplit(['split', ...guards, '-f', 'refused.yaml', '-f', 'workloads.yaml']);
     expect(ran.stderr).to.contain('deployment/host').and.to.contain('deployment/web');
   });
 
@@ -134,11 +137,14 @@ describe('kubectl podsplit split', () => {
       },
     });
     for (const more of [[], ['--cluster-dns', '10.96.0.10,elsewhere']]) {
-      const ran = await kubectlPodsplit(['split', '-f', '-', ...more], pod);
+      const ran = await kubectlPodsplit(['split', ...guards, '-f', '-', ...more], pod);
       expect(ran.stderr).to.contain('--cluster-dns ADDRESS');
       expect(ran.exitCode).to.not.equal(0);
     }
-    const ran = await kubectlPodsplit(['split', '-f', '-', '-o', 'json', '--cluster-dns', '10.96.0.10'], pod);
+    const ran = await kubectlPodsplit(
+      ['split', ...guards, '-f', '-', '-o', 'json', '--cluster-dns', '10.96.0.10'],
+      pod,
+    );
     for (const { metadata } of pods(ran.stdout)) {
       const { via } = parseWiring(metadata?.annotations?.['podsplit.io/wiring'] ?? '');
       expect(via).to.deep.equal([{ from: 'a', to: 'b', dns: 'cluster', resolvers: ['10.96.0.10'] }]);
@@ -153,7 +159,10 @@ describe('kubectl podsplit split', () => {
       metadata: { name: 'p', annotations },
       spec: { containers: [{ name: 'a' }, { name: 'b' }] },
     });
-    const ran = await kubectlPodsplit(['split', '-f', '-', '-o', 'json', '--network-file', 'network.yaml'], pod);
+    const ran = await kubectlPodsplit(
+      ['split', ...guards, '-f', '-', '-o', 'json', '--network-file', 'network.yaml'],
+      pod,
+    );
     for (const piece of pods(ran.stdout)) {
       const [network] = JSON.parse(piece.metadata?.annotations?.['k8s.v1.cni.cncf.io/networks'] ?? '') as {
         ips: string[];
@@ -161,7 +170,7 @@ describe('kubectl podsplit split', () => {
       expect(network?.ips).to.have.length(1);
       expect(network?.ips[0]).to.match(/^fd00:7ea::.*\/64$/);
     }
-    const without = await kubectlPodsplit(['split', '-f', '-'], pod);
+    const without = await kubectlPodsplit(['split', ...guards, '-f', '-'], pod);
     expect(without.stderr).to.contain('SplitNetwork team-a').and.to.contain('--network-file');
     expect(without.exitCode).to.equal(2);
   });
@@ -178,7 +187,7 @@ describe('kubectl podsplit split', () => {
       const annotations = { 'podsplit.io/mode': 'split', ...(install && { 'podsplit.io/install': install }) };
       const containers = [{ name: 'a' }, { name: 'b' }];
       const pod = { apiVersion: 'v1', kind: 'Pod', metadata: { name: 'p', annotations }, spec: { containers } };
-      return kubectlPodsplit(['split', '-f', '-', '-o', 'json', ...args], JSON.stringify(pod));
+      return kubectlPodsplit(['split', ...guards, '-f', '-', '-o', 'json', ...args], JSON.stringify(pod));
     };
     const modes = async (...args: Parameters<typeof printed>): Promise<unknown> => {
       const { stdout } = await printed(...args);
@@ -210,7 +219,7 @@ describe('kubectl podsplit split', () => {
     const spec = { initContainers, containers: [{ name: 'app' }], restartPolicy: 'Never' };
     const metadata = { name: 'p', annotations: { 'podsplit.io/mode': 'split' } };
     const pod = JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata, spec });
-    const ran = await kubectlPodsplit(['split', '-f', '-', '-o', 'json', '--install', 'node'], pod);
+    const ran = await kubectlPodsplit(['split', ...guards, '-f', '-', '-o', 'json', '--install', 'node'], pod);
     const [primary, proxy] = pods(ran.stdout);
     expect(primary?.spec?.initContainers?.map(({ name }) => name)).to.deep.equal(['podsplit-wait-proxy', 'warm']);
     const started = primary?.metadata?.annotations?.['podsplit.io/started'] ?? '';
@@ -249,7 +258,7 @@ describe('kubectl podsplit split', () => {
   ];
   for (const [title, input, message] of unreadable) {
     it(`says what is wrong with its input: ${title}`, async () => {
-      const ran = await kubectlPodsplit(['split', '-f', '-'], input);
+      const ran = await kubectlPodsplit(['split', ...guards, '-f', '-'], input);
       expect(ran.stderr).to.match(message);
       expect(ran.stderr.trimEnd()).to.have.length.below(400);
       expect(ran.stdout).to.equal('');
@@ -264,6 +273,7 @@ describe('kubectl podsplit split', () => {
     [['split', '-f', '-'], /Nothing is piped into stdin/],
     [['split', '-f', 'workloads.yaml', '-o', 'toml'], /Allowed choices are yaml, json/],
     [['split', '-f', 'workloads.yaml', '--mode', 'both'], /Allowed choices are split/],
+    [['split', '-f', 'workloads.yaml', '--guards', 'tokn'], /There is no guard "tokn".*token/],
     [['split', '-f', 'workloads.yaml', '--install', 'cni'], /Allowed choices are node, init/],
     [['split', '-f', 'workloads.yaml', '--network-file', 'refused.yaml'], /refused\.yaml has 3 objects/],
     [['flows'], /missing required argument 'pod'.*\n.*--help/],
@@ -325,7 +335,7 @@ describe('the CLI decides as admission does', () => {
               kind: 'List',
               items: [{ apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'shop', labels } }, named],
             });
-      const args = ['split', '-f', '-', '-o', 'json', '--image', 'podsplit:test'];
+      const args = ['split', ...guards, '-f', '-', '-o', 'json', '--image', 'podsplit:test'];
       const ran = await kubectlPodsplit([...args, ...networkOf(pod)], input);
       const expected = golden as GoldenOutcome;
       switch (expected.decision) {
@@ -368,7 +378,11 @@ describe('the CLI decides as admission does', () => {
         apiVersion: 'v1',
         kind: 'SplitNetwork',
         metadata: { name },
-        spec: { ipv4: '198.18.0.0/15', install: corpusOptions.install.byNetwork.get(name) },
+        spec: {
+          ipv4: '198.18.0.0/15',
+          install: corpusOptions.install.byNetwork.get(name),
+          resources: corpusOptions.resourceDefaults.get(name),
+        },
       }),
     );
     return ['--network-file', file];

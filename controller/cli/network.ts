@@ -2,6 +2,7 @@ import { formatPoolError, maxContainers, type Pool, poolOf } from '../addresses/
 import { defaultNetworkSpec } from '../api/default-network.ts';
 import { installModes, isInstallMode } from '../api/install.ts';
 import { isRecord } from '../api/json.ts';
+import { readResourceDefaults, resourceDefaultsFaults } from '../api/resource-defaults.ts';
 import { defaultSplitNetwork } from '../api/names.ts';
 import type { SplitNetworkSpec } from '../api/resources.ts';
 import { CliError } from './cli-error.ts';
@@ -32,13 +33,14 @@ function networkOf(name: string, spec: SplitNetworkSpec, source: string): Networ
 
 function specOf(value: unknown, source: string): SplitNetworkSpec {
   if (!isRecord(value)) throw new CliError(`${source}: spec: is missing.`);
-  const { ipv4, ipv6, blockSize = defaultNetworkSpec.blockSize, mtu, macSpoofCheck, install } = value;
+  const { ipv4, ipv6, blockSize = defaultNetworkSpec.blockSize, mtu, macSpoofCheck, install, resources } = value;
   const wrong = [
     ...(isOptional(ipv4, 'string') ? [] : ['ipv4']),
     ...(isOptional(ipv6, 'string') ? [] : ['ipv6']),
     ...(isOptional(mtu, 'number') ? [] : ['mtu']),
     ...(isOptional(macSpoofCheck, 'boolean') ? [] : ['macSpoofCheck']),
     ...(typeof blockSize === 'number' ? [] : ['blockSize']),
+    ...(resources === undefined ? [] : resourceDefaultsFaults(resources).map((path) => `resources${path}`)),
   ];
   if (wrong.length > 0) throw new CliError(`${source}: spec.${wrong.join(', spec.')}: is of the wrong type.`);
   if (install !== undefined && !isInstallMode(install)) {
@@ -53,6 +55,7 @@ function specOf(value: unknown, source: string): SplitNetworkSpec {
     ...(typeof mtu === 'number' ? { mtu } : {}),
     ...(typeof macSpoofCheck === 'boolean' ? { macSpoofCheck } : {}),
     ...(install === undefined ? {} : { install }),
+    ...(resources === undefined ? {} : { resources: readResourceDefaults(resources) }),
   };
 }
 

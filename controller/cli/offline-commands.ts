@@ -1,5 +1,6 @@
-import { Command, Option } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import type { Mode } from '../api/annotations.ts';
+import { formatGuards, readGuards } from '../api/guards.ts';
 import { installModes, type InstallMode } from '../api/install.ts';
 import { version } from '../version.ts';
 import type { SplitCommand } from './split-command.ts';
@@ -43,6 +44,7 @@ export function splitCommand(program: Command, action: (command: SplitCommand) =
         .choices(installModes)
         .default('init'),
     )
+    .option('--guards <list>', "guards of workloads that say none, as their namespace's label would", guardsOf)
     .option('--image <image>', 'image of the init container', `podsplit.local/podsplit:${version}`)
     .option('--network-file <file>', 'SplitNetwork that addresses are taken from')
     .option('--multi-network-policy', 'print MultiNetworkPolicies too; their CRD must be installed', false)
@@ -58,6 +60,7 @@ export function splitCommand(program: Command, action: (command: SplitCommand) =
         networkFile: options.networkFile,
         install: options.install,
         mode: options.mode,
+        guards: options.guards,
         multiNetworkPolicies: options.multiNetworkPolicy,
         clusterDns: options.clusterDns.split(',').filter((address) => address !== ''),
       });
@@ -71,11 +74,18 @@ interface SplitOptionValues {
   readonly namespace?: string;
   readonly explain: boolean;
   readonly mode?: Mode;
+  readonly guards?: string;
   readonly image: string;
   readonly networkFile?: string;
   readonly install: InstallMode;
   readonly multiNetworkPolicy: boolean;
   readonly clusterDns: string;
+}
+
+function guardsOf(text: string): string {
+  const read = readGuards(text);
+  if ('guards' in read) return formatGuards(read.guards);
+  throw new InvalidArgumentError(read.problems.map(({ message, action }) => `${message} ${action}`).join(' '));
 }
 
 function collect(value: string, previous: readonly string[] | undefined): readonly string[] {

@@ -3,7 +3,7 @@ import { userAnnotations } from '../api/names.ts';
 import { formatRefusal } from '../api/refusal.ts';
 import type { IsolatePlan } from '../isolate/plan.ts';
 import { noteworthyOf } from '../isolate/reasons.ts';
-import type { Plan } from '../split/plan.ts';
+import type { Plan, Reason } from '../split/plan.ts';
 import { noteworthy } from '../split/reasons.ts';
 import { sidecarsOf } from '../split/wait-containers.ts';
 import { type Result, nameOf } from './split-command.ts';
@@ -26,11 +26,12 @@ function linesOf(result: Result, explain: boolean): readonly string[] {
         }),
         ...flowLines(result.plan),
         ...reasonLines(result.plan, explain),
+        ...(explain ? gapLines(result.gaps) : []),
         ...result.inexact.map((sentence) => `  note: ${sentence}`),
         ...offlineNotes(result.plan).map((note) => `  note: ${note}`),
       ];
     case 'isolate':
-      return isolateLines(name, result.plan, explain);
+      return isolateLines(name, result, explain);
     case 'refused':
       return [`${name}: refused`, ...result.refusals.map((refusal) => `  ${formatRefusal(refusal)}`)];
     case 'left-alone':
@@ -43,7 +44,11 @@ function linesOf(result: Result, explain: boolean): readonly string[] {
 }
 
 /** What podsplit changes on it, and what it does not protect. */
-function isolateLines(name: string, plan: IsolatePlan, explain: boolean): readonly string[] {
+function isolateLines(
+  name: string,
+  { plan, gaps }: { readonly plan: IsolatePlan; readonly gaps: readonly Reason[] },
+  explain: boolean,
+): readonly string[] {
   const assigned = new Set(plan.assigned.map(({ container }) => container));
   return [
     `${name}: isolated, in one Pod`,
@@ -55,6 +60,7 @@ function isolateLines(name: string, plan: IsolatePlan, explain: boolean): readon
     ...(explain ? plan.reasons : noteworthyOf(plan)).map(
       ({ path, message, code }) => `  note: ${path}: ${message} (${code})`,
     ),
+    ...(explain ? gapLines(gaps) : []),
     '  note: It is printed as it was read: podsplit holds its Pods until the node agent has loaded their rules.',
   ];
 }
@@ -74,6 +80,13 @@ function flowLines({ flows }: Pick<Plan, 'flows'>): readonly string[] {
 function reasonLines(plan: Plan, explain: boolean): readonly string[] {
   if (explain) return plan.reasons.map(({ piece, path, message, code }) => `  ${piece}: ${path}: ${message} (${code})`);
   return noteworthy(plan).map(({ path, message, code }) => `  note: ${path}: ${message} (${code})`);
+}
+
+/** A report and no more: the guard does it for whoever asks. */
+function gapLines(gaps: readonly Reason[]): readonly string[] {
+  const lines = gaps.map(({ piece, path, message, code }) => `  ${piece}: ${path}: ${message} (${code})`);
+  if (lines.length === 0) return [];
+  return [...lines, `  note: "hardening" in ${userAnnotations.guards} writes that into them.`];
 }
 
 /** What the controller does and a manifest cannot. */

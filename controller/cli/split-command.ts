@@ -1,12 +1,13 @@
 import type { INetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1/NetworkPolicy';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { Mode } from '../api/annotations.ts';
+import { defaultGuards } from '../api/guards.ts';
 import type { WorkloadRef } from '../api/identity.ts';
 import type { InstallMode } from '../api/install.ts';
 import { isRecord, type JsonObject } from '../api/json.ts';
 import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
-import { isolate } from '../isolate/isolate.ts';
+import { admit, type AdmitOptions } from '../isolate/admit.ts';
 import { wantsIsolation } from '../isolate/judge.ts';
 import { buildIsolateWiring, withoutPolicies } from '../isolate/wire.ts';
 import type { IsolatePlan } from '../isolate/plan.ts';
@@ -17,8 +18,8 @@ import { canonicalAddress } from '../rules/addresses.ts';
 import { compileIsolateTable } from '../rules/isolate-table.ts';
 import { printTable } from '../rules/nft.ts';
 import { type Labels, type WithDefaults, withNamespaceDefaults } from '../split/namespace-defaults.ts';
-import { split } from '../split/split.ts';
-import type { LeftAlone, Plan, SplitOptions } from '../split/plan.ts';
+import { hardeningGaps } from '../split/harden.ts';
+import type { LeftAlone, Plan, Reason } from '../split/plan.ts';
 import { restore } from '../split/removed.ts';
 import { shapeOf } from '../split/shape.ts';
 import { CliError } from './cli-error.ts';
@@ -42,6 +43,8 @@ export interface SplitCommand {
   readonly install: InstallMode;
   /** For workloads that have no mode annotation. */
   readonly mode: Mode | undefined;
+  /** For workloads that have no guards annotation. */
+  readonly guards: string | undefined;
   readonly multiNetworkPolicies: boolean;
   /** Of the cluster, which nobody asks here. */
   readonly clusterDns: readonly string[];
@@ -52,12 +55,14 @@ export type Result = { readonly manifest: Manifest } & (
   | {
       readonly kind: 'split';
       readonly plan: Plan;
+      /** What the guard hardening would give the containers. */
+      readonly gaps: readonly Reason[];
       readonly rendered: Rendered;
       readonly claims: readonly object[];
       /** Sentences about policies of the input that mean other things for siblings than for their Pod. */
       readonly inexact: readonly string[];
     }
-  | { readonly kind: 'isolate'; readonly plan: IsolatePlan; readonly rules: string }
+  | { readonly kind: 'isolate'; readonly plan: IsolatePlan; readonly gaps: readonly Reason[]; readonly rules: string }
   | { readonly kind: 'refused'; readonly refusals: readonly Refusal[] }
   | { readonly kind: 'left-alone'; readonly message: string; readonly code: string }
   | { readonly kind: 'not-annotated'; readonly ignored: readonly string[] }
@@ -101,9 +106,11 @@ function resultOf(manifest: Manifest, context: Context): Result {
   const { command, network } = context;
   const replica = replicaOf(manifest);
   if (replica === undefined) return { manifest, kind: 'no-workload' };
-  const labels = context.namespaces.get(manifest.namespace ?? command.namespace ?? '') ?? {};
+  const labels = labelsFor(manifest, context);
   const given = withNamespaceDefaults(asPod(replica.pod), labels);
-  const candidate = given.kind === 'refused' || command.mode === undefined ? given : withMode(given.pod, command.mode);
+  const moded = given.kind === 'refused' || command.mode === undefined ? given : withMode(given.pod, command.mode);
+  // Guards count for what opted in only just now, too.
+  const candidate = moded.kind === 'refused' ? moded : withNamespaceDefaults(moded.pod, labels);
   const refused = (refusals: readonly Refusal[]): Result => ({
     manifest,
     kind: 'refused',
@@ -115,14 +122,17 @@ function resultOf(manifest: Manifest, context: Context): Result {
   const options = optionsOf(context);
   const shape = shapeOf(candidate.pod);
   if (shape.kind === 'invalid') return refused(shape.refusals);
-  if (wantsIsolation(shape.pod)) return isolatedResult(manifest, isolate(shape.pod, options), { refused, command });
-  const restored = restore(shape.pod);
+  const restored = wantsIsolation(shape.pod) ? ({ kind: 'whole', pod: shape.pod } as const) : restore(shape.pod);
   if (restored.kind === 'refused') return refused(restored.refusals);
-  const pod = named(restored.pod, replica, context);
+  const whole = wantsIsolation(shape.pod) ? restored.pod : named(restored.pod, replica, context);
 
-  const plan = split(pod, options);
+  const { pod, judgement: plan } = admit(whole, options);
   if (plan.kind === 'refused') return refused(plan.refusals);
   if (plan.kind === 'left-alone') return leftAlone(manifest, plan);
+  const gaps = hardeningGaps(pod);
+  if (plan.kind === 'isolate') {
+    return { manifest, kind: 'isolate', plan, gaps, rules: rulesOf(plan, resolversFor(plan, manifest, command)) };
+  }
   if (plan.network !== network.name) {
     throw new CliError(
       `${nameOf(manifest)} takes its addresses from SplitNetwork ${plan.network}. Give its manifest: --network-file FILE.`,
@@ -148,6 +158,7 @@ function resultOf(manifest: Manifest, context: Context): Result {
     manifest,
     kind: 'split',
     plan,
+    gaps,
     claims: replica.claims,
     rendered: { ...own, objects: [...own.objects, ...peerMirrors(peers, context)] },
     inexact: context.policies.flatMap(({ policy, ...at }) =>
@@ -174,26 +185,6 @@ function inNamespaceOf(policy: INetworkPolicy, namespace = ''): INetworkPolicy {
   return { ...policy, metadata: { ...policy.metadata, namespace } };
 }
 
-function isolatedResult(
-  manifest: Manifest,
-  decision: ReturnType<typeof isolate>,
-  { refused, command }: { readonly refused: (refusals: readonly Refusal[]) => Result; readonly command: SplitCommand },
-): Result {
-  switch (decision.kind) {
-    case 'isolate':
-      return {
-        manifest,
-        kind: 'isolate',
-        plan: decision,
-        rules: rulesOf(decision, resolversFor(decision, manifest, command)),
-      };
-    case 'refused':
-      return refused(decision.refusals);
-    case 'left-alone':
-      return leftAlone(manifest, decision);
-  }
-}
-
 function leftAlone(manifest: Manifest, { message, code }: LeftAlone): Result {
   return { manifest, kind: 'left-alone', message, code };
 }
@@ -214,12 +205,14 @@ function resolversFor({ via }: Pick<Plan, 'via'>, manifest: Manifest, { clusterD
   );
 }
 
-function optionsOf({ command, network }: Context): SplitOptions {
-  const { install } = network.spec;
+function optionsOf({ command, network }: Context): AdmitOptions {
+  const { install, resources } = network.spec;
   return {
     image: command.image,
     maxContainers: network.maxContainers,
     install: { otherwise: command.install, byNetwork: new Map(install && [[network.name, install]]) },
+    guards: defaultGuards,
+    resourceDefaults: new Map(resources && [[network.name, resources]]),
   };
 }
 
@@ -285,6 +278,14 @@ function policiesIn(manifests: readonly Manifest[]): readonly UserPolicy[] {
 function networkPolicyOf(manifest: Manifest): INetworkPolicy {
   if (isNetworkPolicy(manifest.object)) return manifest.object;
   throw new CliError(`${nameOf(manifest)}: is not a NetworkPolicy that an API server would take. Correct its spec.`);
+}
+
+/** Of the workload's namespace, as far as the input has them. */
+function labelsFor({ namespace }: Manifest, { command, namespaces }: Context): Labels {
+  return {
+    ...(command.guards === undefined ? {} : { [userAnnotations.guards]: command.guards }),
+    ...namespaces.get(namespace ?? command.namespace ?? ''),
+  };
 }
 
 function withMode(pod: IPod, mode: string): WithDefaults {

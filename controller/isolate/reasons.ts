@@ -51,7 +51,7 @@ export function reasonsFor(intent: Intent, flows: number, assigned: number): rea
 
 /** Those that a user should hear of without asking. */
 export function noteworthyOf({ reasons, flows }: Pick<IsolatePlan, 'reasons' | 'flows'>): readonly Reason[] {
-  const codes = ['EgressWithoutDns', 'FlowsObserved', 'UsersAssigned', 'NetworkOnly', ...tokenNotes];
+  const codes = ['EgressWithoutDns', 'FlowsObserved', 'UsersAssigned', 'NetworkOnly', 'ResourcesFilled', ...tokenNotes];
   if (flows.length === 0) codes.push('FlowsDeclared');
   return reasons.filter(({ code }) => codes.includes(code));
 }

@@ -5,12 +5,12 @@ import { formatRefusal, refusalCodes } from '../api/refusal.ts';
 import { applyPatch } from './testdata/apply-patch.ts';
 import { type Case, corpus, corpusOptions, orphanedGoldens, writeGolden } from './testdata/corpus.ts';
 import { asAdmitted } from './admitted.ts';
+import { admit, type Admitted } from '../isolate/admit.ts';
 import { judge } from '../isolate/judge.ts';
 import { markPatch } from '../isolate/mark.ts';
-import type { Judgement } from '../isolate/plan.ts';
 import { cutPatch, cutPod } from './cut.ts';
 import { withNamespaceDefaults } from './namespace-defaults.ts';
-import type { Decision } from './plan.ts';
+import type { Plan } from './plan.ts';
 import { restore } from './removed.ts';
 import { siblingPod } from './sibling.ts';
 import { split } from './split.ts';
@@ -24,7 +24,7 @@ function created(pod: IPod): IPod {
   return { ...pod, metadata: { ...pod.metadata, name, uid: '7d5c1c2e-0f4b-4d55-9d5e-0a1b2c3d4e5f' } };
 }
 
-function outcome(pod: IPod, decision: Judgement): unknown {
+function outcome(pod: IPod, { pod: guarded, judgement: decision }: Admitted): unknown {
   switch (decision.kind) {
     case 'left-alone':
       return { decision: 'left-alone', code: decision.code, message: decision.message };
@@ -37,7 +37,7 @@ function outcome(pod: IPod, decision: Judgement): unknown {
         flows: decision.flows.map(formatFlow),
         ...(decision.via.length === 0 ? {} : { via: decision.via }),
         reasons: decision.reasons.map((reason) => `${reason.code}: ${reason.path}: ${reason.message}`),
-        patch: markPatch(pod, decision),
+        patch: markPatch(guarded, decision, pod),
       };
     case 'split': {
       const primary = created(cutPod(pod, decision, corpusOptions));
@@ -70,9 +70,9 @@ function outcome(pod: IPod, decision: Judgement): unknown {
 }
 
 /** As admission decides, which is told the namespace's labels. */
-function decisionOf({ created, labels }: Case): Judgement {
+function admittedAs({ created, labels }: Case): Admitted {
   const given = withNamespaceDefaults(created, labels);
-  return given.kind === 'refused' ? given : judge(given.pod, corpusOptions);
+  return given.kind === 'refused' ? { pod: created, judgement: given } : admit(given.pod, corpusOptions);
 }
 
 /** What JSON keeps. */
@@ -84,7 +84,7 @@ describe('the corpus of Pods', () => {
   for (const entry of cases) {
     const { name, pod, golden } = entry;
     it(name, () => {
-      const actual = plain(outcome(pod, decisionOf(entry)));
+      const actual = plain(outcome(pod, admittedAs(entry)));
       if (process.env['UPDATE_GOLDEN'] === '1') writeGolden(name, actual);
       else expect(actual).to.deep.equal(golden);
     });
@@ -100,20 +100,20 @@ describe('the corpus of Pods', () => {
 
   it('gives each reason to refuse at least once', () => {
     const given = cases.flatMap((entry) => {
-      const decision = decisionOf(entry);
+      const { judgement: decision } = admittedAs(entry);
       return decision.kind === 'refused' ? decision.refusals.map((refusal) => refusal.code) : [];
     });
     expect([...new Set(given)].sort()).to.deep.equal(Object.keys(refusalCodes).sort());
   });
 });
 
-const splitCases = cases.flatMap((entry): (Case & { plan: Extract<Decision, { kind: 'split' }> })[] => {
-  const decision = split(entry.pod, corpusOptions);
-  return decision.kind === 'split' ? [{ ...entry, plan: decision }] : [];
+const splitCases = cases.flatMap((entry): (Case & { guarded: IPod; plan: Plan })[] => {
+  const { pod: guarded, judgement } = admit(entry.pod, corpusOptions);
+  return judgement.kind === 'split' ? [{ ...entry, guarded, plan: judgement }] : [];
 });
 
 describe('of each Pod of the corpus that is split', () => {
-  for (const { name, pod, plan } of splitCases) {
+  for (const { name, pod, guarded, plan } of splitCases) {
     const cut = cutPod(pod, plan, corpusOptions);
 
     it(`the patch gives what cutPod gives: ${name}`, () => {
@@ -122,7 +122,7 @@ describe('of each Pod of the corpus that is split', () => {
     });
 
     it(`cutting twice is cutting once: ${name}`, () => {
-      const again = split(cut, corpusOptions);
+      const { judgement: again } = admit(cut, corpusOptions);
       if (again.kind !== 'split') throw new Error(JSON.stringify(again));
       expect(plain(cutPod(cut, again, corpusOptions))).to.deep.equal(plain(cut));
       expect(cutPatch(cut, again, corpusOptions)).to.deep.equal([]);
@@ -152,30 +152,32 @@ describe('of each Pod of the corpus that is split', () => {
     });
 
     it(`the Pod is whole again: ${name}`, () => {
-      const before = restore(pod);
+      const before = restore(guarded);
       const after = restore(cut);
       if (before.kind !== 'whole') throw new Error(JSON.stringify(before));
       const { metadata } = before.pod;
       const annotations = { ...metadata?.annotations, 'podsplit.io/install': plan.install };
-      const guarded = guardToken(before.pod, plan.tokenKeepers);
-      const recorded = { kind: 'whole', pod: { ...guarded, metadata: { ...metadata, annotations } } };
+      const tokens = guardToken(before.pod, plan.tokenKeepers);
+      const recorded = { kind: 'whole', pod: { ...tokens, metadata: { ...metadata, annotations } } };
       expect(plain(normal(after))).to.deep.equal(plain(normal(recorded)));
     });
   }
 });
 
-const isolatedCases = cases.flatMap((entry) => (judge(entry.pod, corpusOptions).kind === 'isolate' ? [entry] : []));
+const isolatedCases = cases.flatMap((entry) =>
+  admit(entry.pod, corpusOptions).judgement.kind === 'isolate' ? [entry] : [],
+);
 
 describe('of each Pod of the corpus that is isolated', () => {
   for (const { name, pod } of isolatedCases) {
-    const plan = judge(pod, corpusOptions);
+    const { pod: guarded, judgement: plan } = admit(pod, corpusOptions);
     if (plan.kind !== 'isolate') throw new Error(name);
-    const marked = applyPatch(plain(pod), plain(markPatch(pod, plan))) as IPod;
+    const marked = applyPatch(plain(pod), plain(markPatch(guarded, plan, pod))) as IPod;
 
     it(`marking twice is marking once: ${name}`, () => {
-      const again = judge(marked, corpusOptions);
+      const { pod: guardedAgain, judgement: again } = admit(marked, corpusOptions);
       if (again.kind !== 'isolate') throw new Error(JSON.stringify(again));
-      expect(markPatch(marked, again)).to.deep.equal([]);
+      expect(markPatch(guardedAgain, again, marked)).to.deep.equal([]);
       expect({ ...again, assigned: [], reasons: [] }).to.deep.equal({ ...plan, assigned: [], reasons: [] });
     });
 

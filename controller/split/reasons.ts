@@ -35,6 +35,7 @@ export function noteworthy({ reasons, flows }: Pick<Plan, 'reasons' | 'flows'>):
     'IngressProbes',
     'IngressAroundProxy',
     'FlowsObserved',
+    'ResourcesFilled',
     ...tokenNotes,
   ];
   // Declared ports are the default; a Pod that declares none is most likely not meant to fall silent.

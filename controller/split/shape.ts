@@ -152,7 +152,20 @@ const quantity: Shape = (value, path, faults) => {
   }
 };
 
-const quantities: Shape = record({ claims: optional(listOf(record({ name: text }))) });
+const amount: Shape = (value, path, faults) => {
+  if (typeof value !== 'number') text(value, path, faults);
+};
+
+const mapOfAmounts: Shape = (value, path, faults) => {
+  if (!isRecord(value)) fault(faults, path, `Must be an object, is ${describe(value)}.`);
+  else for (const [key, entry] of Object.entries(value)) amount(entry, `${path}[${key}]`, faults);
+};
+
+const quantities: Shape = record({
+  requests: optional(mapOfAmounts),
+  limits: optional(mapOfAmounts),
+  claims: optional(listOf(record({ name: text }))),
+});
 
 const fieldRef = optional(record({ fieldPath: text }));
 const resourceFieldRef = optional(record({ resource: text, containerName: optional(text) }));
@@ -196,6 +209,10 @@ const container: Shape = record({
       privileged: optional(flag),
       allowPrivilegeEscalation: optional(flag),
       runAsUser: optional(number),
+      runAsNonRoot: optional(flag),
+      seccompProfile: optional(record({ type: optional(text) })),
+      appArmorProfile: optional(record({ type: optional(text) })),
+      seLinuxOptions: optional(record({ type: optional(text), user: optional(text), role: optional(text) })),
       procMount: optional(text),
       capabilities: optional(record({ add: optional(listOf(text)), drop: optional(listOf(text)) })),
     }),
@@ -256,7 +273,16 @@ const podShape: Shape = record({
     setHostnameAsFQDN: optional(flag),
     restartPolicy: optional(text),
     os: optional(record({ name: text })),
-    securityContext: optional(record({ runAsUser: optional(number) })),
+    securityContext: optional(
+      record({
+        runAsUser: optional(number),
+        runAsNonRoot: optional(flag),
+        seccompProfile: optional(record({ type: optional(text) })),
+        appArmorProfile: optional(record({ type: optional(text) })),
+        seLinuxOptions: optional(record({ type: optional(text), user: optional(text), role: optional(text) })),
+        sysctls: optional(listOf(record({ name: text }))),
+      }),
+    ),
     schedulingGates: optional(listOf(record({ name: text }))),
     readinessGates: optional(listOf(record({ conditionType: text }))),
   }),

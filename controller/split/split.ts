@@ -109,7 +109,7 @@ function leftAlone(code: LeftAlone['code'], message: string): LeftAlone {
 }
 
 /** A Pod of a few MiB could be wrong in thousands of places; nobody reads more than these. */
-const maxRefusals = 50;
+export const maxRefusals = 50;
 
 function refused(refusals: readonly Refusal[]): Decision {
   return { kind: 'refused', refusals: refusals.slice(0, maxRefusals) };

@@ -4,15 +4,18 @@ import { reviewPod } from '../../controller/admission/pods.ts';
 import { startAdmissionServer } from '../../controller/admission/server.ts';
 import { systemClock } from '../../controller/kube/clock.ts';
 import { silentLogger } from '../../controller/observability/log.ts';
-import type { SplitOptions } from '../../controller/split/plan.ts';
+import { defaultGuards } from '../../controller/api/guards.ts';
+import type { AdmitOptions } from '../../controller/isolate/admit.ts';
 import { percentile, type Figure } from './figures.ts';
 import { benchPod } from './pod.ts';
 
 const reviews = 4000;
-const options: SplitOptions = {
+const options: AdmitOptions = {
   image: 'podsplit.local/podsplit:dev',
   maxContainers: 30,
   install: { otherwise: 'node', byNetwork: new Map() },
+  guards: defaultGuards,
+  resourceDefaults: new Map(),
 };
 
 /** Reviews of a 10-container Pod over real TLS with kept connections, as the API server sends them, one at a time. */

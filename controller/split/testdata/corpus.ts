@@ -1,9 +1,10 @@
 /* eslint-disable no-restricted-imports -- Tests read these files; the core does not import this one. */
 import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import type { IPod } from 'kubernetes-models/v1/Pod';
+import type { ResourceDefaults } from '../../api/resource-defaults.ts';
 import { formatManifest, parseManifests } from '../../cli/manifest-yaml.ts';
 import { withNamespaceDefaults, type Labels } from '../namespace-defaults.ts';
-import type { SplitOptions } from '../plan.ts';
+import type { AdmitOptions } from '../../isolate/admit.ts';
 
 /**
  * The corpus of golden cases: `NAME.yaml` is a Pod as a user or a workload's controller creates it, after its namespace where that
@@ -22,11 +23,19 @@ export interface Case {
   readonly golden: unknown;
 }
 
-export const corpusOptions: SplitOptions = {
+const defaults: ResourceDefaults = {
+  requests: { cpu: '10m', memory: '32Mi' },
+  limits: { cpu: '500m', memory: '128Mi' },
+};
+
+export const corpusOptions: AdmitOptions = {
   image: 'podsplit:test',
   maxContainers: 14,
   // Cases that show the other mode, or another way to it, say so by annotation or by network.
   install: { otherwise: 'init', byNetwork: new Map([['of-node-mode', 'node']]) },
+  // Cases that show a guard ask for it.
+  guards: ['token'],
+  resourceDefaults: new Map([['of-defaults', defaults]]),
   readWriteOncePodClaims: new Set(['one-pod-only']),
 };
 

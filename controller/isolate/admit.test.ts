@@ -1,0 +1,169 @@
+import { expect } from 'chai';
+import fc from 'fast-check';
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import type { Guard } from '../api/guards.ts';
+import { exactQuantity } from '../api/quantity.ts';
+import { restrictedConflicts } from '../split/checks/restricted.ts';
+import { fillResources } from '../split/fill-resources.ts';
+import { harden, hardeningGaps } from '../split/harden.ts';
+import { missingResources } from '../split/missing-resources.ts';
+import { split } from '../split/split.ts';
+import { corpusOptions } from '../split/testdata/corpus.ts';
+import { admit, type AdmitOptions } from './admit.ts';
+
+const options = (...guards: readonly Guard[]): AdmitOptions => ({ ...corpusOptions, guards });
+
+function podOf(containers: readonly Partial<IContainer>[], annotations: Record<string, string> = {}): IPod {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: { name: 'p', annotations: { 'podsplit.io/mode': 'split', ...annotations } },
+    spec: { containers: containers.map((container, index) => ({ name: `c${index}`, image: 'c', ...container })) },
+  };
+}
+
+function codes({ judgement }: ReturnType<typeof admit>): readonly string[] {
+  return judgement.kind === 'refused' ? judgement.refusals.map(({ code }) => code) : [judgement.kind];
+}
+
+describe('a Pod under admission', () => {
+  const open = podOf([{}, {}]);
+
+  it('is judged by the guards of its annotation, else by those that hold otherwise', () => {
+    expect(codes(admit(open, options('resources')))).to.deep.equal(['MissingResources', 'MissingResources']);
+    expect(codes(admit(open, options('token')))).to.deep.equal(['split']);
+    const named = podOf([{}, {}], { 'podsplit.io/guards': 'resources' });
+    expect(codes(admit(named, options()))).to.deep.equal(['MissingResources', 'MissingResources']);
+    const without = podOf([{}, {}], { 'podsplit.io/guards': 'none' });
+    expect(codes(admit(without, options('resources', 'hardening')))).to.deep.equal(['split']);
+  });
+
+  it('hears of all reasons at once, whoever gives them', () => {
+    const pod = podOf([{ securityContext: { runAsUser: 0 } }, {}], { 'podsplit.io/primary': 'nobody' });
+    expect(codes(admit(pod, options('resources', 'hardening')))).to.deep.equal([
+      'UnknownContainer',
+      'MissingResources',
+      'MissingResources',
+      'HardeningConflict',
+    ]);
+  });
+
+  it('that runs already, or has nothing to split, no guard stops', () => {
+    expect(split(open, options('resources')).kind).to.equal('split');
+    expect(codes(admit(podOf([{}]), options('resources', 'hardening')))).to.deep.equal(['left-alone']);
+    const opted = podOf([{}, {}], { 'podsplit.io/mode': 'none' });
+    expect(codes(admit(opted, options('resources')))).to.deep.equal(['left-alone']);
+  });
+
+  it('gets the defaults of its own SplitNetwork only', () => {
+    const of = (network: string) => podOf([{}, {}], { 'podsplit.io/network': network });
+    expect(codes(admit(of('of-defaults'), options('resources')))).to.deep.equal(['split']);
+    expect(codes(admit(of('other'), options('resources')))).to.include('MissingResources');
+    const { pod } = admit(of('of-defaults'), options('token'));
+    expect(pod.spec?.containers[0]).to.not.have.property('resources');
+  });
+});
+
+const amount = fc.constantFrom('1m', '10m', '0.2', '1', '16Mi', '64Mi', '1Gi');
+const amounts = fc.record({ cpu: amount, memory: amount }, { requiredKeys: [], noNullPrototype: true });
+const both = fc.record({ requests: amounts, limits: amounts }, { requiredKeys: [], noNullPrototype: true });
+const valueOf = (text: unknown): number => exactQuantity(String(text)) ?? Number.NaN;
+
+function isBelow({ requests, limits }: NonNullable<IContainer['resources']> = {}, resource: 'cpu' | 'memory'): boolean {
+  const [request, limit] = [requests?.[resource], limits?.[resource]];
+  return request === undefined || limit === undefined || valueOf(request) <= valueOf(limit);
+}
+
+describe('defaults of resources', () => {
+  it('leave what is stated as it is, never make a request above its limit, and fill once', () => {
+    fc.assert(
+      fc.property(both, both, (stated, defaults) => {
+        const filled = fillResources(podOf([{ resources: stated }]), defaults, 'n');
+        const [container] = filled.pod.spec?.containers ?? [];
+        for (const list of ['requests', 'limits'] as const) {
+          for (const [resource, value] of Object.entries(stated[list] ?? {})) {
+            expect(container?.resources?.[list]?.[resource]).to.equal(value);
+          }
+        }
+        for (const resource of ['cpu', 'memory'] as const) {
+          // Who states both has to get them right; podsplit asks the API server then.
+          if (stated.requests?.[resource] !== undefined && stated.limits?.[resource] !== undefined) continue;
+          expect(isBelow(container?.resources, resource)).to.equal(true);
+        }
+        expect(fillResources(filled.pod, defaults, 'n').reasons).to.deep.equal([]);
+      }),
+    );
+  });
+
+  it('that give everything leave nothing missing where nothing is stated', () => {
+    const { pod } = fillResources(podOf([{}, {}]), { limits: { cpu: 1, memory: '64Mi' } }, 'n');
+    expect(missingResources(pod)).to.deep.equal([]);
+    expect(pod.spec?.containers[0]?.resources?.requests).to.deep.equal({ cpu: 1, memory: '64Mi' });
+  });
+});
+
+const flag = fc.option(fc.boolean(), { nil: undefined });
+const profile = fc.option(fc.constantFrom({ type: 'RuntimeDefault' }, { type: 'Unconfined' }), { nil: undefined });
+const names = fc.subarray(['ALL', 'CHOWN', 'NET_BIND_SERVICE', 'SYS_ADMIN']);
+const context = fc
+  .record({
+    allowPrivilegeEscalation: flag,
+    privileged: flag,
+    runAsNonRoot: flag,
+    runAsUser: fc.option(fc.constantFrom(0, 1000), { nil: undefined }),
+    seccompProfile: profile,
+    capabilities: fc.option(fc.record({ add: names, drop: names }), { nil: undefined }),
+  })
+  .map((given) => Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)));
+
+describe('hardening', () => {
+  it('meets the standard or says where it does not, changes nothing that is stated, and is done once', () => {
+    fc.assert(
+      fc.property(context, context, (own, { runAsNonRoot, runAsUser, seccompProfile }) => {
+        const pod = podOf([{ securityContext: own }]);
+        const shared = Object.fromEntries(
+          Object.entries({ runAsNonRoot, runAsUser, seccompProfile }).filter(([, value]) => value !== undefined),
+        );
+        const given: IPod = { ...pod, spec: { ...pod.spec!, securityContext: shared } };
+        const hardened = harden(given);
+        const [container] = hardened.pod.spec?.containers ?? [];
+        const { capabilities, ...rest } = own;
+        expect(container?.securityContext).to.include(rest);
+        if (capabilities !== undefined) {
+          expect(container?.securityContext?.capabilities?.add).to.deep.equal((capabilities as { add: unknown }).add);
+        }
+        expect(harden(hardened.pod).reasons).to.deep.equal([]);
+        expect(isRestricted(hardened.pod)).to.equal(restrictedConflicts(hardened.pod).length === 0);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('says what is open without changing it', () => {
+    const [gap, ...others] = hardeningGaps(podOf([{ securityContext: { runAsNonRoot: true } }]));
+    expect(others).to.deep.equal([]);
+    expect(gap).to.include({ code: 'NotHardened', piece: 'c0', path: 'spec.containers[0].securityContext' });
+    expect(gap?.message).to.contain('capabilities.drop ALL').and.to.not.contain('runAsNonRoot');
+  });
+});
+
+/** As pod-security-admission judges a Pod's only container, written down independently. */
+function isRestricted({ spec }: IPod): boolean {
+  const shared = spec?.securityContext ?? {};
+  const own = spec?.containers[0]?.securityContext ?? {};
+  const { add = [], drop = [] } = own.capabilities ?? {};
+  const either = (field: 'seccompProfile' | 'runAsNonRoot' | 'runAsUser') => [own[field], shared[field]];
+  const judgements = [
+    own.allowPrivilegeEscalation === false,
+    own.privileged !== true,
+    drop.includes('ALL'),
+    add.every((name) => name === 'NET_BIND_SERVICE'),
+    (own.seccompProfile ?? shared.seccompProfile)?.type === 'RuntimeDefault',
+    shared.seccompProfile?.type !== 'Unconfined',
+    (own.runAsNonRoot ?? shared.runAsNonRoot) === true,
+    either('runAsNonRoot').every((value) => value !== false),
+    either('runAsUser').every((value) => value !== 0),
+  ];
+  return judgements.every(Boolean);
+}

@@ -1,0 +1,42 @@
+import type { IContainer } from 'kubernetes-models/v1/Container';
+import type { IPod } from 'kubernetes-models/v1/Pod';
+import { userAnnotations } from '../api/names.ts';
+import type { Refusal } from '../api/refusal.ts';
+import { boundedResources } from '../api/resource-defaults.ts';
+import { allContainers } from './checks/subject.ts';
+import { specOf } from './pod.ts';
+
+/**
+ * The guard `resources`: a container without bounds takes what the others of its node need. One refusal for each container,
+ * with all that it does not state. What the Pod as a whole states (KEP-2837) bounds no container.
+ *
+ * `templates/50-guards.yaml` asks the same of what reaches the API server past the webhook.
+ */
+export function missingResources(pod: IPod): readonly Refusal[] {
+  return allContainers(specOf(pod)).flatMap(({ container, path }): Refusal[] => {
+    const missing = missingOf(container);
+    if (missing.length === 0) return [];
+    return [
+      {
+        code: 'MissingResources',
+        path: `${path}.resources`,
+        message: `Container ${JSON.stringify(container.name)} states no ${missing.join(', ')}.`,
+        action: `State them, or leave "resources" out of ${userAnnotations.guards}.`,
+      },
+    ];
+  });
+}
+
+/** Names of those of which something is missing. */
+export function unboundedContainers(pod: IPod): readonly string[] {
+  return allContainers(specOf(pod)).flatMap(({ container }) => (missingOf(container).length > 0 ? container.name : []));
+}
+
+/** An API server takes the limit for the request where none is stated; in a template it has not done so yet. */
+function missingOf({ resources }: IContainer): readonly string[] {
+  const { requests = {}, limits = {} } = resources ?? {};
+  return [
+    ...boundedResources.filter((one) => (requests[one] ?? limits[one]) === undefined).map((one) => `requests.${one}`),
+    ...boundedResources.filter((one) => limits[one] === undefined).map((one) => `limits.${one}`),
+  ];
+}
