@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import { catalogue } from '../../e2e/support/attack-catalogue.ts';
 import { checks } from './checks/checks.ts';
 import { ruleIds, rules } from './rules.ts';
 import { techniqueOf, techniques } from './techniques.ts';
@@ -17,8 +18,9 @@ describe('the catalogue of the audit', () => {
     }
   });
 
-  it('names no technique that is not in it, and has none that no rule names', () => {
-    const named = new Set(ruleIds.flatMap((id) => rules[id].techniques).map(techniqueOf));
+  it('names no technique that is not in it, and has none that no rule and no attack names', () => {
+    const users = [...ruleIds.map((id) => rules[id]), ...catalogue()];
+    const named = new Set(users.flatMap((user) => user.techniques).map(techniqueOf));
     expect([...techniques].filter((technique) => !named.has(technique))).to.deep.equal([]);
     expect(() => techniqueOf('T0000')).to.throw(RangeError);
   });

@@ -24,11 +24,12 @@ const mitre = (id: string, name: string, ...tactics: readonly string[]): Techniq
 });
 
 /**
- * What the rules name: Microsoft's threat matrix for Kubernetes, and MITRE ATT&CK for Enterprise 18.1. Of the latter the
+ * What the rules of the audit and the attacks of e2e/attacks name: Microsoft's threat matrix for Kubernetes, and MITRE ATT&CK for Enterprise 18.1. Of the latter the
  * matrix "Containers" where it has the technique; it has none for what containers of one Pod share (sniffing, ptrace, IPC),
  * those are of "Linux", and the metadata service is of "IaaS". In the order of the matrices' tactics.
  */
 export const techniques: readonly Technique[] = [
+  microsoft('MS-TA9011', 'Sidecar injection', ['Execution'], 'Sidecar Injection'),
   microsoft('MS-TA9018', 'Privileged container', ['Privilege Escalation']),
   microsoft('MS-TA9013', 'Writable hostPath mount', ['Persistence', 'Privilege Escalation', 'Lateral Movement']),
   microsoft('MS-TA9020', 'Access cloud resources', ['Privilege Escalation', 'Lateral Movement']),
@@ -49,9 +50,11 @@ export const techniques: readonly Technique[] = [
   microsoft('MS-TA9036', 'ARP poisoning and IP spoofing', ['Lateral Movement']),
   microsoft('MS-TA9039', 'Resource hijacking', ['Impact']),
   microsoft('MS-TA9040', 'Denial of service', ['Impact']),
+  mitre('T1610', 'Deploy Container', 'Execution', 'Defense Evasion'),
   mitre('T1559', 'Inter-Process Communication', 'Execution'),
   mitre('T1611', 'Escape to Host', 'Privilege Escalation'),
   mitre('T1055.008', 'Ptrace System Calls', 'Privilege Escalation', 'Defense Evasion'),
+  mitre('T1036', 'Masquerading', 'Defense Evasion'),
   mitre('T1070', 'Indicator Removal', 'Defense Evasion'),
   mitre('T1003.007', 'Proc Filesystem', 'Credential Access'),
   mitre('T1528', 'Steal Application Access Token', 'Credential Access'),

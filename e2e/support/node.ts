@@ -6,7 +6,7 @@ import { Agent, agentSource } from '../attack/agent.ts';
 import type { Pod } from './objects.ts';
 
 const run = promisify(execFile);
-const enterScript = join(import.meta.dirname, '../../hack/cluster/enter.sh');
+export const enterScript = join(import.meta.dirname, '../../hack/cluster/enter.sh');
 
 /** Runs a command on a node of the embedded cluster, and returns what it printed. */
 export async function onNode(node: string, command: readonly string[]): Promise<string> {
