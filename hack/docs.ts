@@ -1,8 +1,9 @@
 /**
  * Writes the reference pages that are made from code: docs/refusals.md from the table of refusal codes and the golden
  * cases, docs/metrics.md from the metrics that controller and agent register, docs/audit.md and docs/audit.schema.json from the
- * rules of the audit and the shape of its report, docs/checks.md from the checks of `kubectl podsplit check`. With --check it
- * writes nothing and fails where a page is not what the code says now.
+ * rules of the audit and the shape of its report, docs/checks.md from the checks of `kubectl podsplit check`, docs/attacks.md
+ * from the attacks of e2e/attacks and the run of them that docs/attacks.json records. With --check it writes nothing and
+ * fails where a page is not what the code says now.
  *
  *   node hack/docs.ts [--check]
  */
@@ -19,6 +20,7 @@ import { createAgentMetrics } from '../controller/agent/agent-metrics.ts';
 import { createMetrics } from '../controller/observability/metrics.ts';
 import { clusterChecks, podsplitChecks } from '../controller/cli/check-report.ts';
 import type { Check } from '../controller/cli/check-outcome.ts';
+import { attacksPage } from './attacks-page.ts';
 import { corpus } from '../controller/split/testdata/corpus.ts';
 
 const root = join(import.meta.dirname, '..');
@@ -28,6 +30,7 @@ const pages: Readonly<Record<string, () => string>> = {
   'docs/metrics.md': metricsPage,
   'docs/checks.md': checksPage,
   'docs/audit.md': auditPage,
+  'docs/attacks.md': attacksPage,
   'docs/audit.schema.json': () => `${JSON.stringify(reportSchema, undefined, 2)}\n`,
 };
 
