@@ -24,9 +24,10 @@ const mitre = (id: string, name: string, ...tactics: readonly string[]): Techniq
 });
 
 /**
- * What the rules of the audit and the attacks of e2e/attacks name: Microsoft's threat matrix for Kubernetes, and MITRE ATT&CK for Enterprise 18.1. Of the latter the
- * matrix "Containers" where it has the technique; it has none for what containers of one Pod share (sniffing, ptrace, IPC),
- * those are of "Linux", and the metadata service is of "IaaS". In the order of the matrices' tactics.
+ * What the rules of the audit and the attacks of e2e/attacks name: Microsoft's threat matrix for Kubernetes, and MITRE ATT&CK for
+ * Enterprise 18.1. Of the latter the matrix "Containers" where it has the technique; it has none for what containers of one Pod
+ * share (sniffing, ptrace, IPC), those are of "Linux", and the metadata service is of "IaaS". In the order of the matrices'
+ * tactics.
  */
 export const techniques: readonly Technique[] = [
   microsoft('MS-TA9011', 'Sidecar injection', ['Execution'], 'Sidecar Injection'),
