@@ -74,6 +74,7 @@ How to read it:
   closes everything else to its container. That is what the modes add: of the plain Pod's containers no policy can tell
   one from another, and the app needs its way out.
 - **The token** of the Pod's ServiceAccount is for the app: \`podsplit.io/token: app\`.
+- **Limits** of CPU and memory are those that [the guard](guards.md) of resources asks for; the plain Pod, whom nobody asks, has none.
 - **API calls** are made with the rights of the Pod's ServiceAccount, which has the role \`admin\` in its namespace and may write
   networks and ephemeral containers; whether the attacker's container reaches the API server is another matter.
 - **Reasons** say why an attack fails, or what to do where it succeeds. What [security.md](security.md) assumes to be kept apart

@@ -384,8 +384,12 @@ function podSpec(node: string) {
 
 const unprivileged = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
 
-/** Of the containers the app alone is to have the ServiceAccount's token. */
-const asked = { 'podsplit.io/flows': flows.join(', '), 'podsplit.io/token': 'app' };
+/** The default guards, whatever the namespace says. Of the containers the app alone is to have the account's token. */
+const asked = {
+  'podsplit.io/flows': flows.join(', '),
+  'podsplit.io/token': 'app',
+  'podsplit.io/guards': 'token,resources',
+};
 
 const annotations: Readonly<Record<Mode, Readonly<Record<string, string>>>> = {
   plain: onBridge(shared.attacker),
@@ -397,7 +401,10 @@ const annotations: Readonly<Record<Mode, Readonly<Record<string, string>>>> = {
 function victimPod(mode: Mode, node: string, secret: string, otherIP: string) {
   const user = (name: ContainerName): number => (mode === 'isolate' ? users[name] : 0);
   const started = containers.map((name) => ({
-    ...container(name, secret, user(name), mode === 'isolate' ? unprivileged : {}),
+    ...container(name, secret, user(name), {
+      ...(mode === 'isolate' ? { securityContext: unprivileged } : {}),
+      limited: mode !== 'plain',
+    }),
     args: name === 'attacker' ? ['/programs/attacker.py', 'race', '$(POD_IP)'] : ['/programs/victim.py', name],
     ports: ports[name],
   }));
@@ -428,7 +435,14 @@ const mounts: Readonly<Record<string, readonly object[]>> = {
   attacker: [sharedMount],
 };
 
-function container(name: string, secret: string, runAsUser: number, securityContext: object = {}) {
+interface Manners {
+  readonly securityContext?: object;
+  /** As the guard of resources asks. */
+  readonly limited?: boolean;
+}
+
+function container(name: string, secret: string, runAsUser: number, manners: Manners = {}) {
+  const { securityContext = {}, limited = false } = manners;
   return {
     name,
     image: imageReference('samples'),
@@ -438,7 +452,10 @@ function container(name: string, secret: string, runAsUser: number, securityCont
       { name: 'SEEN', value: '/scratch/seen' },
       ...(name === 'attacker' ? [] : [{ name: 'SECRET', value: secret }]),
     ],
-    resources: { requests: { cpu: '5m', memory: '16Mi' } },
+    resources: {
+      requests: { cpu: '5m', memory: '16Mi' },
+      ...(limited ? { limits: { cpu: '1', memory: '512Mi' } } : {}),
+    },
     securityContext: { runAsUser, ...securityContext },
     volumeMounts: [
       { name: 'programs', mountPath: '/programs' },

@@ -312,6 +312,22 @@ def hog(megabytes):
         print(f"has {int(file.read().split()[1]) * 4096 >> 20} MiB")
 
 
+def bound(what):
+    """The limit of this container, as its cgroup has it (v2, else v1)."""
+    files = {
+        "cpu": ("cpu.max", "cpu/cpu.cfs_quota_us", "cpu,cpuacct/cpu.cfs_quota_us"),
+        "memory": ("memory.max", "memory/memory.limit_in_bytes"),
+    }
+    for name in files[what]:
+        if os.path.exists(f"/sys/fs/cgroup/{name}"):
+            with open(f"/sys/fs/cgroup/{name}") as file:
+                word = file.read().split()[0]
+            # Version 1 writes a number for none: -1, or all that a counter of pages can say.
+            print("unbounded" if word in ("max", "-1") or int(word) > 1 << 60 else f"bounded by {word}")
+            return
+    raise OSError(errno.ENOENT, "no cgroup")
+
+
 def fork(count):
     """So many processes at once."""
     children = []
