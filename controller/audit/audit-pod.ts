@@ -46,6 +46,8 @@ export interface PodAudit {
   readonly findings: readonly Finding[];
   readonly isolate: ModeAudit;
   readonly split: SplitAudit;
+  /** Containers for which the guard `resources` refuses the Pod in either mode, unless its SplitNetwork has defaults. */
+  readonly unbounded: readonly string[];
   /** What else a reader has to know of the Pod. */
   readonly notes: readonly string[];
 }
@@ -108,6 +110,7 @@ export function auditPod({ pod: given, facts, pathOf }: Candidate, options: Spli
   const mode = modeInForce(pod, role, judged);
   const subject = subjectOf(pod, facts, modes);
   const findings = findingsOf(subject, mode).map((finding) => withPaths(finding, pathOf));
+  const unbounded = mode === 'none' || !facts.admitted ? unboundedUnderGuard(pod, labels) : [];
   return {
     kind: 'audited',
     audit: {
@@ -120,7 +123,8 @@ export function auditPod({ pod: given, facts, pathOf }: Candidate, options: Spli
         primary: modes.split.primary,
         siblings: modes.split.siblings,
       },
-      notes: notesOf(pod, mode, judged),
+      unbounded,
+      notes: [...notesOf(pod, mode, judged), ...boundsNotes(unbounded)],
     },
   };
 }
@@ -207,18 +211,19 @@ function notesOf(pod: IPod, mode: ModeInForce, { modes, admitted, labels }: Judg
       : [
           `In either mode nobody calls ${listOf(silent.map(({ name }) => name))} unless podsplit.io/flows says so: no port is declared there.`,
         ]),
-    ...(mode === 'none' || !admitted ? boundsNotes(pod, labels) : []),
     ...(debuggers.length === 0 ? [] : [`Ephemeral containers are not judged: ${debuggers.join(', ')}.`]),
   ];
 }
 
 /** No refusal: it says nothing of what a mode closes, is mended in a line, and a SplitNetwork may give it. */
-function boundsNotes(pod: IPod, labels: Labels): readonly string[] {
+function unboundedUnderGuard(pod: IPod, labels: Labels): readonly string[] {
   const { guards } = userAnnotations;
   const text = annotationsOf(pod)[guards] ?? labels[guards];
   const read = text === undefined ? { guards: defaultGuards } : readGuards(text);
-  if (!('guards' in read) || !read.guards.includes('resources')) return [];
-  const unbounded = unboundedContainers(pod);
+  return 'guards' in read && read.guards.includes('resources') ? unboundedContainers(pod) : [];
+}
+
+function boundsNotes(unbounded: readonly string[]): readonly string[] {
   if (unbounded.length === 0) return [];
   return [
     `The guard resources refuses it in either mode until it states requests and limits for cpu and memory of ${listOf(unbounded)}, or its SplitNetwork gives them.`,

@@ -120,6 +120,10 @@ const workload = object({
   findings: listOf(finding, 'The gravest first.'),
   isolate: object(mode),
   split: object({ ...mode, primary: text(), siblings: listOf(text()) }),
+  unbounded: listOf(
+    text(),
+    'Containers that state no requests or limits: the guard "resources" refuses the Pod in either mode, unless its SplitNetwork gives them.',
+  ),
   notes: listOf(text()),
 });
 

@@ -18,7 +18,7 @@ Examples:
   kubectl podsplit audit -f deploy/ingress.yaml -f deploy/web.yaml -o sarif --fail-on high > podsplit.sarif
 
   # What would a split close?
-  kubectl podsplit audit -o json | jq '.workloads[] | {id, closes: .split.effects.closed, refused: [.split.refusals[].code]}'
+  kubectl podsplit audit -o json | jq '.workloads[] | {id, closes: .split.effects.closed, refused: [.split.refusals[].code], unbounded}'
 
   # Before a namespace is labelled: what of its workloads would be refused?
   kubectl podsplit audit -n shop -o wide

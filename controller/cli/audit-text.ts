@@ -3,7 +3,7 @@ import type { ContainerAudit, ModeAudit, SplitAudit } from '../audit/audit-pod.t
 import { type Finding, severities, type Severity } from '../audit/finding.ts';
 import { type AuditReport, openCounts, type WorkloadAudit } from '../audit/report.ts';
 import { listOf, listVictims } from '../audit/rules.ts';
-import { formatRefusal } from '../api/refusal.ts';
+import { formatRefusal, type RefusalCode } from '../api/refusal.ts';
 import { noteworthy } from '../split/reasons.ts';
 import { noteworthyOf } from '../isolate/reasons.ts';
 import { formatTable, printable } from './table.ts';
@@ -48,8 +48,8 @@ function overview({ workloads, summary }: AuditReport, { colours }: AuditStyle):
       String(row.containers.filter(({ kind }) => kind !== 'init').length),
       row.mode === 'none' ? '-' : row.mode,
       ...severities.map((severity) => String(counts[index]?.[severity] ?? 0)),
-      verdictOf(row.isolate),
-      verdictOf(row.split),
+      verdictOf(row.isolate, row),
+      verdictOf(row.split, row),
     ]),
   );
   const paint = colourOf(colours);
@@ -68,8 +68,15 @@ function titleOf({ id, namespace }: WorkloadAudit): string {
   return namespace === '' ? id : id.slice(namespace.length + 1);
 }
 
-function verdictOf({ verdict, refusals, effects }: ModeAudit): string {
-  if (verdict === 'refused') return `refused: ${[...new Set(refusals.map(({ code }) => code))].join(', ')}`;
+function verdictOf(mode: ModeAudit, { unbounded }: WorkloadAudit): string {
+  const missing: readonly RefusalCode[] = unbounded.length === 0 ? [] : ['MissingResources'];
+  if (mode.verdict === 'refused') {
+    return `refused: ${[...new Set([...mode.refusals.map(({ code }) => code), ...missing])].join(', ')}`;
+  }
+  return [effectsOf(mode), ...missing.map((code) => `once it states resources (${code})`)].join(' ');
+}
+
+function effectsOf({ effects }: ModeAudit): string {
   return `closes ${effects.closed}, lessens ${effects.lessened}, leaves ${effects.stays}`;
 }
 
@@ -139,7 +146,7 @@ function modeLines(name: string, how: string, mode: ModeAudit, noted: readonly N
     ];
   }
   return [
-    printable(`  ${name}: ${how}; it ${verdictOf(mode)}`),
+    printable(`  ${name}: ${how}; it ${effectsOf(mode)}`),
     ...noted.map(({ path, message, code }) => printable(`    note: ${path}: ${message} (${code})`)),
   ];
 }
