@@ -38,6 +38,10 @@ function loadKubeConfig(options: ConnectOptions): KubeConfig {
   else if (process.env['KUBECONFIG'] === undefined && process.env['KUBERNETES_SERVICE_HOST'] !== undefined) {
     config.loadFromCluster();
   } else config.loadFromDefault();
+  // What the client library makes up where it finds none: kubectl's old port on this machine, which nobody means.
+  if (config.getCurrentContext() === 'loaded-context') {
+    throw new TypeError('there is none; set KUBECONFIG, or name one with --kubeconfig.');
+  }
   if (options.context !== undefined) config.setCurrentContext(options.context);
   if (options.server !== undefined) {
     const { server } = options;
