@@ -55,6 +55,14 @@ function waitUntil(what: string, holds: () => boolean, seconds: number): void {
 }
 
 export function uninstall(deleteBarePods: boolean): void {
+  // Without the webhook nothing would tell such a namespace's Pods from others, and they would all be replaced at once.
+  const labelled = list(['namespaces', '-l', 'podsplit.io/mode']).map(({ metadata }) => metadata.name);
+  if (labelled.length > 0) {
+    throw new Error(
+      `these namespaces have their Pods split: ${labelled.join(', ')}. Take the label away (kubectl label namespace NAME ` +
+        'podsplit.io/mode-), restart their workloads, and run again. Nothing was changed.',
+    );
+  }
   const bare = splitPods().filter(
     (pod) => !(pod.metadata.ownerReferences?.some((owner) => owner.controller === true) ?? false),
   );
