@@ -60,10 +60,10 @@ What a malicious container can do to the others of its Pod, tried from inside re
 \`isolate\` and in mode \`split\`. The outcomes are those of a run, and \`e2e/52-attack-catalogue.test.ts\` tries all of them again.
 Whether an attack succeeded is asked of its target wherever that can know.
 
-    make cluster install                        # the embedded cluster, and podsplit on it
-    node hack/attacks.ts                        # all of them, in a few minutes
-    node hack/attacks.ts --only loopback-service --verbose
-    node hack/attacks.ts --list
+    make demo                                                          # the embedded cluster, and podsplit on it
+    node_modules/.bin/node hack/attacks.ts                             # all of them, in a few minutes
+    node_modules/.bin/node hack/attacks.ts --only loopback-service --verbose
+    node_modules/.bin/node hack/attacks.ts --list
 
 How to read it:
 

@@ -45,7 +45,7 @@ function refusalsPage(): string {
     const example = shortest(examples.filter((refusal) => refusal.endsWith(`(${code})`)));
     return [`## ${code}`, sentence, ...(example === undefined ? [] : [fenced(example)])].join('\n\n');
   });
-  return `${[refusalsIntroduction, ...sections, runningJob].join('\n\n')}\n`;
+  return `${[refusalsIntroduction, ...sections, runningJob, namespaceNotSeen].join('\n\n')}\n`;
 }
 
 const refusalsIntroduction = `# Refusals
@@ -62,6 +62,8 @@ The same check runs in three places, with the same code:
   \`podsplit.io/pieces-ready\` of the Pod, in its PodSplit and in an Event;
 - in \`kubectl podsplit split\`, which prints them on stderr and exits non-zero.
 
+What [guards](guards.md) ask is asked at admission only; \`MissingResources\` comes also from the policy \`podsplit-resources\`, in one line.
+
 Each example below is a refusal that the golden tests hold.`;
 
 /** Not about a Pod, so it is not in the table: see admission/workloads.ts. */
@@ -69,6 +71,12 @@ const runningJob = `## RunningJob
 
 From the webhook alone: the annotation of a running Job is changed, and its Pod template can not be. Annotate the Job
 while it is suspended, or delete it and create it with the annotation.`;
+
+/** Not about a Pod either: see admission/namespaces.ts. */
+const namespaceNotSeen = `## NamespaceNotSeen
+
+From the webhook alone: podsplit has not seen the namespace, or the label that opts in its Pods, yet. Whoever makes the Pod
+tries again; by hand, try again.`;
 
 /** Every refusal of the golden cases, as users read it. */
 function goldenRefusals(): readonly string[] {
