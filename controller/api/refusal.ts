@@ -33,7 +33,8 @@ export const refusalCodes = {
     'One container would reach two peers at the same loopback port, or one at a port that another declares.',
   ForgedAnnotation: 'An annotation that only podsplit writes is there, and does not read as podsplit writes it.',
   ReservedLabel: 'A label under podsplit.io/ is set by a user.',
-  ReservedName: 'A container or volume has a name that podsplit uses, or names its volume driver.',
+  ReservedName:
+    'A container or volume has a name that podsplit uses, or Kubernetes for the token, or names its volume driver.',
   OwnNetworks: 'The Pod joins Multus networks of its own.',
   HostNamespace: 'The Pod shares a namespace of the node.',
   SharedProcessNamespace: 'The containers share one process namespace.',

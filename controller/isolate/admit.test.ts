@@ -2,6 +2,7 @@ import { expect } from 'chai';
 import fc from 'fast-check';
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
+import type { IVolume } from 'kubernetes-models/v1/Volume';
 import type { Guard } from '../api/guards.ts';
 import { exactQuantity } from '../api/quantity.ts';
 import { restrictedConflicts } from '../split/checks/restricted.ts';
@@ -9,8 +10,10 @@ import { fillResources } from '../split/fill-resources.ts';
 import { harden, hardeningGaps } from '../split/harden.ts';
 import { missingResources } from '../split/missing-resources.ts';
 import { split } from '../split/split.ts';
+import { tokenPath } from '../split/token.ts';
 import { corpusOptions } from '../split/testdata/corpus.ts';
 import { admit, type AdmitOptions } from './admit.ts';
+import { isolate } from './isolate.ts';
 
 const options = (...guards: readonly Guard[]): AdmitOptions => ({ ...corpusOptions, guards });
 
@@ -55,6 +58,36 @@ describe('a Pod under admission', () => {
     const opted = podOf([{}, {}], { 'podsplit.io/mode': 'none' });
     expect(codes(admit(opted, options('resources')))).to.deep.equal(['left-alone']);
   });
+
+  const mistaken: readonly IVolume[] = [
+    { name: 'kube-api-access-x', secret: { secretName: 'token' } },
+    { name: 'kube-api-access-0', configMap: { name: 'token' } },
+    { name: 'kube-api-access-x', emptyDir: {} },
+    { name: 'kube-api-access-x', projected: { sources: [{ secret: { name: 'token' } }] } },
+  ];
+  for (const volume of mistaken) {
+    it(`has no volume that Kubernetes takes for the token: ${JSON.stringify(volume)}`, () => {
+      const mount = { name: volume.name, mountPath: tokenPath, readOnly: true };
+      const user = (runAsUser: number) => ({
+        runAsUser,
+        allowPrivilegeEscalation: false,
+        capabilities: { drop: ['ALL'] },
+      });
+      const of = (mode: string): IPod => {
+        const pod = podOf(
+          [1, 2].map((uid) => ({ volumeMounts: [mount], securityContext: user(uid) })),
+          { 'podsplit.io/mode': mode },
+        );
+        return { ...pod, spec: { ...pod.spec!, volumes: [volume] } };
+      };
+      for (const mode of ['split', 'isolate']) {
+        expect(codes(admit(of(mode), options('token'))), mode).to.include('ReservedName');
+        expect(codes(admit(of(mode), options('resources'))), mode).to.not.include('ReservedName');
+      }
+      // One that runs is not judged by it.
+      expect(isolate(of('isolate'), options('token')).kind).to.equal('isolate');
+    });
+  }
 
   it('gets the defaults of its own SplitNetwork only', () => {
     const of = (network: string) => podOf([{}, {}], { 'podsplit.io/network': network });

@@ -13,6 +13,7 @@ import { annotationsOf } from '../split/pod.ts';
 import { restore } from '../split/removed.ts';
 import { shapeOf } from '../split/shape.ts';
 import { maxRefusals } from '../split/split.ts';
+import { mistakenTokens } from '../split/token.ts';
 import { judge, wantsIsolation } from './judge.ts';
 import type { Judgement } from './plan.ts';
 
@@ -30,7 +31,7 @@ export interface Admitted {
 }
 
 /**
- * `judge`, for a Pod that is not running yet: what the guards `resources` and `hardening` ask is written into it or refused.
+ * `judge`, for a Pod that is not running yet: what the guards ask is written into it or refused.
  * Only here, and so never of a Pod that was admitted before: the controller, who judges each Pod again, calls `judge`.
  */
 export function admit(given: IPod, options: AdmitOptions): Admitted {
@@ -80,6 +81,7 @@ function guard(whole: IPod, { guards: otherwise, resourceDefaults }: AdmitOption
     pod: hardened.pod,
     reasons: [...filled.reasons, ...hardened.reasons],
     refusals: [
+      ...(guards.includes('token') ? mistakenTokens(whole) : []),
       ...(guards.includes('resources') ? missingResources(hardened.pod) : []),
       ...(guards.includes('hardening') ? restrictedConflicts(hardened.pod) : []),
     ],

@@ -4,7 +4,9 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import type { IVolumeMount } from 'kubernetes-models/v1/VolumeMount';
 import type { Intent } from '../api/annotations.ts';
-import { tokenVolumeName } from '../api/names.ts';
+import { tokenVolumeName, userAnnotations } from '../api/names.ts';
+import type { Refusal } from '../api/refusal.ts';
+import { indexed } from './checks/subject.ts';
 import { specOf, unlessEmpty, volumeNamesOf, without } from './pod.ts';
 
 /** Where client libraries look, and where the ServiceAccount admission plugin mounts (client-go, rest.InClusterConfig). */
@@ -109,9 +111,28 @@ function isAtTokenPath({ mountPath }: IVolumeMount): boolean {
 /** By the plugin's own name for it (plugin/pkg/admission/serviceaccount, ServiceAccountVolumeName). */
 export function isInjectedToken(volume: IVolume): boolean {
   return (
-    volume.name.startsWith('kube-api-access-') &&
+    isNamedAsInjected(volume) &&
     (volume.projected?.sources ?? []).some((source) => source.serviceAccountToken !== undefined)
   );
+}
+
+function isNamedAsInjected({ name }: IVolume): boolean {
+  return name.startsWith('kube-api-access-');
+}
+
+/**
+ * The plugin mounts the first volume of such a name into every container, whatever is in it: a Secret with a token too. Who
+ * mounted it cannot be told afterwards, so under the guard nobody may have one.
+ */
+export function mistakenTokens(pod: IPod): readonly Refusal[] {
+  return indexed(specOf(pod).volumes, 'spec.volumes')
+    .filter(({ item }) => isNamedAsInjected(item) && !isInjectedToken(item))
+    .map(({ item, path }) => ({
+      code: 'ReservedName',
+      path: `${path}.name`,
+      message: `Kubernetes takes ${JSON.stringify(item.name)} for the token of the ServiceAccount, and mounts it into every container.`,
+      action: `Choose another name, or leave "token" out of ${userAnnotations.guards}.`,
+    }));
 }
 
 const tokenMount: IVolumeMount = { name: tokenVolumeName, mountPath: tokenPath, readOnly: true };
