@@ -231,6 +231,19 @@ describe('labels of a namespace', () => {
     }
   });
 
+  it('let no Pod in that has several containers and that the webhook was not asked about', async () => {
+    // It is not asked about siblings. An administrator may make one by hand; nobody else may (32-tampering.test.ts).
+    const unasked = (one: ReturnType<typeof barePod>) => ({
+      ...one,
+      metadata: { ...one.metadata, labels: { 'podsplit.io/role': 'sibling' } },
+    });
+    const { containers, volumes } = spec;
+    const several = await namespace.dryRun(unasked(barePod('several', spec)));
+    expect(several.status).not.to.equal(0);
+    expect(several.output).to.contain('podsplit-judged').and.to.contain('podsplit has not judged it');
+    succeeded(await namespace.dryRun(unasked(barePod('one', { containers: containers.slice(0, 1), volumes }))));
+  });
+
   it('do not overrule what a Pod says', async () => {
     expect((await isolatedPod(namespace, 'other')).spec.containers).to.have.length(names.length);
   });

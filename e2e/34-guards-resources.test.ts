@@ -27,6 +27,7 @@ describe('the guards resources and hardening', function () {
     await namespace('guarded', {});
     await namespace('unguarded', { 'podsplit.io/guards': 'token' });
     await namespace('filled', {});
+    await namespace('labelled', { 'podsplit.io/mode': 'split' });
     for (const level of levels) {
       await namespace(level, {
         'pod-security.kubernetes.io/enforce': level,
@@ -94,6 +95,14 @@ describe('the guards resources and hardening', function () {
       '--dry-run=server',
     );
     expect(named.output).to.contain('(MissingResources)');
+  });
+
+  it('let a Pod pass that the label of its namespace opts in, once the webhook has judged it', async () => {
+    const { metadata, ...pod } = podOf('p', [bounded, bounded]);
+    const silent = { ...pod, metadata: { name: metadata.name } };
+    const { status, output } = await make('labelled', silent, '--dry-run=server', '-o', 'json');
+    expect(status, output).to.equal(0);
+    expect(output).to.contain('"podsplit.io/mode": "split"');
   });
 
   it('let a running workload be scaled down and annotated that was made before', async () => {
@@ -214,6 +223,14 @@ describe('the guards resources and hardening', function () {
       });
       const complete = await make('guarded', podOf('p', [bounded, bounded]), '--dry-run=server');
       expect(complete.status, complete.output).to.equal(0);
+    });
+
+    it('and refuses all that the label of a namespace opts in', async () => {
+      const { metadata, ...pod } = podOf('p', [bounded, bounded]);
+      const silent = { ...pod, metadata: { name: metadata.name } };
+      const { status, output } = await make('labelled', silent, '--dry-run=server');
+      expect(status).not.to.equal(0);
+      expect(output).to.contain('podsplit-judged').and.to.contain('podsplit has not judged it');
     });
   });
 });

@@ -2,7 +2,8 @@
 
 import { expect } from 'chai';
 import { agentProgram, barePod, call, pair, splitMode, workload } from './support/agents.ts';
-import { startController, stopController } from './support/controller.ts';
+import { startController, stopController, takeWebhookAway } from './support/controller.ts';
+import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { TestNamespace } from './support/namespace.ts';
 import { eventOf, readySplitPods, type SplitPod } from './support/pieces.ts';
@@ -46,6 +47,25 @@ describe('without a controller', () => {
     const ended = await namespace.dryRun(barePod('pod', pair, splitMode));
     expect(ended.status).not.to.equal(0);
     expect(ended.output).to.contain(unanswered);
+  });
+
+  it('so are Pods that say nothing, where the label of their namespace opts them in, and the webhook is gone as well', async () => {
+    const labelled = await TestNamespace.create('down-labelled', { 'podsplit.io/mode': 'split' });
+    const putBack = await takeWebhookAway();
+    try {
+      await eventually('the webhook is not asked', async () => {
+        const several = await labelled.dryRun(barePod('pod', pair));
+        expect(several.status).not.to.equal(0);
+        expect(several.output).to.contain('podsplit-judged').and.to.contain('podsplit has not judged it');
+      });
+      const out = await labelled.dryRun(barePod('pod', pair, { 'podsplit.io/mode': 'none' }));
+      expect(out.status, out.output).to.equal(0);
+    } finally {
+      await putBack();
+    }
+    await eventually('the webhook is asked', async () => {
+      expect((await labelled.dryRun(barePod('pod', pair))).output).to.contain('failed calling webhook');
+    });
   });
 
   it('so is annotating a workload, and other changes of workloads are not', async () => {

@@ -75,8 +75,8 @@ while it is suspended, or delete it and create it with the annotation.`;
 /** Not about a Pod either: see admission/namespaces.ts. */
 const namespaceNotSeen = `## NamespaceNotSeen
 
-From the webhook alone: podsplit has not seen the namespace, or the label that opts in its Pods, yet. Whoever makes the Pod
-tries again; by hand, try again.`;
+From the webhook alone: podsplit has not seen the namespace, or the label that opts in its Pods, yet, or has heard nothing of
+namespaces for 90 seconds. Whoever makes the Pod tries again; by hand, try again.`;
 
 /** Every refusal of the golden cases, as users read it. */
 function goldenRefusals(): readonly string[] {

@@ -82,6 +82,29 @@ describe('labels of namespaces', () => {
     expect(none).to.deep.equal([{}]);
   });
 
+  it('are not trusted once the watch is silent for longer than bookmarks come apart, until it is not', async () => {
+    await clock.advance(80_000);
+    const { answer: before, given } = asked('shop', 'mode');
+    await waitFor(before);
+    expect(given).to.have.length(1);
+    await clock.advance(20_000);
+    expect(namespaces.check.check()).to.contain('nothing was heard of namespaces for');
+    for (const [name, selected] of [
+      ['shop', 'mode'],
+      ['plain', 'any'],
+    ] as const) {
+      const { answer, given } = asked(name, selected);
+      await waitFor(answer);
+      expect(await answer).to.deep.include({ kind: 'denied', status: 500, codes: ['NamespaceNotSeen'] });
+      expect(given).to.deep.equal([]);
+    }
+    const { answer: late, given: heard } = asked('shop', 'mode');
+    event.resolve({ type: 'BOOKMARK', resourceVersion: '2' });
+    await waitFor(late);
+    expect(heard).to.have.length(1);
+    expect(namespaces.check.check()).to.equal(undefined);
+  });
+
   for (const [what, name, selected] of [
     ['a namespace that was just made', 'new', 'any'],
     ['a label that the API server has seen and the watch has not', 'plain', 'mode'],

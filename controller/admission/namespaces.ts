@@ -21,6 +21,8 @@ export interface WatchedNamespacesOptions {
 /** Far below the webhook's timeout. The watch is behind by some milliseconds, as a rule. */
 const patienceMs = 2_000;
 const pauseMs = 20;
+/** The API server sends a bookmark each minute: a watch that is silent for longer may hang, and hear of no label. */
+const silentMs = 90_000;
 
 /** Whose labels the API server has looked at before it called. */
 export type Selected = 'any' | 'mode';
@@ -28,7 +30,8 @@ export type Selected = 'any' | 'mode';
 /**
  * What namespaces say by their labels, watched by every replica: admission answers without asking the API server. The watch
  * may be behind: a request from a namespace that it has not heard of waits a little, and is denied then, for its labels might
- * have asked for more. So is one that the API server sent because of a label which the watch does not have.
+ * have asked for more. So is one that the API server sent because of a label which the watch does not have, and each one while
+ * the watch hangs.
  */
 export class WatchedNamespaces {
   readonly watch: Reflector<Namespace, Slim>;
@@ -52,7 +55,7 @@ export class WatchedNamespaces {
   async review(request: AdmissionRequest, selected: Selected, review: (labels: Labels) => Answer): Promise<Answer> {
     const end = this.clock.monotonic() + patienceMs;
     for (;;) {
-      const labels = this.watch.store.get(request.namespace)?.metadata.labels;
+      const labels = this.isSilent() ? undefined : this.watch.store.get(request.namespace)?.metadata.labels;
       if (labels !== undefined && (selected === 'any' || labels[userAnnotations.mode] !== undefined)) {
         return review(labels);
       }
@@ -61,9 +64,14 @@ export class WatchedNamespaces {
     }
   }
 
+  private isSilent(): boolean {
+    return (this.watch.status().silentMs ?? 0) > silentMs;
+  }
+
   private problem(): string | undefined {
-    if (this.watch.hasSynced()) return undefined;
-    return `the namespaces are not listed yet: ${this.watch.status().lastError ?? 'no answer'}`;
+    const { silentMs, lastError = 'no answer' } = this.watch.status();
+    if (!this.watch.hasSynced()) return `the namespaces are not listed yet: ${lastError}`;
+    return this.isSilent() ? `nothing was heard of namespaces for ${silentMs ?? 0} ms: ${lastError}` : undefined;
   }
 }
 

@@ -60,6 +60,7 @@ export const guardNames = [
   'podsplit-state',
   'podsplit-evictions',
   'podsplit-namespaces',
+  'podsplit-judged',
   'podsplit-resources',
   'podsplit-resources-of-templates',
 ] as const;

@@ -1,5 +1,6 @@
-// The guard "resources" as the API server asks it by itself: a control plane with podsplit's manifests and no podsplit
-// process at all. What the webhook would say first is not asked here, so it is left out.
+// The guard "resources" as the API server asks it by itself, and whether a Pod of a labelled namespace was judged: a control
+// plane with podsplit's policies and no podsplit process at all. What the webhook would say first is not asked here, so it is
+// left out.
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,7 +10,11 @@ import { startSimulatedCluster, type SimulatedCluster } from '../../hack/simulat
 import { eventually } from './cluster.ts';
 
 const root = join(import.meta.dirname, '../..');
-const policies = readFileSync(join(root, 'templates/51-resources.yaml'), 'utf8');
+const read = (file: string): string => readFileSync(join(root, 'templates', file), 'utf8');
+const judged = read('50-guards.yaml')
+  .split('\n---\n')
+  .filter((text) => text.includes('\n  name: podsplit-judged\n'));
+const policies = [read('51-resources.yaml'), ...judged].join('\n---\n');
 
 type Amounts = Readonly<Record<string, string>>;
 interface Resources {
@@ -20,7 +25,7 @@ interface Resources {
 const bounded: Resources = { requests: { cpu: '1m', memory: '1Mi' }, limits: { cpu: '1', memory: '64Mi' } };
 const split = { 'podsplit.io/mode': 'split' };
 
-describe('the guard resources, without podsplit', function () {
+describe('what the API server asks of Pods by itself', function () {
   this.timeout(600_000);
 
   let cluster: SimulatedCluster;
@@ -31,7 +36,20 @@ describe('the guard resources, without podsplit', function () {
     await namespace('plain', {});
     await namespace('labelled', { 'podsplit.io/mode': 'split' });
     await namespace('unguarded', { 'podsplit.io/mode': 'isolate', 'podsplit.io/guards': 'token.hardening' });
-    await eventually('the policies are in force', async () => (await make(podOf([{}, {}], split))).status !== 0);
+    await namespace('unknown', { 'podsplit.io/mode': 'Split' });
+    await namespace('out', { 'podsplit.io/mode': 'none' });
+    await namespace('only-guards', { 'podsplit.io/guards': 'all' });
+    await cluster.kubectl(['label', 'namespace/kube-system', 'podsplit.io/mode=split']);
+    await cluster.kubectl(['-n', 'kube-system', 'wait', '--for=create', 'serviceaccount/default', '--timeout=60s']);
+    await eventually('the policies are in force', async () => {
+      for (const [pod, where] of [
+        [podOf([{}, {}], split), 'plain'],
+        [podOf([{}, {}], {}), 'labelled'],
+      ] as const) {
+        if ((await make(pod, where)).status === 0) return false;
+      }
+      return true;
+    });
   });
 
   after(async () => {
@@ -78,7 +96,7 @@ describe('the guard resources, without podsplit', function () {
     ['has nothing to split where its namespace says mode split', podOf([{}], {}), 'labelled'],
     ['leaves the guard out', podOf([{}, {}], { ...split, 'podsplit.io/guards': 'token' })],
     ['has no guards', podOf([{}, {}], { ...split, 'podsplit.io/guards': 'none' }), 'labelled'],
-    ['is in a namespace that leaves the guard out', podOf([{}, {}], {}), 'unguarded'],
+    ['is in a namespace that leaves the guard out', podOf([{}, {}], split), 'unguarded'],
   ];
   for (const [what, pod, where] of accepted) {
     it(`takes a Pod that ${what}`, async () => {
@@ -89,8 +107,11 @@ describe('the guard resources, without podsplit', function () {
 
   const refused: readonly (readonly [string, object, string?])[] = [
     ['opted in to isolation', podOf([{}, bounded], { 'podsplit.io/mode': 'isolate' })],
-    ['is opted in by its namespace', podOf([{}, bounded], {}), 'labelled'],
-    ['names the guard against its namespace', podOf([{}, bounded], { 'podsplit.io/guards': 'resources' }), 'unguarded'],
+    [
+      'names the guard against its namespace',
+      podOf([{}, bounded], { ...split, 'podsplit.io/guards': 'resources' }),
+      'unguarded',
+    ],
     ['asks for all guards', podOf([{}, bounded], { ...split, 'podsplit.io/guards': 'all' })],
     ['lists it after another', podOf([{}, bounded], { ...split, 'podsplit.io/guards': 'token, resources' })],
     ['was cut', podOf([{}], { ...split, 'podsplit.io/removed': '{}' })],
@@ -101,6 +122,35 @@ describe('the guard resources, without podsplit', function () {
       const { status, output } = await make(pod, where);
       expect(status).not.to.equal(0);
       expect(output).to.contain('c0 states no requests.cpu, requests.memory, limits.cpu, limits.memory');
+    });
+  }
+
+  const unjudged: readonly (readonly [string, object, string])[] = [
+    ['with two containers', podOf([bounded, bounded], {}), 'labelled'],
+    ['with a native sidecar', podOf([bounded], {}, [{ restartPolicy: 'Always', resources: bounded }]), 'labelled'],
+    ['that is to be isolated', podOf([bounded, bounded], {}), 'unguarded'],
+    ['that names guards alone', podOf([bounded, bounded], { 'podsplit.io/guards': 'none' }), 'labelled'],
+    ['where the label is not known', podOf([bounded, bounded], {}), 'unknown'],
+  ];
+  for (const [what, pod, where] of unjudged) {
+    it(`refuses a Pod that its namespace opts in and nobody has judged: ${what}`, async () => {
+      const { status, output } = await make(pod, where);
+      expect(status).not.to.equal(0);
+      expect(output).to.contain('podsplit-judged').and.to.contain('podsplit has not judged it');
+    });
+  }
+
+  const notAsked: readonly (readonly [string, object, string])[] = [
+    ['is judged', podOf([bounded, bounded], split), 'labelled'],
+    ['has one container, and an init container', podOf([{}], {}, [{ resources: {} }]), 'labelled'],
+    ['is in a namespace whose label says none', podOf([{}, {}], {}), 'out'],
+    ['is in a namespace that says guards only', podOf([{}, {}], {}), 'only-guards'],
+    ['is in a namespace that podsplit needs itself', podOf([{}, {}], {}), 'kube-system'],
+  ];
+  for (const [what, pod, where] of notAsked) {
+    it(`asks nobody whether it was judged that ${what}`, async () => {
+      const { status, output } = await make(pod, where);
+      expect(status, output).to.equal(0);
     });
   }
 

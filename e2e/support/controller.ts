@@ -34,3 +34,27 @@ export async function leader(): Promise<string> {
   const lease = JSON.parse(await kubectl([...here, 'get', 'lease', 'podsplit', '-o', 'json'])) as Lease;
   return lease.spec.holderIdentity ?? '';
 }
+
+interface WebhookConfiguration {
+  readonly metadata: { readonly name: string; readonly labels: Readonly<Record<string, string>> };
+  readonly webhooks: readonly { readonly clientConfig: { readonly caBundle?: string } }[];
+}
+
+/** For the whole cluster. Returns what puts it back as the install makes it: the CA is the controller's to write. */
+export async function takeWebhookAway(): Promise<() => Promise<void>> {
+  const what = 'mutatingwebhookconfiguration/podsplit';
+  const read = JSON.parse(await kubectl(['get', what, '-o', 'json'])) as WebhookConfiguration;
+  const { name, labels } = read.metadata;
+  const webhooks = read.webhooks.map(({ clientConfig: { caBundle: _ca, ...clientConfig }, ...webhook }) => ({
+    ...webhook,
+    clientConfig,
+  }));
+  const manifest = JSON.stringify({ ...read, metadata: { name, labels }, webhooks });
+  await kubectl(['delete', what]);
+  return async () => {
+    await kubectl(
+      ['apply', '--server-side', '--force-conflicts', '--field-manager=podsplit-install', '-f', '-'],
+      manifest,
+    );
+  };
+}
