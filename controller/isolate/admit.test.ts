@@ -136,6 +136,33 @@ describe('defaults of resources', () => {
   });
 });
 
+describe('resources that are stated', () => {
+  const missingOf = (...list: readonly NonNullable<IContainer['resources']>[]) =>
+    missingResources(podOf(list.map((resources) => ({ resources })))).map(({ message }) => message);
+
+  it('bound a container unless its limit is 0, which is none', () => {
+    for (const zero of ['0', 0, '0m', '0.0', '0Gi', '0e3', '+0']) {
+      const resources = { requests: { cpu: '0', memory: '0' }, limits: { cpu: zero, memory: '1Gi' } };
+      expect(missingOf(resources), String(zero)).to.deep.equal(['Container "c0" states no limits.cpu above 0.']);
+    }
+    expect(missingOf({ limits: { cpu: '0', memory: 0 } })).to.deep.equal([
+      'Container "c0" states no limits.cpu above 0, limits.memory above 0.',
+    ]);
+  });
+
+  it('need no request beside a limit, and may be small', () => {
+    expect(missingOf({ limits: { cpu: '1m', memory: 1 } }, { limits: { cpu: '1n', memory: '1e-3' } })).to.deep.equal(
+      [],
+    );
+  });
+
+  it('stay 0 where the SplitNetwork gives something else', () => {
+    const zero = podOf([{ resources: { limits: { cpu: '0', memory: '1Gi' } } }]);
+    const { pod } = fillResources(zero, { limits: { cpu: 1 } }, 'n');
+    expect(missingResources(pod).map(({ code }) => code)).to.deep.equal(['MissingResources']);
+  });
+});
+
 const flag = fc.option(fc.boolean(), { nil: undefined });
 const profile = fc.option(fc.constantFrom({ type: 'RuntimeDefault' }, { type: 'Unconfined' }), { nil: undefined });
 const names = fc.subarray(['ALL', 'CHOWN', 'NET_BIND_SERVICE', 'SYS_ADMIN']);

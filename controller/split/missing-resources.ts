@@ -1,6 +1,7 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { userAnnotations } from '../api/names.ts';
+import { exactQuantity } from '../api/quantity.ts';
 import type { Refusal } from '../api/refusal.ts';
 import { boundedResources } from '../api/resource-defaults.ts';
 import { allContainers } from './checks/subject.ts';
@@ -8,9 +9,10 @@ import { specOf } from './pod.ts';
 
 /**
  * The guard `resources`: a container without bounds takes what the others of its node need. One refusal for each container,
- * with all that it does not state. What the Pod as a whole states (KEP-2837) bounds no container.
+ * with all that it does not state. What the Pod as a whole states (KEP-2837) bounds no container, and neither does a limit of 0,
+ * which the kubelet takes for none.
  *
- * `templates/50-guards.yaml` asks the same of what reaches the API server past the webhook.
+ * `templates/51-resources.yaml` asks the same of what reaches the API server past the webhook.
  */
 export function missingResources(pod: IPod): readonly Refusal[] {
   return allContainers(specOf(pod)).flatMap(({ container, path }): Refusal[] => {
@@ -37,6 +39,15 @@ function missingOf({ resources }: IContainer): readonly string[] {
   const { requests = {}, limits = {} } = resources ?? {};
   return [
     ...boundedResources.filter((one) => (requests[one] ?? limits[one]) === undefined).map((one) => `requests.${one}`),
-    ...boundedResources.filter((one) => limits[one] === undefined).map((one) => `limits.${one}`),
+    ...boundedResources.flatMap((one) => {
+      const limit = limits[one];
+      if (limit === undefined) return `limits.${one}`;
+      return isZero(limit) ? `limits.${one} above 0` : [];
+    }),
   ];
+}
+
+/** What does not parse is for the API server to refuse. */
+function isZero(amount: string | number): boolean {
+  return exactQuantity(String(amount)) === 0;
 }

@@ -87,9 +87,23 @@ describe('what the API server asks of Pods by itself', function () {
     expect(output).to.contain('(MissingResources)').and.to.not.contain('c1').and.to.not.contain('i1');
   });
 
+  it('takes a limit of 0 for none, of Pods and of templates', async () => {
+    const pods = podOf([{ limits: { cpu: '0', memory: '64Mi' } }, { limits: { cpu: '1', memory: '0Mi' } }], split);
+    const missing = 'c0 states no limits.cpu above 0; c1 states no limits.memory above 0. State them';
+    const refused = await make(pods);
+    expect(refused.status).not.to.equal(0);
+    expect(refused.output).to.contain(missing);
+    for (const kind of ['Deployment', 'CronJob']) {
+      expect((await make(workloadOf(kind, pods))).output)
+        .to.contain('Warning:')
+        .and.to.contain(missing);
+    }
+  });
+
   const accepted: readonly (readonly [string, object, string?])[] = [
     ['states everything', podOf([bounded, bounded], split)],
     ['states limits, which are its requests too', podOf([{ limits: bounded.limits! }, bounded], split)],
+    ['states limits by small units', podOf([{ limits: { cpu: '1m', memory: '1e6' } }, bounded], split)],
     ['did not opt in', podOf([{}, {}], {})],
     ['opted out of what its namespace says', podOf([{}, {}], { 'podsplit.io/mode': 'none' }), 'labelled'],
     ['has nothing to split', podOf([{}], split)],
