@@ -53,6 +53,25 @@ describe('siblingPod', () => {
     });
   }
 
+  it('is given no token where the guard holds, whatever has become of the primary', () => {
+    const automount = (guards: string, primary: boolean | undefined): unknown => {
+      const { metadata, ...pod } = podNamed('web');
+      const annotations = { ...metadata?.annotations, 'podsplit.io/guards': guards };
+      const guarded = { ...pod, metadata: { ...metadata, annotations } };
+      const plan = split(guarded, corpusOptions);
+      if (plan.kind !== 'split') throw new Error(JSON.stringify(plan));
+      const cut = cutPod(guarded, plan, corpusOptions);
+      const { automountServiceAccountToken: _said, ...others } = specOf(cut);
+      const spec = primary === undefined ? others : { ...others, automountServiceAccountToken: primary };
+      const [sibling] = siblingsOf(guarded, { primary: { ...cut, spec } });
+      return specOf(sibling!).automountServiceAccountToken;
+    };
+    for (const primary of [true, false, undefined]) {
+      expect(automount('token', primary), String(primary)).to.equal(false);
+      expect(automount('none', primary), String(primary)).to.equal(primary);
+    }
+  });
+
   it('makes a native sidecar a Pod that restarts it, and that outlives the others', () => {
     const spec = {
       restartPolicy: 'Never',

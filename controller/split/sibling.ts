@@ -101,7 +101,8 @@ export function siblingPod(input: SiblingInput): IPod {
     },
     spec: {
       ...without(specOf(primary), ...notInherited),
-      ...(token === undefined ? {} : { automountServiceAccountToken: false }),
+      // Said here, and not only by the primary: somebody may have changed that one.
+      ...(token === undefined && plan.tokenKeepers === undefined ? {} : { automountServiceAccountToken: false }),
       ...hostnameOf(primary),
       ...unlessEmpty('initContainers', initContainers(plan, options, [own.container])),
       containers: [
