@@ -57,6 +57,15 @@ describe('podsplit.io/guards', () => {
     });
   }
 
+  it('reads a list to its end, however long, and says of the first wrong entries only', () => {
+    const many = 'token,'.repeat(1000);
+    expect(guards(`${many}hardening`)).to.deep.equal(['token', 'hardening']);
+    expect(guards(`${many.replaceAll(',', '.')}resources`)).to.deep.equal(['token', 'resources']);
+    expect(lines({ 'podsplit.io/guards': `${many}bogus` }).join()).to.contain('There is no guard "bogus".');
+    const wrong = Array.from({ length: 20_000 }, (_, i) => `x${i}`).join();
+    expect(lines({ 'podsplit.io/guards': wrong })).to.have.length(10);
+  });
+
   it('reads what it writes, and a policy in CEL finds in it what it does', () => {
     for (let mask = 0; mask < 1 << guardNames.length; mask++) {
       const some = guardNames.filter((_, i) => (mask & (1 << i)) !== 0);
@@ -90,6 +99,14 @@ describe('podsplit.io/token', () => {
     expect(lines({ 'podsplit.io/token': 'web,' })).to.deep.equal([
       `${path}: "web," has an entry without a name. ${action} (InvalidToken)`,
     ]);
+  });
+
+  it('reads a list to its end, however long, and says of the first wrong entries only', () => {
+    const many = 'web,'.repeat(1000);
+    expect(token(`${many}cache`)).to.deep.equal(['web', 'cache']);
+    expect(lines({ 'podsplit.io/token': `${many}bogus` }).join()).to.contain('no container "bogus"');
+    const wrong = Array.from({ length: 20_000 }, (_, i) => `x${i}`).join();
+    expect(lines({ 'podsplit.io/token': wrong })).to.have.length(10);
   });
 
   it('does not let init containers be a primary, or have flows', () => {

@@ -29,10 +29,10 @@ export function readGuards(
   const whole = text.trim();
   if (whole === 'all') return { guards: guardNames };
   if (whole === 'none') return { guards: [] };
-  const entries = whole.split(/[.,]/, guardNames.length * 2).map((entry) => entry.trim());
-  const wrong = entries.filter((entry) => !isGuard(entry));
-  if (wrong.length === 0) return { guards: guardNames.filter((guard) => entries.includes(guard)) };
-  return { problems: [...new Set(wrong)].map(problemOf) };
+  const entries = new Set(whole.split(/[.,]/).map((entry) => entry.trim()));
+  const wrong = [...entries].filter((entry) => !isGuard(entry));
+  if (wrong.length === 0) return { guards: guardNames.filter((guard) => entries.has(guard)) };
+  return { problems: wrong.slice(0, maxProblems).map(problemOf) };
 }
 
 /** Sentences, without a field: it is an annotation's, or a label's. */
@@ -52,6 +52,9 @@ function problemOf(entry: string): Problem {
 function isGuard(text: string): boolean {
   return guardNames.some((guard) => guard === text);
 }
+
+/** Of a text that may be as long as annotations are; nobody reads more. */
+const maxProblems = 10;
 
 /** As text that `readGuards` reads, for an annotation. */
 export function formatGuards(guards: readonly Guard[]): string {
@@ -76,13 +79,13 @@ export function parseToken(at: Context, containers: readonly string[]): Parsed<r
   const text = at.values.get(userAnnotations.token);
   if (text === undefined || text.trim() === 'none') return { value: [] };
   const path = at.path(userAnnotations.token);
-  const entries = text.split(',', containers.length + 1).map((entry) => entry.trim());
-  const refusals = [...new Set(entries)]
-    .filter((entry) => !containers.includes(entry))
-    .map((entry): Refusal => {
-      if (entry !== '') return unknownContainer({ ...at, containers }, path, entry);
-      const action = 'List names of containers, separated by commas, or write "none".';
-      return refusal('InvalidToken', path, `${quote(text)} has an entry without a name.`, action);
-    });
-  return refusals.length > 0 ? { refusals } : { value: containers.filter((name) => entries.includes(name)) };
+  const entries = new Set(text.split(',').map((entry) => entry.trim()));
+  const known = new Set(containers);
+  const wrong = [...entries].filter((entry) => !known.has(entry));
+  const refusals = wrong.slice(0, maxProblems).map((entry): Refusal => {
+    if (entry !== '') return unknownContainer({ ...at, containers }, path, entry);
+    const action = 'List names of containers, separated by commas, or write "none".';
+    return refusal('InvalidToken', path, `${quote(text)} has an entry without a name.`, action);
+  });
+  return refusals.length > 0 ? { refusals } : { value: containers.filter((name) => entries.has(name)) };
 }
