@@ -1,4 +1,5 @@
 import { expect } from 'chai';
+import fc from 'fast-check';
 import { exactQuantity, formatBytes, parseQuantity } from './quantity.ts';
 
 describe('parseQuantity', () => {
@@ -33,6 +34,18 @@ it('exactQuantity does not round', () => {
   expect(exactQuantity('100m')).to.equal(0.1);
   expect(exactQuantity('1Ki')).to.equal(1024);
   expect(exactQuantity('much')).to.equal(undefined);
+});
+
+it('exactQuantity reads what is written in thousandths as what is written with a point', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 10_000_000 }), (n) => {
+      expect(exactQuantity(`${n}m`)).to.equal(exactQuantity(String(n / 1000)));
+      expect(exactQuantity(`${n / 1000}k`)).to.equal(n);
+    }),
+  );
+  expect(exactQuantity('700m')).to.equal(exactQuantity('0.7'));
+  expect(exactQuantity('1.m')).to.equal(exactQuantity('.001'));
+  expect(exactQuantity('+1.5e3')).to.equal(exactQuantity('1.5k'));
 });
 
 describe('formatBytes', () => {

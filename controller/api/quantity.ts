@@ -1,14 +1,18 @@
-const powers: ReadonlyMap<string, number> = new Map([
-  ['n', 1e-9],
-  ['u', 1e-6],
-  ['m', 1e-3],
-  ['', 1],
-  ['k', 1e3],
-  ['M', 1e6],
-  ['G', 1e9],
-  ['T', 1e12],
-  ['P', 1e15],
-  ['E', 1e18],
+/** As exponents of ten: what is multiplied by 0.001 is not what is written with three decimal places. */
+const decimalExponents: ReadonlyMap<string, number> = new Map([
+  ['n', -9],
+  ['u', -6],
+  ['m', -3],
+  ['', 0],
+  ['k', 3],
+  ['M', 6],
+  ['G', 9],
+  ['T', 12],
+  ['P', 15],
+  ['E', 18],
+]);
+
+const binaryPowers: ReadonlyMap<string, number> = new Map([
   ['Ki', 2 ** 10],
   ['Mi', 2 ** 20],
   ['Gi', 2 ** 30],
@@ -30,17 +34,17 @@ export function parseQuantity(text: string): number | undefined {
 
 /** As it is, to be compared: 100m is 0.1. */
 export function exactQuantity(text: string): number | undefined {
-  const [, digits, exponent = '', suffix = ''] = grammar.exec(text) ?? [];
-  const power = powers.get(suffix);
-  if (digits === undefined || power === undefined) return undefined;
-  const value = Number(`${digits}${exponent}`) * power;
+  const [, digits, exponent, suffix = ''] = grammar.exec(text) ?? [];
+  if (digits === undefined) return undefined;
+  const scale = exponent ?? `e${decimalExponents.get(suffix) ?? 0}`;
+  const value = Number(`${digits}${scale}`) * (binaryPowers.get(suffix) ?? 1);
   return Number.isFinite(value) ? value : undefined;
 }
 
 /** Bytes in the largest binary unit of which they are a whole number. */
 export function formatBytes(bytes: number): string {
   for (const unit of ['Ei', 'Pi', 'Ti', 'Gi', 'Mi', 'Ki']) {
-    const count = bytes / (powers.get(unit) ?? Number.NaN);
+    const count = bytes / (binaryPowers.get(unit) ?? Number.NaN);
     if (Number.isInteger(count) && count > 0) return `${count}${unit}`;
   }
   return String(bytes);

@@ -129,6 +129,12 @@ describe('defaults of resources', () => {
     );
   });
 
+  it('are compared with requests exactly', () => {
+    const stated = { resources: { requests: { cpu: '700m' } } };
+    const { pod } = fillResources(podOf([stated]), { limits: { cpu: '0.7', memory: '64Mi' } }, 'n');
+    expect(missingResources(pod)).to.deep.equal([]);
+  });
+
   it('that give everything leave nothing missing where nothing is stated', () => {
     const { pod } = fillResources(podOf([{}, {}]), { limits: { cpu: 1, memory: '64Mi' } }, 'n');
     expect(missingResources(pod)).to.deep.equal([]);
