@@ -206,6 +206,32 @@ describe('hardening', () => {
     );
   });
 
+  it('knows the annotations of AppArmor, and whom probes and hooks call', () => {
+    const paths = (container: Partial<IContainer>, profile?: string) =>
+      restrictedConflicts(
+        podOf(
+          [container],
+          profile === undefined ? {} : { 'container.apparmor.security.beta.kubernetes.io/c0': profile },
+        ),
+      ).map(({ path }) => path);
+    for (const profile of ['', 'runtime/default', 'localhost/c0']) {
+      expect(paths({}, profile), profile).to.deep.equal([]);
+    }
+    for (const profile of ['unconfined', 'Runtime/default', 'other']) {
+      const path = 'metadata.annotations[container.apparmor.security.beta.kubernetes.io/c0]';
+      expect(paths({}, profile), profile).to.deep.equal([path]);
+    }
+    const call = { httpGet: { port: 80, host: '10.0.0.1' } };
+    expect(paths({ livenessProbe: call, lifecycle: { preStop: call } })).to.deep.equal([
+      'spec.containers[0].livenessProbe.httpGet.host',
+      'spec.containers[0].lifecycle.preStop.httpGet.host',
+    ]);
+    expect(paths({ startupProbe: { tcpSocket: { port: 80, host: 'x' } } })).to.deep.equal([
+      'spec.containers[0].startupProbe.tcpSocket.host',
+    ]);
+    expect(paths({ readinessProbe: { httpGet: { port: 80, host: '' } } })).to.deep.equal([]);
+  });
+
   it('says what is open without changing it', () => {
     const [gap, ...others] = hardeningGaps(podOf([{ securityContext: { runAsNonRoot: true } }]));
     expect(others).to.deep.equal([]);

@@ -29,6 +29,9 @@ export function foreignProbes({ pod, division }: DividedSubject): Finding[] {
 export interface Call {
   readonly path: string;
   readonly port: number | string;
+  /** Whom it calls instead of the Pod. */
+  readonly host?: string | undefined;
+  readonly hostPath: string;
 }
 
 /** What the kubelet calls of a container. */
@@ -39,12 +42,14 @@ export function calls(container: IContainer, path: string): readonly Call[] {
   ];
   return handlers.flatMap(({ path, handler }) => {
     const grpc = handler !== undefined && 'grpc' in handler ? handler.grpc.port : undefined;
-    const found: readonly [string, number | string | undefined][] = [
-      ['httpGet', handler?.httpGet?.port],
-      ['tcpSocket', handler?.tcpSocket?.port],
+    const found: readonly [kind: string, port: number | string | undefined, host?: string | undefined][] = [
+      ['httpGet', handler?.httpGet?.port, handler?.httpGet?.host],
+      ['tcpSocket', handler?.tcpSocket?.port, handler?.tcpSocket?.host],
       ['grpc', grpc],
     ];
-    return found.flatMap(([kind, port]) => (port === undefined ? [] : [{ path: `${path}.${kind}.port`, port }]));
+    return found.flatMap(([kind, port, host]) =>
+      port === undefined ? [] : [{ path: `${path}.${kind}.port`, port, host, hostPath: `${path}.${kind}.host` }],
+    );
   });
 }
 

@@ -2,7 +2,9 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import { userAnnotations } from '../../api/names.ts';
 import type { Refusal } from '../../api/refusal.ts';
-import { specOf } from '../pod.ts';
+import { appArmorContainer } from '../app-armor.ts';
+import { annotationsOf, specOf } from '../pod.ts';
+import { calls } from './probes.ts';
 import { allContainers, indexed } from './subject.ts';
 
 /**
@@ -37,6 +39,7 @@ function conflictsOf(pod: IPod): readonly Conflict[] {
     ...indexed(securityContext.sysctls, 'spec.securityContext.sysctls')
       .filter(({ item }) => !safeSysctls.has(item.name))
       .map(({ item, path }) => ({ path, message: `The Pod sets sysctl ${item.name}` })),
+    ...appArmorConflicts(pod),
     ...indexed(spec.volumes, 'spec.volumes').flatMap(({ item, path }) => volumeConflicts(item, path)),
     ...allContainers(spec).flatMap(({ container, path }) => {
       const who = `Container ${JSON.stringify(container.name)}`;
@@ -52,9 +55,26 @@ function conflictsOf(pod: IPod): readonly Conflict[] {
             path: `${path}.hostPort`,
             message: `${who} takes port ${item.hostPort ?? 0} of its node`,
           })),
+        ...calls(container, path)
+          .filter(({ host }) => (host ?? '') !== '')
+          .map(({ host = '', hostPath }) => ({
+            path: hostPath,
+            message: `${who} has the kubelet call ${JSON.stringify(host)}`,
+          })),
       ];
     }),
   ];
+}
+
+/** Deprecated since Kubernetes 1.30, and honoured still where the field says nothing. */
+function appArmorConflicts(pod: IPod): readonly Conflict[] {
+  return Object.entries(annotationsOf(pod)).flatMap(([key, profile]): Conflict[] => {
+    const container = appArmorContainer(key);
+    if (container === undefined || profile === '' || profile === 'runtime/default') return [];
+    if (profile.startsWith('localhost/')) return [];
+    const message = `Container ${JSON.stringify(container)} has no AppArmor profile`;
+    return [{ path: `metadata.annotations[${key}]`, message }];
+  });
 }
 
 /** Fields that a Pod and its containers have in common, and those of containers alone: a Pod has none of these. */
