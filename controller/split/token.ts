@@ -101,7 +101,8 @@ function withoutTokenMounts(container: IContainer, volumes: ReadonlySet<string>)
   const { volumeMounts = [] } = container;
   const left = volumeMounts.filter((mount) => !volumes.has(mount.name) || !isAtTokenPath(mount));
   if (left.length === volumeMounts.length) return container;
-  return { ...without(container, 'volumeMounts'), ...unlessEmpty('volumeMounts', left) };
+  // In its place: what a second pass writes about a removed container is to be the same text.
+  return left.length > 0 ? { ...container, volumeMounts: left } : without(container, 'volumeMounts');
 }
 
 function isAtTokenPath({ mountPath }: IVolumeMount): boolean {
