@@ -8,6 +8,7 @@ import { flowsBetween } from '../split/divide.ts';
 import type { LeftAlone, Refused, SplitOptions } from '../split/plan.ts';
 import { annotationsOf, declaredPortsOf } from '../split/pod.ts';
 import { shapeOf } from '../split/shape.ts';
+import { singleContainer } from '../split/split.ts';
 import { tokenKeepers, withoutOwnToken } from '../split/token.ts';
 import { tokenReasons } from '../split/token-reasons.ts';
 import { checkIsolation } from './checks.ts';
@@ -37,8 +38,7 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
   const intent = parseIntent(annotations, names, 'metadata.annotations');
 
   if (members.filter(({ runsBeside }) => runsBeside).length === 1 && intent.kind === 'intent') {
-    const message = 'The Pod has one container: there is nothing to isolate it from.';
-    return { kind: 'left-alone', code: 'SingleContainer', message };
+    return singleContainer(pod, 'there is nothing to isolate it from');
   }
   const refusals = [...checkAssignment(annotations), ...checkIsolation({ pod, options, members })];
   if (intent.kind !== 'intent') {

@@ -44,7 +44,7 @@ function decide(given: IPod, options: SplitOptions): Decision {
   const containers = spec.containers.map((container) => container.name);
   const intent = hintedAtContainer(parsed, containers);
   if (intent.mode !== 'split') return leftAlone('OtherMode', 'The Pod is to be isolated, and not split.');
-  if (names.length === 1) return leftAlone('SingleContainer', 'The Pod has one container: there is nothing to split.');
+  if (names.length === 1) return singleContainer(given, 'there is nothing to split');
 
   const tooMuch = checkLimits({ pod: given, options });
   if (tooMuch.length > 0) return refused(tooMuch);
@@ -102,6 +102,16 @@ function modeOf(pod: unknown): unknown {
   const metadata = isRecord(pod) ? pod['metadata'] : undefined;
   const annotations = isRecord(metadata) ? metadata['annotations'] : undefined;
   return isRecord(annotations) ? annotations[userAnnotations.mode] : undefined;
+}
+
+/** Guards are asked of what is split or isolated: who wants them hears that they are not. */
+export function singleContainer(pod: IPod, why: string): LeftAlone {
+  const unheeded = [userAnnotations.guards, userAnnotations.token].filter(
+    (key) => annotationsOf(pod)[key] !== undefined,
+  );
+  const verb = unheeded.length === 1 ? 'has' : 'have';
+  const more = unheeded.length === 0 ? '' : ` ${unheeded.join(' and ')} ${verb} no effect on it.`;
+  return leftAlone('SingleContainer', `The Pod has one container: ${why}.${more}`);
 }
 
 function leftAlone(code: LeftAlone['code'], message: string): LeftAlone {
