@@ -6,6 +6,7 @@ import type { IVolume } from 'kubernetes-models/v1/Volume';
 import type { Guard } from '../api/guards.ts';
 import { exactQuantity } from '../api/quantity.ts';
 import { restrictedConflicts } from '../split/checks/restricted.ts';
+import { cutPod } from '../split/cut.ts';
 import { fillResources } from '../split/fill-resources.ts';
 import { harden, hardeningGaps } from '../split/harden.ts';
 import { missingResources } from '../split/missing-resources.ts';
@@ -88,6 +89,25 @@ describe('a Pod under admission', () => {
       expect(isolate(of('isolate'), options('token')).kind).to.equal('isolate');
     });
   }
+
+  it('gives no token to what a later webhook injects, unless by a volume of its own', () => {
+    const own: IVolume = { name: 'injector', projected: { sources: [{ serviceAccountToken: { path: 'token' } }] } };
+    const given = podOf([{}, {}], { 'podsplit.io/token': 'c0' });
+    const whole: IPod = { ...given, spec: { ...given.spec!, volumes: [own] } };
+    const first = admit(whole, options('token'));
+    if (first.judgement.kind !== 'split') throw new Error(first.judgement.kind);
+    const cut = cutPod(first.pod, first.judgement, options('token'));
+    const mountsOf = (injected: Partial<IContainer>): unknown => {
+      const containers = [...cut.spec!.containers, { name: 'late', image: 'l', ...injected }];
+      const { judgement } = admit({ ...cut, spec: { ...cut.spec!, containers } }, options('token'));
+      if (judgement.kind !== 'split') throw new Error(judgement.kind);
+      return judgement.siblings.find(({ name }) => name === 'late')?.container.volumeMounts?.map(({ name }) => name);
+    };
+    const { volumeMounts = [] } = cut.spec!.containers[0]!;
+    expect(volumeMounts.map(({ mountPath }) => mountPath)).to.deep.equal([tokenPath]);
+    expect(mountsOf({ volumeMounts })).to.equal(undefined);
+    expect(mountsOf({ volumeMounts: [{ name: own.name, mountPath: '/injector' }] })).to.deep.equal([own.name]);
+  });
 
   it('gets the defaults of its own SplitNetwork only', () => {
     const of = (network: string) => podOf([{}, {}], { 'podsplit.io/network': network });
