@@ -83,7 +83,7 @@ describe('labels of namespaces', () => {
   });
 
   it('are not trusted once the watch is silent for longer than bookmarks come apart, until it is not', async () => {
-    await clock.advance(80_000);
+    await clock.advance(140_000);
     const { answer: before, given } = asked('shop', 'mode');
     await waitFor(before);
     expect(given).to.have.length(1);

@@ -21,8 +21,8 @@ export interface WatchedNamespacesOptions {
 /** Far below the webhook's timeout. The watch is behind by some milliseconds, as a rule. */
 const patienceMs = 2_000;
 const pauseMs = 20;
-/** The API server sends a bookmark each minute: a watch that is silent for longer may hang, and hear of no label. */
-const silentMs = 90_000;
+/** The API server sends a bookmark each minute: a watch that has missed two may hang, and hear of no label. */
+const silentMs = 150_000;
 
 /** Whose labels the API server has looked at before it called. */
 export type Selected = 'any' | 'mode';
