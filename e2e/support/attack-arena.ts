@@ -400,12 +400,13 @@ const annotations: Readonly<Record<Mode, Readonly<Record<string, string>>>> = {
 /** Root, with what a runtime gives by default, unless the mode asks for other users. */
 function victimPod(mode: Mode, node: string, secret: string, otherIP: string) {
   const user = (name: ContainerName): number => (mode === 'isolate' ? users[name] : 0);
+  const race = ['/programs/attacker.py', 'race', '$(POD_IPS)', mode === 'split' ? 'net1' : 'none'];
   const started = containers.map((name) => ({
     ...container(name, secret, user(name), {
       ...(mode === 'isolate' ? { securityContext: unprivileged } : {}),
       limited: mode !== 'plain',
     }),
-    args: name === 'attacker' ? ['/programs/attacker.py', 'race', '$(POD_IP)'] : ['/programs/victim.py', name],
+    args: name === 'attacker' ? race : ['/programs/victim.py', name],
     ports: ports[name],
   }));
   const withMounts = started.map((each) => ({
@@ -413,7 +414,7 @@ function victimPod(mode: Mode, node: string, secret: string, otherIP: string) {
     env: [
       ...each.env,
       { name: 'OTHER4', value: otherIP },
-      { name: 'POD_IP', valueFrom: { fieldRef: { fieldPath: 'status.podIP' } } },
+      { name: 'POD_IPS', valueFrom: { fieldRef: { fieldPath: 'status.podIPs' } } },
     ],
     volumeMounts: [...each.volumeMounts, ...(mounts[each.name] ?? [])],
   }));
