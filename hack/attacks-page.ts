@@ -69,14 +69,18 @@ How to read it:
 
 - **The Pod** has an app, its helper and the attacker. In the plain Pod and in mode \`split\` they are root, with the capabilities
   that a runtime gives by default, \`NET_RAW\` among them. In mode \`isolate\` each has a UID of its own and no capability, for
-  that mode asks it. The plain Pod has \`shareProcessNamespace\`, which neither mode admits.
-- **Flows** are listed: the attacker may call the app's TCP port 7000 and UDP port 7004. A ContainerNetworkPolicy
-  closes everything else to its container. That is what the modes add: of the plain Pod's containers no policy can tell
-  one from another, and the app needs its way out.
+  that mode asks it. The plain Pod alone has \`shareProcessNamespace\`, which neither mode admits (\`share-processes\`): what is
+  said of processes compares with that.
+- **Flows** are listed: the attacker may call the app's TCP port 7000 and UDP port 7004. That these are open, and the app's own
+  calls, is asked before and after the attacks, in all three.
+- **A ContainerNetworkPolicy** closes everything else to the attacker's container, but only for attacks whose reason it is (the
+  metadata service, other Pods, DNS, the way out): each of them has to succeed before the policy is there. All others are
+  tried without one. Of the plain Pod's containers no policy can tell one from another.
 - **The token** of the Pod's ServiceAccount is for the app: \`podsplit.io/token: app\`.
-- **Limits** of CPU and memory are those that [the guard](guards.md) of resources asks for; the plain Pod, whom nobody asks, has none.
+- **Limits** of CPU and memory are those that [the guard](guards.md) of resources asks for (\`no-limits\`); the plain Pod, whom nobody asks, has none.
 - **API calls** are made with the rights of the Pod's ServiceAccount, which has the role \`admin\` in its namespace and may write
-  networks and ephemeral containers; whether the attacker's container reaches the API server is another matter.
+  networks and ephemeral containers; whether the attacker's container reaches the API server is another matter. An attack
+  fails by the refusal that its file names, and by no other error.
 - **Reasons** say why an attack fails, or what to do where it succeeds. What [security.md](security.md) assumes to be kept apart
   is kept apart in mode \`split\`; mode \`isolate\` guards the network only.
 - **Techniques** are those of Microsoft's [threat matrix for Kubernetes](https://microsoft.github.io/Threat-Matrix-for-Kubernetes/)

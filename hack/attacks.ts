@@ -8,8 +8,9 @@
 import { writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { parseArgs } from 'node:util';
-import { openArena, settled } from '../e2e/support/attack-arena.ts';
+import { openArena, type Scene } from '../e2e/support/attack-arena.ts';
 import { catalogue, modes, type Attack, type Mode, type Outcome } from '../e2e/support/attack-catalogue.ts';
+import { close, settled, working } from '../e2e/support/attack-controls.ts';
 import { recordFile, type AttackRecord, type Outcomes } from '../e2e/support/attack-record.ts';
 import { attempt, type Result } from '../e2e/support/attack-run.ts';
 import { kubectl } from '../e2e/support/namespace.ts';
@@ -41,25 +42,45 @@ async function main(): Promise<number> {
   const arena = await openArena(inModes);
   try {
     const seen = new Map<Mode, Seen>();
-    const running = inModes.map(async (mode) => {
-      const scene = arena.scenes[mode];
-      await settled(scene);
-      const results = new Map<string, Result>();
-      seen.set(mode, results);
-      for (const attack of attacks) {
-        try {
-          results.set(attack.id, await attempt(attack, scene));
-        } catch (error) {
-          console.error(error instanceof Error ? error.message : String(error));
-        }
-      }
-    });
-    await Promise.all(running);
+    const ended = await Promise.allSettled(
+      inModes.map((mode) => {
+        const results = new Map<string, Result>();
+        seen.set(mode, results);
+        return tryAll(attacks, arena.scenes[mode], results);
+      }),
+    );
     const surprises = report(attacks, inModes, seen);
+    for (const each of ended) if (each.status === 'rejected') throw each.reason;
     if (options.write) await write(attacks, seen);
     return surprises === 0 ? 0 : 1;
   } finally {
     await arena.close();
+  }
+}
+
+/** First what needs no policy, then what a policy closes. */
+async function tryAll(attacks: readonly Attack[], scene: Scene, results: Map<string, Result>): Promise<void> {
+  const isClosed = (attack: Attack): boolean => attack.closed.includes(scene.mode);
+  const attemptAll = async (closed: boolean): Promise<void> => {
+    for (const attack of attacks.filter((each) => isClosed(each) === closed)) {
+      await orSay(async () => results.set(attack.id, await attempt(attack, scene)));
+    }
+  };
+  await settled(scene);
+  await attemptAll(false);
+  if (attacks.some(isClosed)) {
+    await close(scene, attacks);
+    await attemptAll(true);
+  }
+  await working(scene);
+}
+
+/** What could not be tried is not in the results, and why not is printed. */
+async function orSay(run: () => Promise<unknown>): Promise<void> {
+  try {
+    await run();
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
   }
 }
 

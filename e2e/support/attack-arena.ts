@@ -1,27 +1,31 @@
 // Where the attacks of e2e/attacks are made: one Pod, three times, as it is, isolated and split; another workload's Pod, and the
-// world outside. What the Pod has in common with too many is that its containers are root and see each other's processes,
-// where the mode lets them.
+// world outside.
 
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { networksAnnotation, ownLabels } from '../../controller/api/names.ts';
 import { imageReference } from '../../hack/images/recipes.ts';
 import { spawnKubectl } from '../../hack/demo/command.ts';
 import { Agent } from '../attack/agent.ts';
-import { barePod, splitMode, succeeded } from './agents.ts';
-import type { Mode } from './attack-catalogue.ts';
-import { eventually, patience } from './eventually.ts';
-import { isolatedPod, isolateMode } from './isolated.ts';
+import { succeeded } from './agents.ts';
+import type { Mode, Variant } from './attack-catalogue.ts';
+import {
+  containers,
+  service,
+  shared,
+  source,
+  surroundings,
+  victimPod,
+  type ContainerName,
+  type Making,
+} from './attack-pods.ts';
+import { patience } from './eventually.ts';
+import { isolatedPod } from './isolated.ts';
 import { listAll, TestNamespace } from './namespace.ts';
 import { addressesOutside, enterScript, inNetns, onNode } from './node.ts';
 import { podIPs, type KubeObject, type Pod, type PodSplit } from './objects.ts';
 import { peerAddresses, podSplitOf, readySplitPods } from './pieces.ts';
-import { nad, nadKind } from './tampering.ts';
-
-export const containers = ['app', 'attacker', 'helper'] as const;
-type ContainerName = (typeof containers)[number];
+import { nadKind } from './tampering.ts';
 
 /** The Pod in one mode, with what an attacker there may know. */
 export interface Scene {
@@ -30,6 +34,8 @@ export interface Scene {
   readonly pods: Readonly<Record<ContainerName | 'other' | 'neighbour', Pod>>;
   /** Of scripts; see attack-catalogue.ts. */
   readonly values: Readonly<Record<string, string>>;
+  /** The Pod once more, as `mine`, with this change. */
+  readonly victim: (variant: Variant) => object;
   /** shell.py in each. */
   readonly shells: Readonly<Record<ContainerName | 'other' | 'neighbour', Agent>>;
   readonly seenOutside: string;
@@ -40,32 +46,7 @@ export interface Arena {
   readonly close: () => Promise<void>;
 }
 
-const programs = 'attack-programs';
-const source = (name: string): string => readFileSync(join(import.meta.dirname, name), 'utf8');
-const account = 'sidecar';
 const metadataAddress = '169.254.169.254/32';
-const users: Readonly<Record<ContainerName, number>> = { app: 1001, helper: 1002, attacker: 1003 };
-export const flows = [
-  'app->helper:7101',
-  'app->helper:7105',
-  'app->helper:7106/udp',
-  'helper->app:7004/udp',
-  'attacker->app:7000',
-  'attacker->app:7004/udp',
-];
-
-const ports: Readonly<Record<ContainerName, readonly object[]>> = {
-  app: [{ containerPort: 7000 }, { containerPort: 7004, protocol: 'UDP' }],
-  helper: [{ containerPort: 7101 }, { containerPort: 7105 }, { containerPort: 7106, protocol: 'UDP' }],
-  attacker: [],
-};
-
-/** On a plain bridge, for what is done on a shared link: the plain Pod, and the other one as its neighbour. */
-const shared = {
-  attacker: ['10.99.8.2/24', 'fd99:8::2/64'],
-  other: ['10.99.8.3/24', 'fd99:8::3/64'],
-  claimed: { ipv4: '10.99.8.4', ipv6: 'fd99:8::4', mac: '02:00:5e:00:53:04' },
-} as const;
 
 export async function openArena(modes: readonly Mode[]): Promise<Arena> {
   const bridge = `e2e${randomBytes(4).toString('hex')}`;
@@ -89,16 +70,14 @@ export async function openArena(modes: readonly Mode[]): Promise<Arena> {
     await onNode(node, ['ip', 'link', 'delete', bridge]).catch(() => undefined);
   };
   try {
-    await namespace.apply(
-      ...surroundings(node, bridge, secret),
-      ...modes.flatMap((mode) => [service(mode), policy(mode)]),
-    );
+    await namespace.apply(...surroundings(node, bridge, secret), ...modes.map((mode) => service(mode)));
     await namespace.kubectl(['wait', '--for=condition=Ready', patience, 'pod/other']);
     const other = await namespace.get<Pod>('pod', 'other');
-    await namespace.apply(...modes.map((mode) => victimPod(mode, node, secret, podIPs(other)[0]!)));
+    const making = { node, secret, otherIP: podIPs(other)[0]! };
+    await namespace.apply(...modes.map((mode) => victimPod(mode, making)));
     const found = modes.map(async (mode) => {
       const pods = { ...(await podsOf(namespace, mode)), other };
-      const made = await scene(mode, { namespace, pods, secret, bridge, seenOutside });
+      const made = await scene(mode, { namespace, pods, making, bridge, seenOutside });
       opened.push(made);
       return [mode, made] as const;
     });
@@ -122,13 +101,13 @@ async function podsOf(namespace: TestNamespace, mode: Mode): Promise<Readonly<Re
 interface Stage {
   readonly namespace: TestNamespace;
   readonly pods: Readonly<Record<ContainerName | 'other', Pod>>;
-  readonly secret: string;
+  readonly making: Making;
   readonly bridge: string;
   readonly seenOutside: string;
 }
 
 async function scene(mode: Mode, stage: Stage): Promise<Scene> {
-  const { namespace, pods, secret, seenOutside } = stage;
+  const { namespace, pods, making, seenOutside } = stage;
   const { app, attacker, other } = pods;
   const [podIP, podIP6] = pairOf(podIPs(app));
   const [otherIP, otherIP6] = pairOf(podIPs(other));
@@ -144,11 +123,11 @@ async function scene(mode: Mode, stage: Stage): Promise<Scene> {
     A: 'python3 /programs/attacker.py',
     APP_COMMAND: 'python3 /programs/victim.py app',
     SEEN: '/scratch/seen',
-    SECRET: secret,
+    SECRET: making.secret,
     IMAGE: imageReference('samples'),
     POD_IP: podIP,
     POD_IP6: podIP6,
-    ...(await appAddresses(app)),
+    ...(await appAddresses(app, device)),
     ATTACKER_IP: pairOf(podIPs(attacker))[0],
     SERVICE: await clusterIP(namespace, mode),
     NEXT_HOP_MAC: await macOfNext(attacker, await inAttacker('cat /sys/class/net/eth0/iflink')),
@@ -177,9 +156,13 @@ async function scene(mode: Mode, stage: Stage): Promise<Scene> {
           WIRING: '{}',
         }),
   };
+  const missing = Object.keys(values).filter((name) => values[name as keyof typeof values] === '');
+  if (missing.length > 0)
+    throw new Error(`${mode}: nothing is known of ${missing.join(', ')}: attacks would aim at nothing`);
   return {
     mode,
     namespace,
+    victim: (variant) => victimPod(mode, making, variant),
     pods: { ...pods, neighbour: neighbour.pod },
     values,
     shells: { ...shells, neighbour: shells[neighbour.pod === other ? 'other' : 'app'] },
@@ -192,20 +175,28 @@ function shellIn(namespace: TestNamespace, pod: string, name: string): Agent {
   return new Agent(`${pod}/${name}`, spawnKubectl(argv));
 }
 
-/** Where flows reach the app, and the address of its interface that nobody gave it. */
-async function appAddresses(app: Pod): Promise<Readonly<Record<string, string>>> {
+/** Where flows reach the app, and the address of the attacked interface that nobody gave it. */
+async function appAddresses(app: Pod, device: string): Promise<Readonly<Record<string, string>>> {
   const peer = peerAddresses(app).filter(
     (address) => !address.startsWith('10.99.8.') && !address.startsWith('fd99:8:'),
   );
   const [ipv4, ipv6] = pairOf(peer.length === 0 ? podIPs(app) : peer);
-  const listed = await inNetns(app, ['ip', '-json', '-6', 'address', 'show', 'dev', 'eth0', 'scope', 'link']);
-  const [link] = JSON.parse(listed) as readonly {
+  const listed = await inNetns(app, ['ip', '-json', '-6', 'address', 'show', 'dev', device, 'scope', 'link']);
+  const found = JSON.parse(listed) as readonly {
     // Of each address that is left out, ip prints an empty object.
-    readonly addr_info: readonly { readonly local?: string }[];
+    readonly addr_info?: readonly { readonly local?: string }[];
   }[];
-  const linkLocal = link?.addr_info.find(({ local }) => local !== undefined)?.local;
-  if (linkLocal === undefined) throw new Error(`${app.metadata.name} has no link-local address on eth0`);
-  return { PEER_IP: ipv4, PEER_IP6: ipv6, LINK_LOCAL: linkLocal };
+  const linkLocal = found[0]?.addr_info?.find(({ local }) => local !== undefined)?.local;
+  // Where podsplit lets the kernel make none, the one that it would have made.
+  return { PEER_IP: ipv4, PEER_IP6: ipv6, LINK_LOCAL: linkLocal ?? linkLocalOf(await macOf(app, device)) };
+}
+
+/** RFC 4291, appendix A. */
+function linkLocalOf(mac: string): string {
+  const [first, ...rest] = mac.split(':').map((octet) => Number.parseInt(octet, 16));
+  const octets = [first! ^ 2, ...rest.slice(0, 2), 0xff, 0xfe, ...rest.slice(2)];
+  const groups = [0, 2, 4, 6].map((index) => ((octets[index]! << 8) | octets[index + 1]!).toString(16));
+  return `fe80::${groups.join(':')}`;
 }
 
 /** Who is on a link with the attacker, and in whose name he speaks there. Isolated he has none, and is given the other Pod. */
@@ -279,196 +270,4 @@ function pairOf(addresses: readonly string[]): readonly [string, string] {
   const ipv4 = addresses.find((address) => !address.includes(':'));
   const ipv6 = addresses.find((address) => address.includes(':'));
   return [ipv4 ?? '', ipv6 ?? ''];
-}
-
-/** What the three have in common. */
-function surroundings(node: string, bridge: string, secret: string): readonly object[] {
-  const config = { cniVersion: '1.0.0', name: 'bare', type: 'bridge', bridge, capabilities: { ips: true } };
-  const other = { ...container('other', secret, 0), args: ['/programs/victim.py', 'other'] };
-  return [
-    {
-      apiVersion: 'v1',
-      kind: 'ConfigMap',
-      metadata: { name: programs },
-      data: { 'victim.py': source('victim.py'), 'attacker.py': source('attacker.py') },
-    },
-    { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'credentials' }, stringData: { password: secret } },
-    { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name: account } },
-    ...rights,
-    nad('bare', { ...config, ipam: { type: 'static' } }),
-    service('other', 7300),
-    barePod('other', { ...podSpec(node), containers: [other] }, onBridge(shared.other)),
-  ];
-}
-
-/** As the app's account has them: too many. */
-const api = 'rbac.authorization.k8s.io';
-const rights = [
-  {
-    apiVersion: `${api}/v1`,
-    kind: 'Role',
-    metadata: { name: 'networks' },
-    rules: [
-      { apiGroups: ['k8s.cni.cncf.io'], resources: ['network-attachment-definitions'], verbs: ['*'] },
-      { apiGroups: [''], resources: ['pods/ephemeralcontainers'], verbs: ['*'] },
-    ],
-  },
-  ...[
-    { kind: 'Role', name: 'networks' },
-    { kind: 'ClusterRole', name: 'admin' },
-  ].map((role) => ({
-    apiVersion: `${api}/v1`,
-    kind: 'RoleBinding',
-    metadata: { name: role.name },
-    roleRef: { apiGroup: api, ...role },
-    subjects: [{ kind: 'ServiceAccount', name: account }],
-  })),
-];
-
-/** The attacker's rights, wherever he took the token. */
-export function asAttacker(namespace: TestNamespace): readonly string[] {
-  return [
-    `--as=system:serviceaccount:${namespace.name}:${account}`,
-    ...['system:serviceaccounts', 'system:authenticated'].map((group) => `--as-group=${group}`),
-  ];
-}
-
-function service(name: string, port = 7002) {
-  return {
-    apiVersion: 'v1',
-    kind: 'Service',
-    metadata: { name },
-    spec: { selector: { app: name }, ports: [{ port }] },
-  };
-}
-
-/** The attacker's container may call the app by its flows, and nobody else. The plain Pod has it too, where it means nothing. */
-function policy(mode: Mode) {
-  return {
-    apiVersion: 'podsplit.io/v1alpha1',
-    kind: 'ContainerNetworkPolicy',
-    metadata: { name: mode },
-    spec: {
-      podSelector: { matchLabels: { app: mode } },
-      containers: ['attacker'],
-      policyTypes: ['Egress'],
-      egress: [
-        {
-          to: [{ podSelector: { matchLabels: { app: mode } }, containers: ['app'] }],
-          ports: [{ port: 7000 }, { port: 7004, protocol: 'UDP' }],
-        },
-      ],
-    },
-  };
-}
-
-function onBridge(ips: readonly string[]): Readonly<Record<string, string>> {
-  return { [networksAnnotation]: JSON.stringify([{ name: 'bare', ips }]) };
-}
-
-function podSpec(node: string) {
-  return {
-    terminationGracePeriodSeconds: 0,
-    nodeSelector: { 'kubernetes.io/hostname': node },
-    serviceAccountName: account,
-    volumes: [
-      { name: 'programs', configMap: { name: programs } },
-      ...[...containers, 'other'].map((name) => ({ name: `scratch-${name}`, emptyDir: {} })),
-      { name: 'shared', emptyDir: { medium: 'Memory', sizeLimit: '8Mi' } },
-      { name: 'private', emptyDir: { medium: 'Memory', sizeLimit: '1Mi' } },
-      { name: 'credentials', secret: { secretName: 'credentials' } },
-      { name: 'app-token', projected: { sources: [{ serviceAccountToken: { path: 'token', audience: 'app' } }] } },
-    ],
-  };
-}
-
-const unprivileged = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
-
-/** The default guards, whatever the namespace says. Of the containers the app alone is to have the account's token. */
-const asked = {
-  'podsplit.io/flows': flows.join(', '),
-  'podsplit.io/token': 'app',
-  'podsplit.io/guards': 'token,resources',
-};
-
-const annotations: Readonly<Record<Mode, Readonly<Record<string, string>>>> = {
-  plain: onBridge(shared.attacker),
-  isolate: { ...isolateMode, ...asked },
-  split: { ...splitMode, ...asked, 'podsplit.io/install': 'node' },
-};
-
-/** Root, with what a runtime gives by default, unless the mode asks for other users. */
-function victimPod(mode: Mode, node: string, secret: string, otherIP: string) {
-  const user = (name: ContainerName): number => (mode === 'isolate' ? users[name] : 0);
-  const race = ['/programs/attacker.py', 'race', '$(POD_IPS)', mode === 'split' ? 'net1' : 'none'];
-  const started = containers.map((name) => ({
-    ...container(name, secret, user(name), {
-      ...(mode === 'isolate' ? { securityContext: unprivileged } : {}),
-      limited: mode !== 'plain',
-    }),
-    args: name === 'attacker' ? race : ['/programs/victim.py', name],
-    ports: ports[name],
-  }));
-  const withMounts = started.map((each) => ({
-    ...each,
-    env: [
-      ...each.env,
-      { name: 'OTHER4', value: otherIP },
-      { name: 'POD_IPS', valueFrom: { fieldRef: { fieldPath: 'status.podIPs' } } },
-    ],
-    volumeMounts: [...each.volumeMounts, ...(mounts[each.name] ?? [])],
-  }));
-  return barePod(
-    mode,
-    { ...podSpec(node), ...(mode === 'plain' ? { shareProcessNamespace: true } : {}), containers: withMounts },
-    annotations[mode],
-  );
-}
-
-const sharedMount = { name: 'shared', mountPath: '/shared' };
-const mounts: Readonly<Record<string, readonly object[]>> = {
-  app: [
-    sharedMount,
-    { name: 'private', mountPath: '/private' },
-    { name: 'credentials', mountPath: '/credentials' },
-    { name: 'app-token', mountPath: '/app-token' },
-  ],
-  attacker: [sharedMount],
-};
-
-interface Manners {
-  readonly securityContext?: object;
-  /** As the guard of resources asks. */
-  readonly limited?: boolean;
-}
-
-function container(name: string, secret: string, runAsUser: number, manners: Manners = {}) {
-  const { securityContext = {}, limited = false } = manners;
-  return {
-    name,
-    image: imageReference('samples'),
-    command: ['python3'],
-    // The attacker does not get it told.
-    env: [
-      { name: 'SEEN', value: '/scratch/seen' },
-      ...(name === 'attacker' ? [] : [{ name: 'SECRET', value: secret }]),
-    ],
-    resources: {
-      requests: { cpu: '5m', memory: '16Mi' },
-      ...(limited ? { limits: { cpu: '1', memory: '512Mi' } } : {}),
-    },
-    securityContext: { runAsUser, ...securityContext },
-    volumeMounts: [
-      { name: 'programs', mountPath: '/programs' },
-      { name: `scratch-${name}`, mountPath: '/scratch' },
-    ],
-  };
-}
-
-/** Until the app has written its first line: it has all that attacks aim at. */
-export async function settled(scene: Scene): Promise<void> {
-  await eventually(`the app of ${scene.mode} runs`, async () => {
-    const script = ['sh', '-c', 'test -S /shared/app.sock && test -e /dev/shm/app-session'];
-    succeeded(await scene.namespace.exec(scene.pods.app.metadata.name, 'app', script));
-  });
 }

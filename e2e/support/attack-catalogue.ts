@@ -31,6 +31,9 @@ export const families = {
 } as const;
 export type Family = keyof typeof families;
 
+/** What a ContainerNetworkPolicy closes. All else is tried in a Pod that no policy selects, where nothing but the mode is in the way. */
+const closedFamilies: readonly Family[] = ['metadata', 'lateral', 'dns', 'exfiltration'];
+
 export const modes = ['plain', 'isolate', 'split'] as const;
 export type Mode = (typeof modes)[number];
 
@@ -82,11 +85,22 @@ export interface ScriptStep {
   readonly only?: readonly Mode[];
 }
 
+/** The Pod of the arena, made once more with one change: see attack-pods.ts. */
+export const variants = ['unlimited', 'shared-processes', 'net-raw'] as const;
+export type Variant = (typeof variants)[number];
+
 /** A call of the API with the rights of the attacker's ServiceAccount; nothing is kept. The attack succeeds if it is accepted. */
 export interface ApiStep {
   readonly kind: 'api';
   readonly kubectl: readonly string[];
   readonly input?: unknown;
+  /** In place of `input`. */
+  readonly victim?: Variant;
+  /** What the refusal says: by any other nothing was shown, as by none where there is no pattern. */
+  readonly refused: Readonly<Partial<Record<Mode, string>>>;
+  /** It has to be refused, or what the other steps show has another reason. It does not decide. */
+  readonly mustBeRefused: boolean;
+  readonly only?: readonly Mode[];
 }
 
 export type Step = ScriptStep | ApiStep;
@@ -98,6 +112,8 @@ export interface Attack {
   readonly what: string;
   readonly techniques: readonly string[];
   readonly steps: readonly Step[];
+  /** Where a ContainerNetworkPolicy selects the attacker's container; elsewhere none does. */
+  readonly closed: readonly Mode[];
   /** Afterwards, whatever came of it. */
   readonly after: readonly ScriptStep[];
   readonly expected: Readonly<Record<Mode, Expected>>;
@@ -118,45 +134,81 @@ export function catalogue(): readonly Attack[] {
 /** @throws Error with the field's path */
 export function parseAttack(id: string, text: string): Attack {
   const root = new Field(parse(text), id);
-  root.knows(['name', 'family', 'what', 'techniques', 'steps', 'after', 'expected']);
+  root.knows(['name', 'family', 'what', 'techniques', 'policy', 'steps', 'after', 'expected']);
   const steps = root.at('steps').items().map(step);
-  if (!steps.some((each) => each.kind === 'api' || each.shows !== undefined)) {
+  if (!steps.some(decides)) {
     root.at('steps').wrong('no step shows whether it succeeded: add "shows" or "kubectl"');
   }
+  const family = root.at('family').oneOf(Object.keys(families) as Family[]);
   return {
     id,
     name: root.at('name').text(),
-    family: root.at('family').oneOf(Object.keys(families) as Family[]),
+    family,
     what: root.at('what').text(),
     techniques: techniquesOf(root.at('techniques')),
     steps,
+    closed: closedIn(root, family),
     after: root.has('after') ? root.at('after').items().map(script) : [],
     expected: expectations(root.at('expected')),
   };
 }
 
+/** `policy` has the modes in which it is the policy that closes the way, or is false. */
+function closedIn(root: Field, family: Family): readonly Mode[] {
+  if (!root.has('policy')) return closedFamilies.includes(family) ? modes : [];
+  const field = root.at('policy');
+  return field.value === false ? [] : field.items().map((mode) => mode.oneOf(modes));
+}
+
+/** Whether the attack has failed if this step does. */
+export function decides(step: Step): boolean {
+  return step.kind === 'api' ? !step.mustBeRefused : step.shows !== undefined && !step.must;
+}
+
 function step(field: Field): Step {
   if (!field.has('kubectl')) return script(field);
-  field.knows(['kubectl', 'input']);
-  const kubectl = field.at('kubectl').items().map(known);
-  return { kind: 'api', kubectl, ...(field.has('input') ? { input: field.at('input').value } : {}) };
+  field.knows(['kubectl', 'input', 'victim', 'refused', 'must', 'only']);
+  if (field.has('must')) field.at('must').oneOf(['refused']);
+  return {
+    kind: 'api',
+    kubectl: field.at('kubectl').items().map(known),
+    ...(field.has('input') ? { input: field.at('input').value } : {}),
+    ...(field.has('victim') ? { victim: field.at('victim').oneOf(variants) } : {}),
+    refused: refusals(field.at('refused')),
+    mustBeRefused: field.has('must'),
+    ...onlyIn(field),
+  };
+}
+
+/** One pattern, or one for each mode. The plain Pod is refused nothing. */
+function refusals(field: Field): ApiStep['refused'] {
+  if (typeof field.value === 'string') {
+    const text = pattern(field);
+    return { isolate: text, split: text };
+  }
+  const guarded = ['isolate', 'split'] as const;
+  field.knows(guarded);
+  return Object.fromEntries(guarded.filter((mode) => field.has(mode)).map((mode) => [mode, pattern(field.at(mode))]));
+}
+
+function onlyIn(field: Field): { readonly only?: readonly Mode[] } {
+  if (!field.has('only')) return {};
+  const items = field.at('only').items();
+  return { only: items.map((mode) => mode.oneOf(modes)) };
 }
 
 function script(field: Field): ScriptStep {
   field.knows(['in', 'run', 'shows', 'within', 'must', 'only']);
   const within = field.has('within') ? field.at('within').value : 0;
   if (typeof within !== 'number' || within < 0 || within > 60) field.at('within').wrong('seconds, 60 at most');
-  const must = field.has('must') ? field.at('must').value : false;
-  if (typeof must !== 'boolean') field.at('must').wrong('true or false');
-  const only = field.has('only') ? field.at('only').items() : undefined;
   return {
     kind: 'script',
     in: field.at('in').oneOf(places),
     run: field.at('run').text(),
     ...(field.has('shows') ? { shows: pattern(field.at('shows')) } : {}),
     within: Number(within),
-    must: must === true,
-    ...(only === undefined ? {} : { only: only.map((mode) => mode.oneOf(modes)) }),
+    must: field.has('must') && field.at('must').flag(),
+    ...onlyIn(field),
   };
 }
 
@@ -239,6 +291,10 @@ class Field {
   text(): string {
     if (typeof this.value !== 'string' || this.value.trim() === '') return this.wrong('a text is needed here');
     return this.value.trim();
+  }
+
+  flag(): boolean {
+    return typeof this.value === 'boolean' ? this.value : this.wrong('true or false');
   }
 
   oneOf<T extends string>(values: readonly T[]): T {
