@@ -100,6 +100,8 @@ export function uninstall(deleteBarePods: boolean): void {
   for (const namespace of ['podsplit-system', 'podsplit-node']) {
     waitUntil(`${namespace} is gone`, () => tryKubectl(['get', 'namespace', namespace]) === undefined, 60);
   }
+  // They say nothing any more.
+  tryKubectl(['label', 'namespaces', '-l', 'podsplit.io/guards', 'podsplit.io/guards-']);
 }
 
 /** They go with their CRD, and are somebody's work. */
