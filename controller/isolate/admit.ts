@@ -12,7 +12,7 @@ import type { SplitOptions } from '../split/plan.ts';
 import { annotationsOf } from '../split/pod.ts';
 import { restore } from '../split/removed.ts';
 import { shapeOf } from '../split/shape.ts';
-import { maxRefusals } from '../split/split.ts';
+import { refused } from '../split/split.ts';
 import { mistakenTokens } from '../split/token.ts';
 import { judge, wantsIsolation } from './judge.ts';
 import type { Judgement } from './plan.ts';
@@ -98,8 +98,4 @@ function guardsOf(pod: IPod): readonly Guard[] | undefined {
 
 function unchanged(pod: IPod): Changed {
   return { pod, reasons: [] };
-}
-
-function refused(refusals: readonly Refusal[]): Judgement {
-  return { kind: 'refused', refusals: refusals.slice(0, maxRefusals) };
 }

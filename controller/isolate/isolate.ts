@@ -8,7 +8,7 @@ import { flowsBetween } from '../split/divide.ts';
 import type { LeftAlone, Refused, SplitOptions } from '../split/plan.ts';
 import { annotationsOf, declaredPortsOf } from '../split/pod.ts';
 import { shapeOf } from '../split/shape.ts';
-import { singleContainer } from '../split/split.ts';
+import { refused, singleContainer } from '../split/split.ts';
 import { tokenKeepers, withoutOwnToken } from '../split/token.ts';
 import { tokenReasons } from '../split/token-reasons.ts';
 import { checkIsolation } from './checks.ts';
@@ -18,9 +18,6 @@ import type { IsolatePlan } from './plan.ts';
 import { reasonsFor } from './reasons.ts';
 import { membersOf, withoutOwnMarks, type Member } from './subject.ts';
 import { assignUsers, checkAssignment, withAssigned } from './users.ts';
-
-/** Nobody reads more. */
-const maxRefusals = 50;
 
 /**
  * A Pod that stays one Pod is refused for these reasons, or isolated: its containers are told apart by their UIDs. Takes a
@@ -112,10 +109,6 @@ function identityOf({ container, uid, runsBeside }: Member): Omit<IsolatedContai
     }),
     probes: probedPorts(container),
   };
-}
-
-function refused(refusals: readonly Refusal[]): Refused {
-  return { kind: 'refused', refusals: refusals.slice(0, maxRefusals) };
 }
 
 function unique(values: readonly string[]): readonly string[] {

@@ -8,7 +8,7 @@ import { checkDivision, checkLimits, checkPod } from './checks/checks.ts';
 import { egressViaByInit } from './checks/egress-via.ts';
 import { divide } from './divide.ts';
 import { chooseInstall } from './install.ts';
-import type { Decision, LeftAlone, Plan, SplitOptions } from './plan.ts';
+import type { Decision, LeftAlone, Plan, Refused, SplitOptions } from './plan.ts';
 import { annotationsOf, isNativeSidecar, runningContainers, specOf } from './pod.ts';
 import { reasonsFor } from './reasons.ts';
 import { restore } from './removed.ts';
@@ -119,8 +119,8 @@ function leftAlone(code: LeftAlone['code'], message: string): LeftAlone {
 }
 
 /** A Pod of a few MiB could be wrong in thousands of places; nobody reads more than these. */
-export const maxRefusals = 50;
+const maxRefusals = 50;
 
-function refused(refusals: readonly Refusal[]): Decision {
+export function refused(refusals: readonly Refusal[]): Refused {
   return { kind: 'refused', refusals: refusals.slice(0, maxRefusals) };
 }
