@@ -6,8 +6,7 @@ import { admit, type AdmitOptions } from '../isolate/admit.ts';
 import { markPatch } from '../isolate/mark.ts';
 import { cutPatch } from '../split/cut.ts';
 import { withNamespaceDefaults, type Labels } from '../split/namespace-defaults.ts';
-import type { LeftAlone } from '../split/plan.ts';
-import { noteOf, notesOf } from './notes.ts';
+import { notesOf } from './notes.ts';
 import { refused } from './refused.ts';
 import type { AdmissionRequest, Answer } from './review.ts';
 import { unchanged } from './review.ts';
@@ -49,13 +48,10 @@ export function reviewPod(request: AdmissionRequest, options: AdmitOptions, labe
         decision: 'left-alone',
         codes: [decision.code],
         patch: decision.code === 'SingleContainer' ? markWhole(given.pod) : [],
-        warnings: silent.includes(decision.code) ? [] : [noteOf(decision)],
+        warnings: notesOf(decision),
       };
   }
 }
-
-/** In a namespace with a label every Pod is judged; who opted out knows it. */
-const silent: readonly LeftAlone['code'][] = ['NotOptedIn', 'OptedOut'];
 
 /** `split` looks at the shape itself; a Pod under admission has no apiVersion and kind only where a test forgot them. */
 function asPod(object: unknown): IPod {

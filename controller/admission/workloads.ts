@@ -7,8 +7,7 @@ import { admit, type AdmitOptions } from '../isolate/admit.ts';
 import type { JsonPatchOperation } from '../split/cut.ts';
 import { withClaimVolumes } from '../split/claim-templates.ts';
 import { withNamespaceDefaults, type Labels } from '../split/namespace-defaults.ts';
-import type { LeftAlone } from '../split/plan.ts';
-import { noteOf, notesOf } from './notes.ts';
+import { notesOf } from './notes.ts';
 import { refused } from './refused.ts';
 import type { AdmissionRequest, Allowed, Answer, Denied } from './review.ts';
 import { unchanged } from './review.ts';
@@ -143,13 +142,10 @@ function judge(workload: Workload, copy: Copy, { options, labels }: Asked): Answ
       return refused(decision.refusals.map((refusal) => inWorkload(workload, refusal)));
     case 'split':
     case 'isolate':
-      return allowed(copy, [...warnings, ...notesOf(decision)]);
     case 'left-alone':
-      return allowed(copy, silent.includes(decision.code) ? warnings : [...warnings, noteOf(decision)]);
+      return allowed(copy, [...warnings, ...notesOf(decision)]);
   }
 }
-
-const silent: readonly LeftAlone['code'][] = ['NotOptedIn', 'OptedOut'];
 
 function allowed({ patch }: Copy, warnings: readonly string[]): Allowed {
   return { kind: 'allowed', decision: patch.length > 0 ? 'copied' : 'unchanged', codes: [], patch, warnings };
