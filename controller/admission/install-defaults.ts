@@ -3,7 +3,7 @@ import { readResourceDefaults, type ResourceDefaults } from '../api/resource-def
 import type { ObjectMeta, SplitNetwork } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
-import { Reflector, type ReflectorHooks } from '../kube/reflector.ts';
+import { Reflector, type ReflectorHooks, watchedMetadata } from '../kube/reflector.ts';
 import { resources } from '../kube/resources.ts';
 import type { Check } from '../observability/health.ts';
 import type { Logger } from '../observability/log.ts';
@@ -67,13 +67,8 @@ interface Slim {
 }
 
 function slim({ metadata, spec }: SplitNetwork): Slim {
-  const { name, uid, resourceVersion } = metadata;
   return {
-    metadata: {
-      name,
-      ...(uid === undefined ? {} : { uid }),
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
-    },
+    metadata: watchedMetadata(metadata),
     install: spec.install,
     resources: spec.resources === undefined ? undefined : readResourceDefaults(spec.resources),
   };

@@ -4,7 +4,7 @@ import type { ObjectMeta } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
 import { sleep } from '../kube/clock.ts';
-import { Reflector, type ReflectorHooks } from '../kube/reflector.ts';
+import { Reflector, type ReflectorHooks, watchedMetadata } from '../kube/reflector.ts';
 import { resources, type Namespace } from '../kube/resources.ts';
 import type { Check } from '../observability/health.ts';
 import type { Logger } from '../observability/log.ts';
@@ -90,18 +90,10 @@ interface Slim {
 }
 
 function slim({ metadata }: Namespace): Slim {
-  const { name, uid, resourceVersion } = metadata;
   const labels = record(metadata.labels);
   const own = [userAnnotations.mode, userAnnotations.guards].flatMap((key): [string, string][] => {
     const value = labels[key];
     return typeof value === 'string' ? [[key, value]] : [];
   });
-  return {
-    metadata: {
-      name,
-      ...(uid === undefined ? {} : { uid }),
-      ...(resourceVersion === undefined ? {} : { resourceVersion }),
-      labels: Object.fromEntries(own),
-    },
-  };
+  return { metadata: { ...watchedMetadata(metadata), labels: Object.fromEntries(own) } };
 }

@@ -48,6 +48,16 @@ const watchSeconds = { min: 300, max: 600 } as const;
 /** A watch that ends sooner, and without an event, was not ended by an API server in good order. */
 const shortWatchMs = 1000;
 
+/** What a watch cannot do without: the least that a `slim` leaves of an object's metadata. */
+export function watchedMetadata({ name, namespace, uid, resourceVersion }: KubeObject['metadata']) {
+  return {
+    name,
+    ...(namespace === undefined ? {} : { namespace }),
+    ...(uid === undefined ? {} : { uid }),
+    ...(resourceVersion === undefined ? {} : { resourceVersion }),
+  };
+}
+
 /**
  * Keeps a store equal to what the API server has: one list, then a watch from there for as long as it goes; a list again
  * when the server no longer knows that version. Why not client-node's informer: docs/decisions.

@@ -1,6 +1,6 @@
 import type { KubeClient } from '../kube/client.ts';
 import type { Clock } from '../kube/clock.ts';
-import { Reflector, type ReflectorHooks } from '../kube/reflector.ts';
+import { Reflector, type ReflectorHooks, watchedMetadata } from '../kube/reflector.ts';
 import {
   resources,
   type EndpointSlice,
@@ -133,14 +133,9 @@ export class ClusterDirectory {
   }
 }
 
-function slimMetadata({ name, namespace, uid, resourceVersion, labels }: KubeObject['metadata']) {
-  return {
-    name,
-    ...(namespace === undefined ? {} : { namespace }),
-    ...(uid === undefined ? {} : { uid }),
-    ...(resourceVersion === undefined ? {} : { resourceVersion }),
-    ...(labels === undefined ? {} : { labels }),
-  };
+function slimMetadata(metadata: KubeObject['metadata']) {
+  const { labels } = metadata;
+  return { ...watchedMetadata(metadata), ...(labels === undefined ? {} : { labels }) };
 }
 
 function slimPod({ apiVersion, kind, metadata, spec, status }: Pod): Pod {
