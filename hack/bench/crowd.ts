@@ -1,6 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { ownLabels } from '../../controller/api/names.ts';
 import type { KubeClient } from '../../controller/kube/client.ts';
+import { isApiError } from '../../controller/kube/errors.ts';
 import { resources, type Deployment, type Resource } from '../../controller/kube/resources.ts';
 import { until } from '../cluster/run.ts';
 import { sideBySide } from './side-by-side.ts';
@@ -165,17 +166,28 @@ async function countOf(client: KubeClient, resource: Resource, labelSelector: st
 export async function takeDown(client: KubeClient, crowd: Crowd, withinSeconds: number): Promise<void> {
   await sideBySide(atOnce, namespacesOf(crowd), (name) => client.delete(resources.namespaces, { name }));
   // Their own end would give each Pod its grace period, one namespace after the other.
-  await sideBySide(deletionsAtOnce, namespacesOf(crowd), (name) =>
-    client.raw({
-      method: 'DELETE',
-      path: `/api/v1/namespaces/${name}/pods`,
-      query: { gracePeriodSeconds: '0' },
-      timeoutMs: 300_000,
-    }),
-  );
+  await sideBySide(deletionsAtOnce, namespacesOf(crowd), (name) => deletePods(client, name, withinSeconds));
   await until(`the end of ${crowd.name}`, withinSeconds, async () => {
     const { items } = await client.list(resources.namespaces, { labelSelector: `${label}=${crowd.name}` });
     return items.length === 0;
+  });
+}
+
+/** All of a namespace. A busy API server cuts the request after a minute, and has deleted what it came to. */
+async function deletePods(client: KubeClient, namespace: string, withinSeconds: number): Promise<void> {
+  await until(`the deletion of the Pods in ${namespace}`, withinSeconds, async () => {
+    try {
+      await client.raw({
+        method: 'DELETE',
+        path: `/api/v1/namespaces/${namespace}/pods`,
+        query: { gracePeriodSeconds: '0' },
+        timeoutMs: 300_000,
+      });
+      return true;
+    } catch (error) {
+      if (isApiError(error, 'Unreachable') || isApiError(error, 'Timeout')) return false;
+      throw error;
+    }
   });
 }
 
