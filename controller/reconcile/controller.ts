@@ -96,7 +96,7 @@ export class Controller {
       reporter,
       clock,
       log,
-      isBusy: () => this.splits.depth > 0,
+      waiting: () => this.splits.depth,
       released: (seconds) => {
         metrics.wiringDuration.observe(seconds);
       },

@@ -41,17 +41,22 @@ export interface SplitPodDependencies extends WiringDependencies {
   readonly reporter: Reporter;
   readonly clock: Clock;
   readonly log: Logger;
-  /** Do split Pods wait for a worker? */
-  readonly isBusy: () => boolean;
+  /** How many split Pods wait for a worker. */
+  readonly waiting: () => number;
   /** Seconds from the Pod's creation until its pieces may start: they are released (`init`) or their gates lifted (`node`). */
   readonly released?: (seconds: number) => void;
 }
 
 /**
  * A Pod that starts says how far it has come this often at most: what is over before anybody reads it is not written. Where
- * many wait, they wait for the very writes that this would be.
+ * others wait, they wait for the very writes that this would be: of all together no more than four a second say so.
  */
-const progressMs = { idle: 3_000, busy: 30_000 };
+export function progressMs(waiting: number): number {
+  return waiting === 0 ? 3_000 : 30_000 + 250 * waiting;
+}
+
+/** Looks again whether still so many wait. */
+const progressLookMs = 300_000;
 
 /** Reconciles one split Pod: looks, does the one next thing, and says on the Pod, its PodSplit and in Events what it saw. */
 export class SplitPodReconciler {
@@ -115,8 +120,10 @@ export class SplitPodReconciler {
         via,
         flows: plan === undefined || policies === undefined ? undefined : toldFlows(plan, policies),
       };
-      const wait = memory.toldAt + progressMs[this.deps.isBusy() ? 'busy' : 'idle'] - clock.monotonic();
-      if (wait > 0 && reporter.isProgress(report)) return sooner(outcome, { kind: 'requeue', afterMs: wait });
+      const wait = memory.toldAt + progressMs(this.deps.waiting()) - clock.monotonic();
+      if (wait > 0 && reporter.isProgress(report)) {
+        return sooner(outcome, { kind: 'requeue', afterMs: Math.min(wait, progressLookMs) });
+      }
       memory.toldAt = clock.monotonic();
       await reporter.report(report);
     }
