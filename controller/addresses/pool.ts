@@ -64,7 +64,16 @@ const reserved = ['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16', '224.0.0.0/3', '
 const macPrefix = { 4: 0x0a58n, 6: 0x0a59n } as const;
 const macAddresses = 1n << 32n;
 
+/** Kept with the spec, which stays as it came: each look at a Pod asks for its pool. */
+const pools = new WeakMap<SplitNetworkSpec, PoolParse>();
+
 export function poolOf(spec: SplitNetworkSpec): PoolParse {
+  const pool = pools.get(spec) ?? parsePool(spec);
+  pools.set(spec, pool);
+  return pool;
+}
+
+function parsePool(spec: SplitNetworkSpec): PoolParse {
   const errors: PoolError[] = [];
   const ipv4 = parseRange(4, spec.ipv4, errors);
   const ipv6 = parseRange(6, spec.ipv6, errors);
