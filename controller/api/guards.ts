@@ -35,6 +35,12 @@ export function readGuards(
   return { problems: wrong.slice(0, maxProblems).map(problemOf) };
 }
 
+/** For who does not judge the text: none where it is mistaken, since such a Pod is refused anyway. */
+export function guardsIn(text: string): readonly Guard[] {
+  const read = readGuards(text);
+  return 'guards' in read ? read.guards : [];
+}
+
 /** Sentences, without a field: it is an annotation's, or a label's. */
 export interface Problem {
   readonly message: string;

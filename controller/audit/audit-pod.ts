@@ -1,6 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { defaultGuards, readGuards } from '../api/guards.ts';
+import { defaultGuards, guardsIn } from '../api/guards.ts';
 import type { JsonObject } from '../api/json.ts';
 import { ownLabels, userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
@@ -219,8 +219,8 @@ function notesOf(pod: IPod, mode: ModeInForce, { modes, admitted, labels }: Judg
 function unboundedUnderGuard(pod: IPod, labels: Labels): readonly string[] {
   const { guards } = userAnnotations;
   const text = annotationsOf(pod)[guards] ?? labels[guards];
-  const read = text === undefined ? { guards: defaultGuards } : readGuards(text);
-  return 'guards' in read && read.guards.includes('resources') ? unboundedContainers(pod) : [];
+  const held = text === undefined ? defaultGuards : guardsIn(text);
+  return held.includes('resources') ? unboundedContainers(pod) : [];
 }
 
 function boundsNotes(unbounded: readonly string[]): readonly string[] {

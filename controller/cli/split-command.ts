@@ -20,6 +20,7 @@ import { printTable } from '../rules/nft.ts';
 import { type Labels, type WithDefaults, withNamespaceDefaults } from '../split/namespace-defaults.ts';
 import { hardeningGaps } from '../split/harden.ts';
 import type { LeftAlone, Plan, Reason } from '../split/plan.ts';
+import { modeOf } from '../split/pod.ts';
 import { restore } from '../split/removed.ts';
 import { shapeOf } from '../split/shape.ts';
 import { CliError } from './cli-error.ts';
@@ -117,7 +118,8 @@ function resultOf(manifest: Manifest, context: Context): Result {
     refusals: refusals.map((refusal) => ({ ...refusal, path: pathInManifest(replica, refusal.path) })),
   });
   if (candidate.kind === 'refused') return refused(candidate.refusals);
-  if (!hasMode(candidate.pod)) return { manifest, kind: 'not-annotated', ignored: ourAnnotations(candidate.pod) };
+  if (modeOf(candidate.pod) === undefined)
+    return { manifest, kind: 'not-annotated', ignored: ourAnnotations(candidate.pod) };
   if (manifest.name === '') return refused([nameMissing]);
   const options = optionsOf(context);
   const shape = shapeOf(candidate.pod);
@@ -289,7 +291,7 @@ function labelsFor({ namespace }: Manifest, { command, namespaces }: Context): L
 }
 
 function withMode(pod: IPod, mode: string): WithDefaults {
-  if (hasMode(pod)) return { kind: 'pod', pod };
+  if (modeOf(pod) !== undefined) return { kind: 'pod', pod };
   const annotations = { ...pod.metadata?.annotations, [userAnnotations.mode]: mode };
   return { kind: 'pod', pod: { ...pod, metadata: { ...pod.metadata, annotations } } };
 }
@@ -297,10 +299,6 @@ function withMode(pod: IPod, mode: string): WithDefaults {
 /** `shapeOf` looks whether it is one. */
 function asPod(pod: JsonObject): IPod {
   return { ...pod, apiVersion: 'v1', kind: 'Pod' };
-}
-
-function hasMode(pod: unknown): boolean {
-  return ourAnnotations(pod).includes(userAnnotations.mode);
 }
 
 function ourAnnotations(pod: unknown): readonly string[] {

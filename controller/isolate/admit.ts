@@ -1,5 +1,5 @@
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { readGuards, type Guard } from '../api/guards.ts';
+import { guardsIn, type Guard } from '../api/guards.ts';
 import { defaultSplitNetwork, userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import type { ResourceDefaults } from '../api/resource-defaults.ts';
@@ -9,7 +9,7 @@ import { harden } from '../split/harden.ts';
 import type { Changed } from '../split/map-containers.ts';
 import { missingResources } from '../split/missing-resources.ts';
 import type { SplitOptions } from '../split/plan.ts';
-import { annotationsOf } from '../split/pod.ts';
+import { annotationsOf, modeOf } from '../split/pod.ts';
 import { restore } from '../split/removed.ts';
 import { shapeOf } from '../split/shape.ts';
 import { refused } from '../split/split.ts';
@@ -54,7 +54,7 @@ export function admit(given: IPod, options: AdmitOptions): Admitted {
 
 /** Undefined where `judge` has nothing to do with it, or says better what is wrong. */
 function wholeOf(given: IPod): IPod | undefined {
-  if (!hasMode(given)) return undefined;
+  if (modeOf(given) === undefined) return undefined;
   const shape = shapeOf(given);
   if (shape.kind === 'invalid') return undefined;
   if (wantsIsolation(shape.pod)) return shape.pod;
@@ -62,18 +62,15 @@ function wholeOf(given: IPod): IPod | undefined {
   return restored.kind === 'whole' ? restored.pod : undefined;
 }
 
-function hasMode({ metadata }: IPod): boolean {
-  const annotations: unknown = metadata?.annotations;
-  return typeof annotations === 'object' && annotations !== null && userAnnotations.mode in annotations;
-}
-
 interface Guarded extends Changed {
   readonly refusals: readonly Refusal[];
 }
 
 function guard(whole: IPod, { guards: otherwise, resourceDefaults }: AdmitOptions): Guarded {
-  const guards = guardsOf(whole) ?? otherwise;
-  const network = annotationsOf(whole)[userAnnotations.network] ?? defaultSplitNetwork;
+  const annotations = annotationsOf(whole);
+  const text = annotations[userAnnotations.guards];
+  const guards = text === undefined ? otherwise : guardsIn(text);
+  const network = annotations[userAnnotations.network] ?? defaultSplitNetwork;
   const defaults = resourceDefaults.get(network);
   const filled = guards.includes('resources') && defaults ? fillResources(whole, defaults, network) : unchanged(whole);
   const hardened = guards.includes('hardening') ? harden(filled.pod) : unchanged(filled.pod);
@@ -86,14 +83,6 @@ function guard(whole: IPod, { guards: otherwise, resourceDefaults }: AdmitOption
       ...(guards.includes('hardening') ? restrictedConflicts(hardened.pod) : []),
     ],
   };
-}
-
-/** Of text that does not read `judge` says so. */
-function guardsOf(pod: IPod): readonly Guard[] | undefined {
-  const text = annotationsOf(pod)[userAnnotations.guards];
-  if (text === undefined) return undefined;
-  const read = readGuards(text);
-  return 'guards' in read ? read.guards : [];
 }
 
 function unchanged(pod: IPod): Changed {

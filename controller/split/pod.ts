@@ -3,7 +3,8 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { IPodSpec } from 'kubernetes-models/v1/PodSpec';
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import type { DeclaredPort } from '../api/flow.ts';
-import { initContainerName } from '../api/names.ts';
+import { at } from '../api/json.ts';
+import { initContainerName, userAnnotations } from '../api/names.ts';
 
 /** A Pod whose spec is there: `shapeOf` has looked. */
 export function specOf(pod: IPod): IPodSpec {
@@ -12,6 +13,11 @@ export function specOf(pod: IPod): IPodSpec {
 
 export function annotationsOf(pod: IPod): Readonly<Record<string, string>> {
   return pod.metadata?.annotations ?? {};
+}
+
+/** Before the Pod's shape is looked at, so of anything: what did not opt in is none of podsplit's business. */
+export function modeOf(pod: unknown): unknown {
+  return at(pod, ['metadata', 'annotations', userAnnotations.mode]);
 }
 
 export function labelsOf(pod: IPod): Readonly<Record<string, string>> {

@@ -1,6 +1,5 @@
 import type { IPod } from 'kubernetes-models/v1/Pod';
 import { parseIntent, type Intent } from '../api/annotations.ts';
-import { isRecord } from '../api/json.ts';
 import { userAnnotations } from '../api/names.ts';
 import type { Refusal } from '../api/refusal.ts';
 import { checkSize } from './annotation-size.ts';
@@ -9,7 +8,7 @@ import { egressViaByInit } from './checks/egress-via.ts';
 import { divide } from './divide.ts';
 import { chooseInstall } from './install.ts';
 import type { Decision, LeftAlone, Plan, Refused, SplitOptions } from './plan.ts';
-import { annotationsOf, isNativeSidecar, runningContainers, specOf } from './pod.ts';
+import { annotationsOf, isNativeSidecar, modeOf, runningContainers, specOf } from './pod.ts';
 import { reasonsFor } from './reasons.ts';
 import { restore } from './removed.ts';
 import { shapeOf } from './shape.ts';
@@ -96,13 +95,6 @@ const observeNeedsAgent: Refusal = {
     'What the pieces use is observed by the agent of the node, and an init container loads the rules of this Pod.',
   action: `Set ${userAnnotations.install} to "node", or list the flows.`,
 };
-
-/** Before the Pod's shape is looked at: what did not opt in is none of podsplit's business. */
-function modeOf(pod: unknown): unknown {
-  const metadata = isRecord(pod) ? pod['metadata'] : undefined;
-  const annotations = isRecord(metadata) ? metadata['annotations'] : undefined;
-  return isRecord(annotations) ? annotations[userAnnotations.mode] : undefined;
-}
 
 /** Guards are asked of what is split or isolated: who wants them hears that they are not. */
 export function singleContainer(pod: IPod, why: string): LeftAlone {
