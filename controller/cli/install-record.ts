@@ -26,10 +26,17 @@ export function readRecord(configMap: unknown): Values | undefined {
   return isRecord(values) ? values : undefined;
 }
 
-/** A node has the image that a developer builds; nobody else's has it. */
+/** A node has the image that a developer builds; nobody else's has it. And what `latest` is changes under a cluster. */
 export function imageNote(defaults: Values, chosen: Values): readonly string[] {
   const image = imageOf(mergeValues(defaults, chosen));
-  return image.startsWith('podsplit.local/')
-    ? [`The image ${image} is in no registry: build it, push it, and name it by --image. docs/operations.md has how.`]
+  if (image.startsWith('podsplit.local/')) {
+    return [
+      `The image ${image} is in no registry: build it, push it, and name it by --image. docs/operations.md has how.`,
+    ];
+  }
+  return image.endsWith(':latest')
+    ? [
+        `The image ${image} is another one each time that somebody pushes it: name a version, or better a digest, by --image.`,
+      ]
     : [];
 }

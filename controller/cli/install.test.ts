@@ -84,6 +84,14 @@ describe('kubectl podsplit install', () => {
     expect(stderr).to.equal('');
   });
 
+  it('says that an image without a tag is whatever was pushed last', async () => {
+    const { stdout, stderr } = await podsplit(['install', '--image', 'registry.example:5000/podsplit']);
+    expect(stdout).to.contain('image: registry.example:5000/podsplit:latest');
+    expect(stderr).to.match(/^Note: The image registry\.example:5000\/podsplit:latest is another one each time .*\n$/);
+    const digest = `registry.example/podsplit@sha256:${'0'.repeat(64)}`;
+    expect((await podsplit(['install', '--image', digest])).stderr).to.equal('');
+  });
+
   it('takes all that the chart takes, from a file', async () => {
     const files = { 'values.yaml': formatManifest(otherValues) };
     const { stdout } = await podsplit(['install', '-f', 'values.yaml'], undefined, files);
