@@ -43,6 +43,24 @@ describe('a Pod under admission', () => {
     expect(codes(admit(without, options('resources', 'hardening')))).to.deep.equal(['split']);
   });
 
+  for (const [guards, rest] of [
+    [['token', 'resources'], 'token'],
+    [['token', 'resources', 'hardening'], 'token,hardening'],
+    [['resources', 'hardening'], 'hardening'],
+    [['resources'], 'none'],
+  ] as const) {
+    it(`is told what to write for no bounds: ${guards.join(', ')}`, () => {
+      const { judgement } = admit(podOf([{}, {}]), options(...guards));
+      if (judgement.kind !== 'refused') throw new Error(judgement.kind);
+      expect(judgement.refusals.map(({ action }) => action)).to.include(
+        `State them, or set podsplit.io/guards to "${rest}".`,
+      );
+      // And that is what helps.
+      const told = podOf([{}, {}], { 'podsplit.io/guards': rest });
+      expect(codes(admit(told, options(...guards)))).to.deep.equal(['split']);
+    });
+  }
+
   it('hears of all reasons at once, whoever gives them', () => {
     const pod = podOf([{ securityContext: { runAsUser: 0 } }, {}], { 'podsplit.io/primary': 'nobody' });
     expect(codes(admit(pod, options('resources', 'hardening')))).to.deep.equal([
@@ -152,19 +170,19 @@ describe('defaults of resources', () => {
   it('are compared with requests exactly', () => {
     const stated = { resources: { requests: { cpu: '700m' } } };
     const { pod } = fillResources(podOf([stated]), { limits: { cpu: '0.7', memory: '64Mi' } }, 'n');
-    expect(missingResources(pod)).to.deep.equal([]);
+    expect(missingResources(pod, [])).to.deep.equal([]);
   });
 
   it('that give everything leave nothing missing where nothing is stated', () => {
     const { pod } = fillResources(podOf([{}, {}]), { limits: { cpu: 1, memory: '64Mi' } }, 'n');
-    expect(missingResources(pod)).to.deep.equal([]);
+    expect(missingResources(pod, [])).to.deep.equal([]);
     expect(pod.spec?.containers[0]?.resources?.requests).to.deep.equal({ cpu: 1, memory: '64Mi' });
   });
 });
 
 describe('resources that are stated', () => {
   const missingOf = (...list: readonly NonNullable<IContainer['resources']>[]) =>
-    missingResources(podOf(list.map((resources) => ({ resources })))).map(({ message }) => message);
+    missingResources(podOf(list.map((resources) => ({ resources }))), []).map(({ message }) => message);
 
   it('bound a container unless its limit is 0, which is none', () => {
     for (const zero of ['0', 0, '0m', '0.0', '0Gi', '0e3', '+0']) {
@@ -185,7 +203,7 @@ describe('resources that are stated', () => {
   it('stay 0 where the SplitNetwork gives something else', () => {
     const zero = podOf([{ resources: { limits: { cpu: '0', memory: '1Gi' } } }]);
     const { pod } = fillResources(zero, { limits: { cpu: 1 } }, 'n');
-    expect(missingResources(pod).map(({ code }) => code)).to.deep.equal(['MissingResources']);
+    expect(missingResources(pod, []).map(({ code }) => code)).to.deep.equal(['MissingResources']);
   });
 });
 
