@@ -293,6 +293,8 @@ describe('kubectl podsplit split', () => {
     const help = await kubectlPodsplit(['--help']);
     expect(help.stdout).to.contain('kubectl podsplit split -f web.yaml').and.to.contain('kubectl podsplit flows web-');
     expect(help.exitCode).to.equal(0);
+    const ofSplit = await kubectlPodsplit(['split', '--help']);
+    expect(ofSplit.stdout).to.contain('--mode split --install node');
     expect((await kubectlPodsplit(['version'])).stdout).to.equal('dev\n');
   });
 });

@@ -21,7 +21,7 @@ export const exitCodes = { ok: 0, refused: 1, usage: 2 } as const;
 const examples = `
 Examples:
   # What would the cluster run?
-  kubectl podsplit split -f web.yaml
+  kubectl podsplit split -f web.yaml --install node
 
   # Has the cluster what podsplit needs, and is podsplit well?
   kubectl podsplit check
