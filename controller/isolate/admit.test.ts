@@ -43,6 +43,68 @@ describe('a Pod under admission', () => {
     expect(codes(admit(without, options('resources', 'hardening')))).to.deep.equal(['split']);
   });
 
+  describe('of mode isolate', () => {
+    const isolated = (containers: readonly Partial<IContainer>[], changed: Record<string, string> = {}): IPod =>
+      podOf(containers, { 'podsplit.io/mode': 'isolate', 'podsplit.io/assign-users': 'true', ...changed });
+
+    it('hears of the guard that writes what it lacks, which does', () => {
+      const { judgement } = admit(isolated([{}, {}]), options('token'));
+      if (judgement.kind !== 'refused') throw new Error(judgement.kind);
+      const hint = ', or have podsplit write it: podsplit.io/guards=all, or a list with "hardening".';
+      expect(new Set(judgement.refusals.map(({ code, action }) => `${code} ${action}`))).to.deep.equal(
+        new Set([`PrivilegeEscalation Set it to false${hint}`, `IdentityCapability Set it to [ALL]${hint}`]),
+      );
+      const hardened = isolated([{}, {}], { 'podsplit.io/guards': 'token,hardening' });
+      expect(codes(admit(hardened, options('token')))).to.deep.equal(['isolate']);
+    });
+
+    it('does not hear of it where it writes nothing, or refuses the Pod', () => {
+      const actions = (pod: IPod): readonly string[] => {
+        const { judgement } = admit(pod, options('token'));
+        return judgement.kind === 'refused' ? judgement.refusals.map(({ action }) => action) : [];
+      };
+      const stated = isolated([{ securityContext: { allowPrivilegeEscalation: true } }, {}]);
+      expect(actions(stated).filter((action) => action.includes('hardening'))).to.deep.equal([]);
+      const root = isolated([{}, { securityContext: { runAsUser: 0 } }]);
+      expect(actions(root).filter((action) => action.includes('hardening'))).to.deep.equal([]);
+    });
+
+    it('is warned of the volumes that users share whom nobody chose', () => {
+      const secure = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
+      const mounting = (...volumes: readonly string[]): Partial<IContainer> => ({
+        securityContext: secure,
+        volumeMounts: volumes.map((name) => ({ name, mountPath: `/${name}` })),
+      });
+      const warningOf = (
+        fsGroup?: number,
+        mounts: readonly (readonly string[])[] = [
+          ['a', 'b', 'c'],
+          ['a', 'c'],
+        ],
+      ) => {
+        const pod = isolated(mounts.map((names) => mounting(...names)));
+        const volumes = [
+          { name: 'a', emptyDir: {} },
+          { name: 'b', emptyDir: {} },
+          { name: 'c', configMap: { name: 'c' } },
+        ];
+        const spec = { ...pod.spec!, volumes, ...(fsGroup !== undefined && { securityContext: { fsGroup } }) };
+        const { judgement } = admit({ ...pod, spec }, options('token'));
+        if (judgement.kind !== 'isolate') throw new Error(judgement.kind);
+        return judgement.reasons.find(({ code }) => code === 'UsersAssigned')?.message;
+      };
+      const general = 'Containers without a runAsUser get one; what their images expect to own, they do not.';
+      expect(warningOf()).to.equal(
+        `${general} As different users they share the volume "a": ` +
+          'set securityContext.fsGroup of the Pod, and let them write files for the group (umask 002).',
+      );
+      expect(warningOf(2000)).to.equal(
+        `${general} As different users they share the volume "a": let them write files for the group (umask 002).`,
+      );
+      expect(warningOf(undefined, [['a'], ['b']])).to.equal(general);
+    });
+  });
+
   for (const [guards, rest] of [
     [['token', 'resources'], 'token'],
     [['token', 'resources', 'hardening'], 'token,hardening'],
