@@ -5,7 +5,7 @@
  *
  *   node hack/attacks.ts [--only ID[,ID...]] [--mode MODE[,MODE...]] [--list] [--write] [--verbose]
  */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { openArena, type Scene } from '../e2e/support/attack-arena.ts';
@@ -17,17 +17,42 @@ import { kubectl } from '../e2e/support/namespace.ts';
 
 type Seen = ReadonlyMap<string, Result>;
 
-const { values: options } = parseArgs({
-  options: {
-    only: { type: 'string', multiple: true, default: [] },
-    mode: { type: 'string', multiple: true, default: [] },
-    list: { type: 'boolean', default: false },
-    write: { type: 'boolean', default: false },
-    verbose: { type: 'boolean', default: false },
-  },
-});
+const options = optionsOf();
+
+function optionsOf() {
+  try {
+    return parseArgs({
+      options: {
+        only: { type: 'string', multiple: true, default: [] },
+        mode: { type: 'string', multiple: true, default: [] },
+        list: { type: 'boolean', default: false },
+        write: { type: 'boolean', default: false },
+        verbose: { type: 'boolean', default: false },
+        help: { type: 'boolean', default: false },
+      },
+    }).values;
+  } catch (error) {
+    console.error(
+      `attacks: ${error instanceof Error ? error.message : String(error)}. See node hack/attacks.ts --help`,
+    );
+    process.exit(2);
+  }
+}
+
+/** What this file says of itself. */
+function usage(): string {
+  const [comment = ''] = readFileSync(import.meta.filename, 'utf8').split(' */', 1);
+  return comment
+    .replace('/**\n', '')
+    .replaceAll(/^ \* ?/gm, '')
+    .trimEnd();
+}
 
 async function main(): Promise<number> {
+  if (options.help) {
+    console.log(usage());
+    return 0;
+  }
   const all = catalogue();
   const attacks = chosen('--only', options.only, all, ({ id }) => id);
   const inModes = chosen('--mode', options.mode, modes, (mode) => mode);

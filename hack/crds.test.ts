@@ -13,11 +13,20 @@ interface Schema {
   readonly additionalProperties?: Schema;
 }
 
+interface Column {
+  readonly name: string;
+  readonly jsonPath: string;
+  readonly priority?: number;
+}
+
 interface Crd {
   readonly metadata: { readonly name: string };
   readonly spec: {
     readonly names: { readonly kind: string };
-    readonly versions: readonly { readonly schema: { readonly openAPIV3Schema: Schema } }[];
+    readonly versions: readonly {
+      readonly schema: { readonly openAPIV3Schema: Schema };
+      readonly additionalPrinterColumns: readonly Column[];
+    }[];
   };
 }
 
@@ -49,6 +58,22 @@ describe('custom resource definitions', () => {
       for (const field of fieldsOf(schema)) expect(types, `${kind}: ${field}`).to.match(new RegExp(`\\b${field}\\??:`));
     });
   }
+});
+
+describe('columns of a ContainerNetworkPolicy', () => {
+  const policies = crds.find(({ spec }) => spec.names.kind === 'ContainerNetworkPolicy');
+  const columns = policies?.spec.versions[0]?.additionalPrinterColumns ?? [];
+
+  it('hide no reason: the short table has that of whatever is False, the wide one has both messages', () => {
+    const narrow = columns.filter(({ priority }) => priority === undefined);
+    expect(narrow.find(({ name }) => name === 'Reason')?.jsonPath).to.equal(
+      '.status.conditions[?(@.status=="False")].reason',
+    );
+    const wide = columns.filter(({ priority }) => priority === 1).map(({ jsonPath }) => jsonPath);
+    for (const type of ['Accepted', 'Enforced']) {
+      expect(wide).to.include(`.status.conditions[?(@.type=="${type}")].message`);
+    }
+  });
 });
 
 describe('manifests', () => {

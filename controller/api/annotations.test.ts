@@ -161,6 +161,13 @@ describe('parseIntent', () => {
     expect(codes({ 'podsplit.io/egress-dns': 'none' })).to.deep.equal([path]);
   });
 
+  it('know a mode that is written almost right', () => {
+    const parsed = parse({ 'podsplit.io/mode': 'spilt' });
+    expect(parsed.kind === 'invalid' && parsed.refusals.map(({ message }) => message)).to.deep.equal([
+      'Mode "spilt" is not known. Did you mean "split"?',
+    ]);
+  });
+
   it('says all that is wrong, with the path of each', () => {
     const path = (key: string): string => `${base}[podsplit.io/${key}]`;
     expect(

@@ -122,7 +122,7 @@ function checkMode(at: Context, mode: string): Refusal[] {
         refusal(
           'UnknownMode',
           path,
-          `Mode ${quote(mode)} is not known.`,
+          `Mode ${quote(mode)} is not known.${didYouMean(mode, modeValues)}`,
           'Set it to "split" or "isolate", or to "none" to opt out of what the namespace says, or remove it.',
         ),
       ];

@@ -214,6 +214,28 @@ describe('kubectl podsplit split', () => {
     }
   });
 
+  it('says of the guard hardening whether it writes what is open, or refuses the Pod', async () => {
+    const noteOf = async (securityContext: object, mode: string): Promise<string | undefined> => {
+      const metadata = { name: 'p', annotations: { 'podsplit.io/mode': mode } };
+      const secure = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
+      const containers = [
+        { name: 'a', securityContext: { runAsUser: 1, ...secure, ...securityContext } },
+        { name: 'b', securityContext: { runAsUser: 2, ...secure } },
+      ];
+      const pod = JSON.stringify({ apiVersion: 'v1', kind: 'Pod', metadata, spec: { containers } });
+      const { stderr } = await kubectlPodsplit(['split', ...guards, '-f', '-', '--explain'], pod);
+      return stderr.split('\n').find((line) => line.includes('"hardening" in'));
+    };
+    const writes = '  note: "hardening" in podsplit.io/guards writes that into them.';
+    const refuses =
+      '  note: "hardening" in podsplit.io/guards would refuse the Pod (HardeningConflict) as long as it has ' +
+      'spec.containers[0].securityContext.';
+    expect(await noteOf({}, 'split')).to.equal(writes);
+    expect(await noteOf({ runAsUser: 0 }, 'split')).to.equal(`${refuses}runAsUser.`);
+    expect(await noteOf({}, 'isolate')).to.equal(writes);
+    expect(await noteOf({ runAsNonRoot: false }, 'isolate')).to.equal(`${refuses}runAsNonRoot.`);
+  });
+
   it('prints native sidecars as siblings, and lets go what waits for them', async () => {
     const initContainers = [{ name: 'proxy', restartPolicy: 'Always' }, { name: 'warm' }];
     const spec = { initContainers, containers: [{ name: 'app' }], restartPolicy: 'Never' };
@@ -279,6 +301,9 @@ describe('kubectl podsplit split', () => {
     [['flows'], /missing required argument 'pod'.*\n.*--help/],
     [['flows', 'web', '-o', 'csv'], /Allowed choices are table, wide, json, yaml/],
     [['slpit'], /unknown command 'slpit'.*\n.*split/],
+    [['-n', 'shop', 'split', '-f', '-'], /Nothing is piped into stdin/],
+    [['-n', 'shop'], /unknown option '-n'/],
+    [['--frob', 'split'], /unknown option '--frob'/],
     [['split', '-f', 'workloads.yaml', '--frob'], /unknown option '--frob'/],
   ];
   for (const [args, message] of wrongCalls) {
@@ -293,6 +318,10 @@ describe('kubectl podsplit split', () => {
     const help = await kubectlPodsplit(['--help']);
     expect(help.stdout).to.contain('kubectl podsplit split -f web.yaml').and.to.contain('kubectl podsplit flows web-');
     expect(help.exitCode).to.equal(0);
+    const ofSplit = await kubectlPodsplit(['split', '--help']);
+    expect(ofSplit.stdout).to.contain('--mode split --install node');
+    const ofCompletion = await kubectlPodsplit(['completion', '--help']);
+    expect(ofCompletion.stdout).to.contain('(choices: "bash", "zsh", "fish")');
     expect((await kubectlPodsplit(['version'])).stdout).to.equal('dev\n');
   });
 });

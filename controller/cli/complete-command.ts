@@ -21,7 +21,7 @@ export function completionCommand(program: Command, io: Io): Command {
   return new Command('completion')
     .copyInheritedSettings(program)
     .description('print a script that lets a shell complete commands, options and Pods')
-    .addArgument(new Argument('<shell>').choices(shells))
+    .addArgument(new Argument('<shell>', 'which shell').choices(shells))
     .addHelpText('after', completionHelp)
     .action((shell: Shell) => {
       io.stdout(completionScripts[shell]);

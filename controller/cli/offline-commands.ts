@@ -7,16 +7,16 @@ import type { SplitCommand } from './split-command.ts';
 
 const splitExamples = `
 Examples:
-  # What would the cluster run?
-  kubectl podsplit split -f web.yaml
+  # What would a cluster with podsplit run?
+  kubectl podsplit split -f web.yaml --install node
 
   # Why does each piece look as it does?
-  kubectl podsplit split -f web.yaml --explain >/dev/null
+  kubectl podsplit split -f web.yaml --install node --explain >/dev/null
 
   # Try it on a workload that runs, without annotating it.
-  kubectl get deployment web -o yaml | kubectl podsplit split -f - --mode split
+  kubectl get deployment web -o yaml | kubectl podsplit split -f - --mode split --install node
 
-  # Run one split replica on a cluster that has Multus and no podsplit.
+  # Run one split replica on a cluster that has Multus and no podsplit: without the agent of the node.
   kubectl podsplit split -f web.yaml --image registry.example/podsplit:1 | kubectl apply -f -
 
 Exit code: 0, 1 if a workload was refused, 2 if the command or its input could not be read.

@@ -49,12 +49,19 @@ async function findPod(asked: KubectlArguments, io: Io): Promise<{ readonly pod:
   const object = got.value;
   if (isPod(object)) return { pod: object };
   const selector = selectorOf(object);
-  if (selector === undefined) throw new CliError(`${printable(asked.target)} has no Pods. Name a Pod, or a workload.`);
+  if (selector === undefined) throw new CliError(whyNoPods(asked.target, object));
   const listed = await list(asked, selector, io);
   if ('exitCode' in listed) return listed;
   const pod = listed.pods.find(isReady) ?? listed.pods[0];
   if (pod === undefined) throw new CliError(`${printable(asked.target)} has no Pod now.`);
   return { pod };
+}
+
+function whyNoPods(target: string, object: unknown): string {
+  const takes = 'Name a Pod, or TYPE/NAME of a Deployment, StatefulSet, DaemonSet, ReplicaSet or Job.';
+  // kubectl takes one for any Pod behind it, which may be of several workloads.
+  const isService = isRecord(object) && object['kind'] === 'Service';
+  return `${printable(target)} ${isService ? 'is a Service, which is not taken here' : 'has no Pods'}. ${takes}`;
 }
 
 async function list(

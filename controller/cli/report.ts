@@ -3,10 +3,10 @@ import { userAnnotations } from '../api/names.ts';
 import { formatRefusal } from '../api/refusal.ts';
 import type { IsolatePlan } from '../isolate/plan.ts';
 import { noteworthyOf } from '../isolate/reasons.ts';
-import type { Plan, Reason } from '../split/plan.ts';
+import type { Plan } from '../split/plan.ts';
 import { noteworthy } from '../split/reasons.ts';
 import { sidecarsOf } from '../split/wait-containers.ts';
-import { type Result, nameOf } from './split-command.ts';
+import { type Hardening, type Result, nameOf } from './split-command.ts';
 
 /** What became of each object of the input, and a line that sums it up. */
 export function formatReport(results: readonly Result[], explain: boolean): string {
@@ -26,7 +26,7 @@ function linesOf(result: Result, explain: boolean): readonly string[] {
         }),
         ...flowLines(result.plan),
         ...reasonLines(result.plan, explain),
-        ...(explain ? gapLines(result.gaps) : []),
+        ...(explain ? gapLines(result.hardening) : []),
         ...result.inexact.map((sentence) => `  note: ${sentence}`),
         ...offlineNotes(result.plan).map((note) => `  note: ${note}`),
       ];
@@ -46,7 +46,7 @@ function linesOf(result: Result, explain: boolean): readonly string[] {
 /** What podsplit changes on it, and what it does not protect. */
 function isolateLines(
   name: string,
-  { plan, gaps }: { readonly plan: IsolatePlan; readonly gaps: readonly Reason[] },
+  { plan, hardening }: { readonly plan: IsolatePlan; readonly hardening: Hardening },
   explain: boolean,
 ): readonly string[] {
   const assigned = new Set(plan.assigned.map(({ container }) => container));
@@ -60,7 +60,7 @@ function isolateLines(
     ...(explain ? plan.reasons : noteworthyOf(plan)).map(
       ({ path, message, code }) => `  note: ${path}: ${message} (${code})`,
     ),
-    ...(explain ? gapLines(gaps) : []),
+    ...(explain ? gapLines(hardening) : []),
     '  note: It is printed as it was read: podsplit holds its Pods until the node agent has loaded their rules.',
   ];
 }
@@ -82,11 +82,16 @@ function reasonLines(plan: Plan, explain: boolean): readonly string[] {
   return noteworthy(plan).map(({ path, message, code }) => `  note: ${path}: ${message} (${code})`);
 }
 
-/** A report and no more: the guard does it for whoever asks. */
-function gapLines(gaps: readonly Reason[]): readonly string[] {
+/** A report and no more: the guard does it for whoever asks, unless it refuses the Pod for what that states. */
+function gapLines({ gaps, conflicts }: Hardening): readonly string[] {
   const lines = gaps.map(({ piece, path, message, code }) => `  ${piece}: ${path}: ${message} (${code})`);
   if (lines.length === 0) return [];
-  return [...lines, `  note: "hardening" in ${userAnnotations.guards} writes that into them.`];
+  const guard = `"hardening" in ${userAnnotations.guards}`;
+  if (conflicts.length === 0) return [...lines, `  note: ${guard} writes that into them.`];
+  return [
+    ...lines,
+    `  note: ${guard} would refuse the Pod (HardeningConflict) as long as it has ${conflicts.join(', ')}.`,
+  ];
 }
 
 /** What the controller does and a manifest cannot. */

@@ -7,6 +7,7 @@ import { flowsCommand, policyCommand, statusCommand } from './cluster-commands.t
 import { completeVerb, completionCommand, runComplete } from './complete-command.ts';
 import { runFlows } from './flows-command.ts';
 import type { Io } from './input.ts';
+import { behindCommand } from './leading-flags.ts';
 import { installCommand, uninstallCommand, upgradeCommand } from './install-options.ts';
 import { splitCommand } from './offline-commands.ts';
 import { runOnPiece } from './piece-command.ts';
@@ -21,7 +22,7 @@ export const exitCodes = { ok: 0, refused: 1, usage: 2 } as const;
 const examples = `
 Examples:
   # What would the cluster run?
-  kubectl podsplit split -f web.yaml
+  kubectl podsplit split -f web.yaml --install node
 
   # Has the cluster what podsplit needs, and is podsplit well?
   kubectl podsplit check
@@ -48,7 +49,8 @@ Each command's --help has more.
 `;
 
 /** Runs `kubectl podsplit ARGS` and returns its exit code. */
-export async function run(args: readonly string[], io: Io): Promise<number> {
+export async function run(given: readonly string[], io: Io): Promise<number> {
+  const args = behindCommand(given);
   let exitCode: number = exitCodes.ok;
   const program = new Command('kubectl-podsplit')
     .usage('[command]')

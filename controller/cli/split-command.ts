@@ -18,6 +18,7 @@ import { canonicalAddress } from '../rules/addresses.ts';
 import { compileIsolateTable } from '../rules/isolate-table.ts';
 import { printTable } from '../rules/nft.ts';
 import { type Labels, type WithDefaults, withNamespaceDefaults } from '../split/namespace-defaults.ts';
+import { restrictedConflicts } from '../split/checks/restricted.ts';
 import { hardeningGaps } from '../split/harden.ts';
 import type { LeftAlone, Plan, Reason } from '../split/plan.ts';
 import { modeOf } from '../split/pod.ts';
@@ -51,19 +52,24 @@ export interface SplitCommand {
   readonly clusterDns: readonly string[];
 }
 
+/** What the guard hardening would give the containers, and for what fields it would refuse the Pod instead. */
+export interface Hardening {
+  readonly gaps: readonly Reason[];
+  readonly conflicts: readonly string[];
+}
+
 /** What became of one object of the input. */
 export type Result = { readonly manifest: Manifest } & (
   | {
       readonly kind: 'split';
       readonly plan: Plan;
-      /** What the guard hardening would give the containers. */
-      readonly gaps: readonly Reason[];
+      readonly hardening: Hardening;
       readonly rendered: Rendered;
       readonly claims: readonly object[];
       /** Sentences about policies of the input that mean other things for siblings than for their Pod. */
       readonly inexact: readonly string[];
     }
-  | { readonly kind: 'isolate'; readonly plan: IsolatePlan; readonly gaps: readonly Reason[]; readonly rules: string }
+  | { readonly kind: 'isolate'; readonly plan: IsolatePlan; readonly hardening: Hardening; readonly rules: string }
   | { readonly kind: 'refused'; readonly refusals: readonly Refusal[] }
   | { readonly kind: 'left-alone'; readonly message: string; readonly code: string }
   | { readonly kind: 'not-annotated'; readonly ignored: readonly string[] }
@@ -131,9 +137,12 @@ function resultOf(manifest: Manifest, context: Context): Result {
   const { pod, judgement: plan } = admit(whole, options);
   if (plan.kind === 'refused') return refused(plan.refusals);
   if (plan.kind === 'left-alone') return leftAlone(manifest, plan);
-  const gaps = hardeningGaps(pod);
+  const hardening = {
+    gaps: hardeningGaps(pod),
+    conflicts: restrictedConflicts(pod).map(({ path }) => pathInManifest(replica, path)),
+  };
   if (plan.kind === 'isolate') {
-    return { manifest, kind: 'isolate', plan, gaps, rules: rulesOf(plan, resolversFor(plan, manifest, command)) };
+    return { manifest, kind: 'isolate', plan, hardening, rules: rulesOf(plan, resolversFor(plan, manifest, command)) };
   }
   if (plan.network !== network.name) {
     throw new CliError(
@@ -160,7 +169,7 @@ function resultOf(manifest: Manifest, context: Context): Result {
     manifest,
     kind: 'split',
     plan,
-    gaps,
+    hardening,
     claims: replica.claims,
     rendered: { ...own, objects: [...own.objects, ...peerMirrors(peers, context)] },
     inexact: context.policies.flatMap(({ policy, ...at }) =>

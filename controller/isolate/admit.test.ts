@@ -43,6 +43,86 @@ describe('a Pod under admission', () => {
     expect(codes(admit(without, options('resources', 'hardening')))).to.deep.equal(['split']);
   });
 
+  describe('of mode isolate', () => {
+    const isolated = (containers: readonly Partial<IContainer>[], changed: Record<string, string> = {}): IPod =>
+      podOf(containers, { 'podsplit.io/mode': 'isolate', 'podsplit.io/assign-users': 'true', ...changed });
+
+    it('hears of the guard that writes what it lacks, which does', () => {
+      const { judgement } = admit(isolated([{}, {}]), options('token'));
+      if (judgement.kind !== 'refused') throw new Error(judgement.kind);
+      const hint = ', or have podsplit write it: podsplit.io/guards=all, or a list with "hardening".';
+      expect(new Set(judgement.refusals.map(({ code, action }) => `${code} ${action}`))).to.deep.equal(
+        new Set([`PrivilegeEscalation Set it to false${hint}`, `IdentityCapability Set it to [ALL]${hint}`]),
+      );
+      const hardened = isolated([{}, {}], { 'podsplit.io/guards': 'token,hardening' });
+      expect(codes(admit(hardened, options('token')))).to.deep.equal(['isolate']);
+    });
+
+    it('does not hear of it where it writes nothing, or refuses the Pod', () => {
+      const actions = (pod: IPod): readonly string[] => {
+        const { judgement } = admit(pod, options('token'));
+        return judgement.kind === 'refused' ? judgement.refusals.map(({ action }) => action) : [];
+      };
+      const stated = isolated([{ securityContext: { allowPrivilegeEscalation: true } }, {}]);
+      expect(actions(stated).filter((action) => action.includes('hardening'))).to.deep.equal([]);
+      const root = isolated([{}, { securityContext: { runAsUser: 0 } }]);
+      expect(actions(root).filter((action) => action.includes('hardening'))).to.deep.equal([]);
+    });
+
+    it('is warned of the volumes that users share whom nobody chose', () => {
+      const secure = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
+      const mounting = (...volumes: readonly string[]): Partial<IContainer> => ({
+        securityContext: secure,
+        volumeMounts: volumes.map((name) => ({ name, mountPath: `/${name}` })),
+      });
+      const warningOf = (
+        fsGroup?: number,
+        mounts: readonly (readonly string[])[] = [
+          ['a', 'b', 'c'],
+          ['a', 'c'],
+        ],
+      ) => {
+        const pod = isolated(mounts.map((names) => mounting(...names)));
+        const volumes = [
+          { name: 'a', emptyDir: {} },
+          { name: 'b', emptyDir: {} },
+          { name: 'c', configMap: { name: 'c' } },
+        ];
+        const spec = { ...pod.spec!, volumes, ...(fsGroup !== undefined && { securityContext: { fsGroup } }) };
+        const { judgement } = admit({ ...pod, spec }, options('token'));
+        if (judgement.kind !== 'isolate') throw new Error(judgement.kind);
+        return judgement.reasons.find(({ code }) => code === 'UsersAssigned')?.message;
+      };
+      const general = 'Containers without a runAsUser get one; what their images expect to own, they do not.';
+      expect(warningOf()).to.equal(
+        `${general} As different users they share the volume "a": ` +
+          'set securityContext.fsGroup of the Pod, and let them write files for the group (umask 002).',
+      );
+      expect(warningOf(2000)).to.equal(
+        `${general} As different users they share the volume "a": let them write files for the group (umask 002).`,
+      );
+      expect(warningOf(undefined, [['a'], ['b']])).to.equal(general);
+    });
+  });
+
+  for (const [guards, rest] of [
+    [['token', 'resources'], 'token'],
+    [['token', 'resources', 'hardening'], 'token,hardening'],
+    [['resources', 'hardening'], 'hardening'],
+    [['resources'], 'none'],
+  ] as const) {
+    it(`is told what to write for no bounds: ${guards.join(', ')}`, () => {
+      const { judgement } = admit(podOf([{}, {}]), options(...guards));
+      if (judgement.kind !== 'refused') throw new Error(judgement.kind);
+      expect(judgement.refusals.map(({ action }) => action)).to.include(
+        `State them, or set podsplit.io/guards to "${rest}".`,
+      );
+      // And that is what helps.
+      const told = podOf([{}, {}], { 'podsplit.io/guards': rest });
+      expect(codes(admit(told, options(...guards)))).to.deep.equal(['split']);
+    });
+  }
+
   it('hears of all reasons at once, whoever gives them', () => {
     const pod = podOf([{ securityContext: { runAsUser: 0 } }, {}], { 'podsplit.io/primary': 'nobody' });
     expect(codes(admit(pod, options('resources', 'hardening')))).to.deep.equal([
@@ -152,19 +232,19 @@ describe('defaults of resources', () => {
   it('are compared with requests exactly', () => {
     const stated = { resources: { requests: { cpu: '700m' } } };
     const { pod } = fillResources(podOf([stated]), { limits: { cpu: '0.7', memory: '64Mi' } }, 'n');
-    expect(missingResources(pod)).to.deep.equal([]);
+    expect(missingResources(pod, [])).to.deep.equal([]);
   });
 
   it('that give everything leave nothing missing where nothing is stated', () => {
     const { pod } = fillResources(podOf([{}, {}]), { limits: { cpu: 1, memory: '64Mi' } }, 'n');
-    expect(missingResources(pod)).to.deep.equal([]);
+    expect(missingResources(pod, [])).to.deep.equal([]);
     expect(pod.spec?.containers[0]?.resources?.requests).to.deep.equal({ cpu: 1, memory: '64Mi' });
   });
 });
 
 describe('resources that are stated', () => {
   const missingOf = (...list: readonly NonNullable<IContainer['resources']>[]) =>
-    missingResources(podOf(list.map((resources) => ({ resources })))).map(({ message }) => message);
+    missingResources(podOf(list.map((resources) => ({ resources }))), []).map(({ message }) => message);
 
   it('bound a container unless its limit is 0, which is none', () => {
     for (const zero of ['0', 0, '0m', '0.0', '0Gi', '0e3', '+0']) {
@@ -185,7 +265,7 @@ describe('resources that are stated', () => {
   it('stay 0 where the SplitNetwork gives something else', () => {
     const zero = podOf([{ resources: { limits: { cpu: '0', memory: '1Gi' } } }]);
     const { pod } = fillResources(zero, { limits: { cpu: 1 } }, 'n');
-    expect(missingResources(pod).map(({ code }) => code)).to.deep.equal(['MissingResources']);
+    expect(missingResources(pod, []).map(({ code }) => code)).to.deep.equal(['MissingResources']);
   });
 });
 

@@ -79,7 +79,7 @@ function guard(whole: IPod, { guards: otherwise, resourceDefaults }: AdmitOption
     reasons: [...filled.reasons, ...hardened.reasons],
     refusals: [
       ...(guards.includes('token') ? mistakenTokens(whole) : []),
-      ...(guards.includes('resources') ? missingResources(hardened.pod) : []),
+      ...(guards.includes('resources') ? missingResources(hardened.pod, guards) : []),
       ...(guards.includes('hardening') ? restrictedConflicts(hardened.pod) : []),
     ],
   };

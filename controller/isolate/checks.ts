@@ -6,6 +6,7 @@ import { ownNetworks, reservedLabels, reservedNames } from '../split/checks/meta
 import { hostNamespaces, nodeName, windows } from '../split/checks/pod-fields.ts';
 import { portNamesTwice, portsDeclaredTwice, tooManyFlows, unsupportedProtocols } from '../split/checks/ports.ts';
 import { indexed, type Finding, type Subject as SplitSubject } from '../split/checks/subject.ts';
+import { hardenedFields } from '../split/harden.ts';
 import { annotationsOf, specOf } from '../split/pod.ts';
 import type { Member } from './subject.ts';
 
@@ -151,14 +152,20 @@ function sharedUser({ members }: Subject): readonly Finding[] {
 }
 
 /** no_new_privs: without it a setuid file in the container's own image makes it another user. */
-function privilegeEscalation({ members }: Subject): readonly Finding[] {
+function privilegeEscalation({ pod, members }: Subject): readonly Finding[] {
+  const written = hardenedFields(pod);
   return members
     .filter(({ container }) => container.securityContext?.allowPrivilegeEscalation !== false)
     .map(({ container, path }) => ({
       path: `${path}.securityContext.allowPrivilegeEscalation`,
       message: `Container ${JSON.stringify(container.name)} may gain privileges by a setuid program, and then be any user.`,
-      action: 'Set it to false.',
+      action: `Set it to false${orHarden(written(container), 'allowPrivilegeEscalation')}.`,
     }));
+}
+
+function orHarden(written: readonly string[], field: string): string {
+  if (!written.includes(field)) return '';
+  return `, or have podsplit write it: ${userAnnotations.guards}=all, or a list with "hardening"`;
 }
 
 /** None of them changes who a process is, what it sends, or what other containers' processes do. */
@@ -189,7 +196,8 @@ function isDropped(drop: readonly string[], capability: string): boolean {
   return drop.includes('ALL') || drop.includes(capability);
 }
 
-function undroppedCapabilities({ members }: Subject): readonly Finding[] {
+function undroppedCapabilities({ pod, members }: Subject): readonly Finding[] {
+  const written = hardenedFields(pod);
   return members.flatMap(({ container, path }) => {
     const drop = container.securityContext?.capabilities?.drop ?? [];
     const left = harmfulDefaults.filter((capability) => !isDropped(drop, capability));
@@ -198,7 +206,7 @@ function undroppedCapabilities({ members }: Subject): readonly Finding[] {
       {
         path: `${path}.securityContext.capabilities.drop`,
         message: `Container ${JSON.stringify(container.name)} keeps ${left.join(', ')}, with which a program of its image may be any user or send in any name.`,
-        action: 'Set it to [ALL].',
+        action: `Set it to [ALL]${orHarden(written(container), 'capabilities')}.`,
       },
     ];
   });

@@ -17,7 +17,7 @@ import { checkVia } from './via.ts';
 import type { IsolatePlan } from './plan.ts';
 import { reasonsFor } from './reasons.ts';
 import { membersOf, withoutOwnMarks, type Member } from './subject.ts';
-import { assignUsers, checkAssignment, withAssigned } from './users.ts';
+import { assignedMessage, assignUsers, checkAssignment, withAssigned } from './users.ts';
 
 /**
  * A Pod that stays one Pod is refused for these reasons, or isolated: its containers are told apart by their UIDs. Takes a
@@ -72,7 +72,10 @@ export function isolate(given: IPod, options: SplitOptions): IsolatePlan | Refus
     ...(intent.flows.kind === 'observe' ? { observe: true } : {}),
     assigned,
     ...(keepers === undefined ? {} : { tokenKeepers: keepers }),
-    reasons: [...reasonsFor(intent, flows.length, assigned.length), ...tokenReasons(pod, intent, '')],
+    reasons: [
+      ...reasonsFor(intent, flows.length, assigned.length === 0 ? undefined : assignedMessage(pod, members, assigned)),
+      ...tokenReasons(pod, intent, ''),
+    ],
   };
 }
 

@@ -5,8 +5,12 @@ import type { Reason } from '../split/plan.ts';
 import { tokenNotes } from '../split/token-reasons.ts';
 import type { IsolatePlan } from './plan.ts';
 
-/** Why the Pod is isolated as it is, and what that does not do. */
-export function reasonsFor(intent: Intent, flows: number, assigned: number): readonly Reason[] {
+/**
+ * Why the Pod is isolated as it is, and what that does not do.
+ *
+ * @param assigned what is said of UIDs that podsplit gives, where it gives any
+ */
+export function reasonsFor(intent: Intent, flows: number, assigned: string | undefined): readonly Reason[] {
   const reason = (code: string, path: string, message: string): Reason => ({ code, piece: '', path, message });
   const flowsPath = `metadata.annotations[${userAnnotations.flows}]`;
   return [
@@ -30,15 +34,9 @@ export function reasonsFor(intent: Intent, flows: number, assigned: number): rea
               : 'Every declared port is open to the other containers, and nothing else is.',
           ),
     ...egressReasons({ via: intent.via, primary: { name: '', initContainers: [] }, startOrder: [] }),
-    ...(assigned === 0
+    ...(assigned === undefined
       ? []
-      : [
-          reason(
-            'UsersAssigned',
-            `metadata.annotations[${userAnnotations.assignUsers}]`,
-            'Containers without a runAsUser get one; what their images expect to own, they do not.',
-          ),
-        ]),
+      : [reason('UsersAssigned', `metadata.annotations[${userAnnotations.assignUsers}]`, assigned)]),
     reason(
       'NetworkOnly',
       `metadata.annotations[${userAnnotations.mode}]`,

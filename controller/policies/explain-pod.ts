@@ -163,7 +163,7 @@ function explainNetwork(
   const passes = (list: readonly Allowed[] | undefined): boolean =>
     list === undefined || addresses.every((address) => lets(list, address, question));
   const resolved = (policies: readonly ParsedPolicy[]): Allowances | undefined =>
-    resolveDirection({ subject, policies, directory, notes: new Notes() }, direction, container);
+    resolveDirection({ subject, policies, directory, notes: new Notes(), flows: [] }, direction, container);
   const selecting = enforcing(context);
   const about = selecting.filter((policy) => concerns(policy, direction, name));
   const now = resolvePod(subject, context.policies, directory);

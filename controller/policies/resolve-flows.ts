@@ -1,7 +1,7 @@
 import { formatFlow, type Flow, type Protocol } from '../api/flow.ts';
 import type { Directory, PolicyDeclaredPort, PolicySubject } from './directory.ts';
 import type { Notes } from './notes.ts';
-import type { ParsedPolicy, ParsedPort, ParsedRule } from './parse-policy.ts';
+import type { ParsedPolicy, ParsedPort, ParsedRule, PodPeer } from './parse-policy.ts';
 import { isPeer, means } from './policy-peers.ts';
 
 type Container = PolicySubject['containers'][number];
@@ -99,6 +99,26 @@ export function permits(end: End, port: number, protocol: Protocol, to: Containe
       if (each.kind === 'number') return each.ports.first <= port && port <= each.ports.last;
       return to.ports.some((declared) => declared.port === port && means(each, declared));
     });
+  });
+}
+
+/** Is one of these flows what a rule means by a peer that names containers of the subject itself? */
+export function isCarried(
+  { subject, flows }: Pick<FlowContext, 'subject'> & { readonly flows: readonly Flow[] },
+  direction: 'ingress' | 'egress',
+  policy: ParsedPolicy,
+  rule: ParsedRule,
+  peer: PodPeer,
+): boolean {
+  return flows.some(({ from, to, port, protocol }) => {
+    const [own, other] = direction === 'ingress' ? [to, from] : [from, to];
+    const target = subject.containers.find(({ name }) => name === to);
+    return (
+      target !== undefined &&
+      concerns(policy, direction, own) &&
+      (peer.containers?.has(other) ?? true) &&
+      permits([{ policy, rule, named: true }], port, protocol, target)
+    );
   });
 }
 

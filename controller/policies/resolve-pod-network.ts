@@ -1,3 +1,4 @@
+import type { Flow } from '../api/flow.ts';
 import type { Allowances, Allowed, PolicyProtocol, PortRange } from '../rules/wiring.ts';
 import { maxAllowed } from '../rules/wiring-json.ts';
 import { covers, everyAddress, type AddressRange } from './address-range.ts';
@@ -6,7 +7,7 @@ import type { Directory, DirectoryService, PolicyDeclaredPort, PolicySubject } f
 import type { Notes } from './notes.ts';
 import type { ParsedPolicy, ParsedPort, ParsedRule, PodPeer } from './parse-policy.ts';
 import { addressRange, callersOf, means, meetingsOf, type Meeting } from './policy-peers.ts';
-import { concerns, lookForName } from './resolve-flows.ts';
+import { concerns, isCarried, lookForName } from './resolve-flows.ts';
 
 export interface NetworkContext {
   readonly subject: PolicySubject;
@@ -14,6 +15,8 @@ export interface NetworkContext {
   readonly policies: readonly ParsedPolicy[];
   readonly directory: Directory;
   readonly notes: Notes;
+  /** What passes between the subject's containers: it decides what is said, not what is opened. */
+  readonly flows: readonly Flow[];
 }
 
 type Container = PolicySubject['containers'][number];
@@ -74,7 +77,7 @@ function fromOf(context: NetworkContext, policy: ParsedPolicy, container: Contai
         : rule.peers.flatMap((peer) => {
             if (peer.kind === 'addresses') return peer.ranges;
             // Who calls from within the Pod does so by a flow.
-            return othersOf(context, policy, peer).flatMap((meeting) => rangesOf(callersOf(meeting)));
+            return othersOf(context, policy, rule, peer).flatMap((meeting) => rangesOf(callersOf(meeting)));
           });
     return across(ranges, services);
   });
@@ -102,12 +105,19 @@ function serviceOf({ port, protocol }: PolicyDeclaredPort): { protocol: PolicyPr
   return { protocol, ports: { first: port, last: port } };
 }
 
-/** All Pods that a peer meets, but the subject; and what is to be said of containers that it names. */
-function othersOf(context: NetworkContext, policy: ParsedPolicy, peer: PodPeer): readonly Meeting[] {
-  return meetings(context, policy, peer).filter(({ pod }) => pod.uid !== context.subject.uid);
+/** All Pods that a peer of ingress meets, but the subject; and what is to be said of containers that it names. */
+function othersOf(context: NetworkContext, policy: ParsedPolicy, rule: ParsedRule, peer: PodPeer): readonly Meeting[] {
+  return meetings(context, 'ingress', policy, rule, peer).filter(({ pod }) => pod.uid !== context.subject.uid);
 }
 
-function meetings({ directory, notes }: NetworkContext, policy: ParsedPolicy, peer: PodPeer): readonly Meeting[] {
+function meetings(
+  context: NetworkContext,
+  direction: 'ingress' | 'egress',
+  policy: ParsedPolicy,
+  rule: ParsedRule,
+  peer: PodPeer,
+): readonly Meeting[] {
+  const { directory, notes, subject, flows } = context;
   const met = meetingsOf(peer, policy, directory);
   for (const name of peer.containers ?? []) {
     if (met.length === 0) break;
@@ -115,11 +125,15 @@ function meetings({ directory, notes }: NetworkContext, policy: ParsedPolicy, pe
     const message = `none of the Pods that it selects has a container ${JSON.stringify(name)}`;
     notes.look(policy, 'UnknownContainer', `${peer.path}.containers`, message, found);
   }
-  const mixed = met.find(({ part }) => part === 'not-apart')?.pod;
-  if (mixed !== undefined) {
+  const mixed = met.flatMap(({ pod, part }) => (part === 'not-apart' ? [pod] : []));
+  if (mixed.length === 0) return met;
+  // Within the Pod the rule does what it says, by a flow.
+  const within = isCarried({ subject, flows }, direction, policy, rule, peer);
+  const first = mixed.find(({ uid }) => !within || uid !== subject.uid);
+  if (first !== undefined) {
     const message =
-      `containers of ${mixed.namespace}/${mixed.name} have one address together (mode ${mixed.mode}): ` +
-      'as a peer it does not match';
+      `containers of ${first.namespace}/${first.name} have one address together (mode ${first.mode}): ` +
+      `as a peer it does not match${within ? '; between containers of one Pod the rule holds' : ''}`;
     notes.add(policy, 'ContainersNotApart', `${peer.path}.containers`, message);
   }
   return met;
@@ -150,7 +164,8 @@ function toOf(context: NetworkContext, policy: ParsedPolicy): readonly EgressOpe
       ];
     }
     return rule.peers.flatMap((peer) => {
-      if (peer.kind === 'pods') return meetings(context, policy, peer).flatMap((meeting) => atPod(rule, meeting));
+      if (peer.kind === 'pods')
+        return meetings(context, 'egress', policy, rule, peer).flatMap((meeting) => atPod(rule, meeting));
       for (const { path } of names) {
         notes.add(policy, 'PortNameOfAddresses', path, `opens nothing at the addresses of ${peer.path}`);
       }

@@ -260,6 +260,74 @@ describe('what policies make of a Pod', () => {
     });
   }
 
+  describe('a peer that names containers of a Pod of mode isolate', () => {
+    const isolated = (name: string, last: number): DirectoryPod =>
+      pod(name, last, {
+        labels: { app: 'web' },
+        mode: 'isolate',
+        containers: subject.containers.map(({ name, ports }) => ({ name, ports, podIPs: [`10.0.0.${last}`] })),
+      });
+    const own = isolated('web-0', 1);
+    const web = [{ podSelector: { matchLabels: { app: 'web' } }, containers: ['web'] }];
+    const cache = [{ podSelector: { matchLabels: { app: 'web' } }, containers: ['cache'] }];
+    const ingress: Partial<ContainerNetworkPolicySpec> = {
+      containers: ['cache'],
+      ingress: [{ from: web, ports: [{ port: 6379 }] }],
+    };
+    const egress: Partial<ContainerNetworkPolicySpec> = {
+      containers: ['web'],
+      policyTypes: ['Egress'],
+      egress: [{ to: cache, ports: [{ port: 6379 }] }],
+    };
+    const among = (pods: readonly DirectoryPod[], ...specs: readonly Partial<ContainerNetworkPolicySpec>[]) =>
+      resolvePod(
+        { ...subject, sharesPorts: true },
+        specs.map((spec) => policy(spec)),
+        { ...directory, pods },
+      );
+
+    for (const [direction, spec] of [
+      ['ingress', ingress],
+      ['egress', egress],
+    ] as const) {
+      const path = `spec.${direction}[0].${direction === 'ingress' ? 'from' : 'to'}[0].containers`;
+
+      it(`is no problem within the Pod, where a flow carries it: ${direction}`, () => {
+        const resolved = among([own], spec);
+        expect(flowsOf(resolved)).to.include('web->cache:6379');
+        expect(resolved.problems).to.deep.equal([]);
+        expect(among([own], { ...spec, action: 'Audit' }).problems).to.deep.equal([]);
+      });
+
+      it(`is one where other Pods would be meant too: ${direction}`, () => {
+        const { problems } = among([own, isolated('web-1', 2)], spec);
+        expect(problems.map(({ code, path, message }) => `${code} ${path}: ${message}`)).to.deep.equal([
+          `ContainersNotApart ${path}: containers of shop/web-1 have one address together (mode isolate): ` +
+            'as a peer it does not match; between containers of one Pod the rule holds',
+        ]);
+      });
+
+      it(`is one where no flow carries it: ${direction}`, () => {
+        const closed = { policyTypes: [direction === 'ingress' ? 'Egress' : 'Ingress'] } as const;
+        const resolved = among([own], spec, closed);
+        expect(flowsOf(resolved)).to.deep.equal([]);
+        expect(codesOf(resolved)).to.deep.equal([`ContainersNotApart ${path}`]);
+        const [rule] = spec[direction] ?? [];
+        const elsewhere = among([own], { ...spec, [direction]: [{ ...rule, ports: [{ port: 'http' }] }] });
+        expect(codesOf(elsewhere)).to.include(`ContainersNotApart ${path}`);
+      });
+    }
+
+    it('opens and closes the same, whatever is said', () => {
+      for (const spec of [ingress, egress]) {
+        const alone = among([own], spec);
+        const withOthers = among([own, isolated('web-1', 2)], spec);
+        expect(alone.podNetwork).to.deep.equal(withOthers.podNetwork);
+        expect(alone.flows).to.deep.equal(withOthers.flows);
+      }
+    });
+  });
+
   describe('that the schema would have refused', () => {
     for (const [spec, path] of [
       ['{"policyTypes": ["Ingres"]}', 'spec.policyTypes'],

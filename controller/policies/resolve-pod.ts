@@ -41,7 +41,7 @@ export function resolvePod(
   return {
     flows,
     auditedFlows: enforcing.length === selecting.length ? [] : refusedByAudit(subject, selecting, directory, flows),
-    podNetwork: podNetworks({ subject, policies: selecting, directory, notes }),
+    podNetwork: podNetworks({ subject, policies: selecting, directory, notes, flows }),
     unselected: {
       from: unselected(subject, enforcing, 'egress').filter((name) => !closed.some(({ from }) => from === name)),
       to: unselected(subject, enforcing, 'ingress'),

@@ -54,6 +54,18 @@ describe('status of a ContainerNetworkPolicy', () => {
     expect(verdicts({})).to.deep.equal(['Accepted True Compiled', 'Enforced True NothingSelected']);
   });
 
+  it('says that it selects nothing where no Pod has a container that it names', () => {
+    const of = { ...policy, spec: { ...policy.spec, containers: ['cahce'] } };
+    const { selected: counts, conditions } = policyStatus(of, { ...nobody, selected: [selected()] }, now);
+    expect(counts).to.include({ pods: 1, containers: 0 });
+    expect(conditions?.[1]).to.include({
+      type: 'Enforced',
+      status: 'True',
+      reason: 'NothingSelected',
+      message: 'It selects no container now: no Pod that it selects has one of spec.containers.',
+    });
+  });
+
   it('is not enforced for Pods in one network namespace, for those without an agent, and while it audits', () => {
     expect(verdicts({ selected: [selected()], whole: ['a'] })[1]).to.equal('Enforced False NotSplit');
     expect(verdicts({ selected: [selected()], withoutAgent: ['a'] })[1]).to.equal('Enforced False PolicyNeedsAgent');

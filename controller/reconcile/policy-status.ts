@@ -114,10 +114,12 @@ export function policyStatus(
   now: string,
 ): ContainerNetworkPolicyStatus {
   const { selected, whole, withoutAgent } = effects;
+  const isAudit = spec.action === 'Audit';
   const about = (names: readonly string[]): number =>
     names.filter((name) => spec.containers === undefined || spec.containers.includes(name)).length;
   const sum = (of: (resolved: ResolvedPod) => number): number =>
     selected.reduce((total, { alone }) => total + of(alone), 0);
+  const containers = selected.reduce((total, each) => total + about(each.containers), 0);
   const observedGeneration = metadata.generation ?? 0;
   const condition = (type: string, verdict: Verdict): Condition => {
     const before = previous?.conditions?.find((one) => one.type === type);
@@ -128,7 +130,7 @@ export function policyStatus(
     observedGeneration,
     selected: {
       pods: selected.length,
-      containers: selected.reduce((total, { containers }) => total + about(containers), 0),
+      containers,
       unguarded: whole.length + withoutAgent.length,
     },
     compiled: {
@@ -137,9 +139,10 @@ export function policyStatus(
       egress: sum((resolved) => ranges(resolved, 'egress')),
       kept: sum(({ via }) => via.filter(({ policies }) => policies.includes(metadata.name)).length),
     },
+    // In this order: a column of the CRD takes the first that is False.
     conditions: [
       condition('Accepted', accepted(effects)),
-      condition('Enforced', enforced(effects, spec.action === 'Audit')),
+      condition('Enforced', enforced(effects, { isAudit, containers })),
     ],
   };
 }
@@ -162,7 +165,10 @@ function accepted({ selected }: PolicyEffects): Verdict {
   return { status: 'False', reason: first, message: listed([...problems.keys()], '\n') };
 }
 
-function enforced({ selected, whole, withoutAgent }: PolicyEffects, isAudit: boolean): Verdict {
+function enforced(
+  { selected, whole, withoutAgent }: PolicyEffects,
+  { isAudit, containers }: { readonly isAudit: boolean; readonly containers: number },
+): Verdict {
   if (whole.length > 0) {
     const message =
       `It selects Pods whose containers share a network namespace, where nobody enforces it: ${listed(whole, ', ')}. ` +
@@ -178,6 +184,10 @@ function enforced({ selected, whole, withoutAgent }: PolicyEffects, isAudit: boo
     return { status: 'False', reason: 'Audit', message };
   }
   if (selected.length === 0) return { status: 'True', reason: 'NothingSelected', message: 'It selects no Pod now.' };
+  if (containers === 0) {
+    const message = 'It selects no container now: no Pod that it selects has one of spec.containers.';
+    return { status: 'True', reason: 'NothingSelected', message };
+  }
   return { status: 'True', reason: 'Enforced', message: 'It holds for all that it selects.' };
 }
 

@@ -1,6 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
-import { isRestrictedCapability } from './checks/restricted.ts';
+import { isRestrictedCapability, restrictedConflicts } from './checks/restricted.ts';
 import { mapContainers, type Changed } from './map-containers.ts';
 import { specOf } from './pod.ts';
 
@@ -48,6 +48,12 @@ export function hardeningGaps(pod: IPod): Changed['reasons'] {
       },
     };
   }).reasons;
+}
+
+/** By container: the fields of its security context that the guard would write. None where it would refuse the Pod. */
+export function hardenedFields(pod: IPod): (container: IContainer) => readonly string[] {
+  if (restrictedConflicts(pod).length > 0) return () => [];
+  return (container) => gapsOf(container, pod).flatMap(({ change }) => Object.keys(change));
 }
 
 interface Gap {

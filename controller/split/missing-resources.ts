@@ -1,5 +1,6 @@
 import type { IContainer } from 'kubernetes-models/v1/Container';
 import type { IPod } from 'kubernetes-models/v1/Pod';
+import { formatGuards, type Guard } from '../api/guards.ts';
 import { userAnnotations } from '../api/names.ts';
 import { exactQuantity } from '../api/quantity.ts';
 import type { Refusal } from '../api/refusal.ts';
@@ -13,8 +14,11 @@ import { specOf } from './pod.ts';
  * which the kubelet takes for none.
  *
  * `templates/51-resources.yaml` asks the same of what reaches the API server past the webhook.
+ *
+ * @param guards that hold: those that are left without this one are what to write, whoever asked for it
  */
-export function missingResources(pod: IPod): readonly Refusal[] {
+export function missingResources(pod: IPod, guards: readonly Guard[]): readonly Refusal[] {
+  const others = formatGuards(guards.filter((guard) => guard !== 'resources'));
   return allContainers(specOf(pod)).flatMap(({ container, path }): Refusal[] => {
     const missing = missingOf(container);
     if (missing.length === 0) return [];
@@ -23,7 +27,7 @@ export function missingResources(pod: IPod): readonly Refusal[] {
         code: 'MissingResources',
         path: `${path}.resources`,
         message: `Container ${JSON.stringify(container.name)} states no ${missing.join(', ')}.`,
-        action: `State them, or leave "resources" out of ${userAnnotations.guards}.`,
+        action: `State them, or set ${userAnnotations.guards} to "${others}".`,
       },
     ];
   });

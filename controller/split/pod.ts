@@ -57,6 +57,13 @@ export function isEmptyDir(volume: IVolume): boolean {
   return volume.emptyDir !== undefined || Object.keys(volume).every((field) => field === 'name');
 }
 
+/** What the kubelet writes, and containers cannot. */
+export function isReadOnlyVolume(volume: IVolume): boolean {
+  const { configMap, secret, projected, downwardAPI, image, persistentVolumeClaim, csi } = volume;
+  if ([configMap, secret, projected, downwardAPI, image].some((source) => source !== undefined)) return true;
+  return persistentVolumeClaim?.readOnly === true || csi?.readOnly === true;
+}
+
 /** SCTP is left out: split() refuses it. */
 export function declaredPortsOf(container: IContainer): readonly DeclaredPort[] {
   return (container.ports ?? []).flatMap((port): DeclaredPort[] => {

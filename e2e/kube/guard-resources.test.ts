@@ -84,7 +84,10 @@ describe('what the API server asks of Pods by itself', function () {
     expect(output).to.contain(
       'c0 states no requests.memory, limits.memory; i0 states no requests.cpu, limits.cpu, limits.memory. State them',
     );
-    expect(output).to.contain('(MissingResources)').and.to.not.contain('c1').and.to.not.contain('i1');
+    expect(output)
+      .to.contain('or set podsplit.io/guards to "token". (MissingResources)')
+      .and.to.not.contain('c1')
+      .and.to.not.contain('i1');
   });
 
   it('takes a limit of 0 for none, of Pods and of templates', async () => {

@@ -1,7 +1,7 @@
 import type { IVolume } from 'kubernetes-models/v1/Volume';
 import type { RefusalCode } from '../../api/refusal.ts';
 import { indexed } from '../../split/checks/subject.ts';
-import { isEmptyDir } from '../../split/pod.ts';
+import { isEmptyDir, isReadOnlyVolume } from '../../split/pod.ts';
 import { type Atom, type Effect, type Severity, stays } from '../finding.ts';
 import { type Outcome, refuses } from '../modes.ts';
 import type { Member, Subject } from '../subject.ts';
@@ -24,7 +24,7 @@ export function sharedFiles(subject: Subject): readonly Atom[] {
   const mounted = byVolume(members);
   return indexed(spec.volumes, 'spec.volumes').flatMap(({ item: volume, path }) => {
     const mounts = mounted.get(volume.name);
-    if (mounts === undefined || mounts.size < 2 || isReadOnly(volume)) return [];
+    if (mounts === undefined || mounts.size < 2 || isReadOnlyVolume(volume)) return [];
     const effects = {
       isolate: effectOf(modes.isolate, [], path, volume),
       split: effectOf(modes.split, refusedForSharing, path, volume),
@@ -95,13 +95,6 @@ function powerOver(own: readonly Mount[], others: readonly Mount[]): 'writes to'
 function overlap({ subPath: one }: Mount, { subPath: other }: Mount): boolean {
   if (one === undefined || other === undefined) return true;
   return one === other || one === '' || other === '' || one.startsWith(`${other}/`) || other.startsWith(`${one}/`);
-}
-
-/** What the kubelet writes, and containers cannot. */
-function isReadOnly(volume: IVolume): boolean {
-  const { configMap, secret, projected, downwardAPI, image, persistentVolumeClaim, csi } = volume;
-  if ([configMap, secret, projected, downwardAPI, image].some((source) => source !== undefined)) return true;
-  return persistentVolumeClaim?.readOnly === true || csi?.readOnly === true;
 }
 
 function kindOf(volume: IVolume): string {

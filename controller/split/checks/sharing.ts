@@ -44,7 +44,9 @@ export function sharedEmptyDirs({ pod, division, install }: DividedSubject): Fin
         {
           path,
           message: `emptyDir ${name} is shared by the pieces ${users}, and only the agent of the node can give it to all of them.`,
-          action: 'Set podsplit.io/install to "node", or do not split this Pod.',
+          action:
+            'Set podsplit.io/install to "node", the default of a cluster with podsplit (for kubectl podsplit split: ' +
+            '--install node), or do not split this Pod.',
         },
       ];
     }
