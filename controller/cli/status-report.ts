@@ -29,6 +29,8 @@ export interface PodReport {
   readonly created?: string;
   /** It ran to its end without an error: it is not ready, and nothing is wrong. */
   readonly completed?: true;
+  /** It is being deleted: it is not ready, and nothing is wrong. */
+  readonly ending?: true;
   readonly ready: Pick<Condition, 'status' | 'reason' | 'message'> & { readonly since?: string };
   readonly readyPieces: string;
   readonly pieces: readonly PieceReport[];
@@ -67,6 +69,8 @@ export interface Problem {
   readonly reason: string;
   readonly message: string;
   readonly next: string;
+  /** A state that the user chose: nothing is wrong. */
+  readonly chosen?: true;
 }
 
 const hourMs = 3_600_000;
@@ -86,16 +90,22 @@ export function podReport(objects: SplitObjects, now: number): PodReport {
     pieces,
     ...trafficOf(objects, now),
     conditions: status?.conditions ?? [],
-    problems: life.completed === true ? [] : problemsOf(objects, ready, pieces),
+    problems: life.completed === true || life.ending === true ? [] : problemsOf(objects, ready, pieces),
   };
 }
 
-function lifeOf({ podSplit, primary }: SplitObjects): Pick<PodReport, 'phase' | 'node' | 'created' | 'completed'> {
+type Life = Pick<PodReport, 'phase' | 'node' | 'created' | 'completed' | 'ending'>;
+
+function lifeOf({ podSplit, primary }: SplitObjects): Life {
+  const phase = podSplit?.status?.phase ?? 'Pending';
+  // Of a Pod that is there its phase does not tell: one that has failed is at its end too, and is not well.
+  const isEnding = primary === undefined ? phase === 'Ending' : primary.metadata.deletionTimestamp !== undefined;
   return {
-    phase: podSplit?.status?.phase ?? 'Pending',
+    phase: isEnding ? 'Ending' : phase,
     ...optional('node', podSplit?.status?.node ?? primary?.spec?.nodeName),
     ...optional('created', (primary ?? podSplit)?.metadata.creationTimestamp),
     ...(primary?.status?.phase === 'Succeeded' ? { completed: true } : {}),
+    ...(isEnding ? { ending: true } : {}),
   };
 }
 
@@ -204,14 +214,30 @@ function problemsOf(objects: SplitObjects, ready: Said, pieces: readonly PieceRe
   };
   return [ready, ...others]
     .filter(({ status }) => status !== 'True')
-    .map(({ type, reason, message }) => ({ condition: type, reason, message, next: nextStep(reason, stuck) }));
+    .map(({ type, reason, message }) => ({
+      condition: type,
+      reason,
+      message,
+      next: nextStep(reason, stuck),
+      ...(reason === 'Observing' ? { chosen: true } : {}),
+    }));
 }
 
 function optional<K extends string>(key: K, value: string | undefined): { readonly [P in K]?: string } {
   return (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: string };
 }
 
-/** Ready, or with nothing left to be ready for. */
-export function isWell({ ready, completed }: PodReport): boolean {
-  return completed === true || ready.status === 'True';
+/** What is wrong with it: Ready first, where it is not. */
+export function faultsOf({ problems }: PodReport): readonly Problem[] {
+  return problems.filter(({ chosen }) => chosen !== true);
+}
+
+/** Ready, or with nothing left to be ready for, and no other condition says that something is wrong. */
+export function isWell(report: PodReport): boolean {
+  return faultsOf(report).length === 0;
+}
+
+/** False of a Pod that has ended, or is about to. */
+export function isUnready(report: PodReport): boolean {
+  return faultsOf(report).some(({ condition }) => condition === 'Ready');
 }

@@ -188,6 +188,85 @@ describe('kubectl podsplit status', () => {
     expect(stripVTControlCharacters(coloured.stdout)).to.equal(plain.stdout);
   });
 
+  const ofPod = (name: string): Objects => stored().filter(({ metadata }) => metadata.name.startsWith(name));
+  const ready = 'web-6d4f9c7b5-aaaaa';
+  const conflict = {
+    type: 'EgressVia',
+    status: 'False',
+    reason: 'EgressViaConflict',
+    message: 'web has no way out.',
+    lastTransitionTime: '2026-01-02T03:01:05Z',
+  } as const;
+  const inConflict = (objects: Objects): Objects =>
+    objects.map((object) =>
+      isPodSplit(object)
+        ? {
+            ...object,
+            status: { ...object.status!, conditions: [...(object.status?.conditions ?? []), conflict] },
+          }
+        : object,
+    );
+
+  it('calls no Pod well that has a condition which does not hold, and fails', async () => {
+    expect(await status([], { objects: ofPod(ready) })).to.include({ exitCode: 0 });
+    const one = await status([], { objects: inConflict(ofPod(ready)) });
+    expect(one.exitCode).to.equal(1);
+    expect(one.stdout)
+      .to.match(/^web\S+ .* EgressViaConflict /m)
+      .and.to.match(/^1 Pod: ready, 1 problem$/m)
+      .and.to.match(/^What is wrong\nEgressVia \(EgressViaConflict\): web has no way out\./m)
+      .and.to.match(/^Ready +True/m);
+    const two = await status([], { objects: inConflict([...ofPod(ready), ...ofPod('api-0')]) });
+    expect(two.stdout).to.match(/^2 Pods: all ready, 2 problems, 1 observing$/m);
+    expect(await status([ready], { objects: inConflict(ofPod(ready)) })).to.include({ exitCode: 1 });
+  });
+
+  it('says that a Pod is observed, which somebody chose: nothing is wrong', async () => {
+    const { stdout, exitCode } = await status([], { objects: ofPod('api-0') });
+    expect(exitCode).to.equal(0);
+    expect(stdout)
+      .to.match(/^1 Pod: ready, 1 observing$/m)
+      .and.to.match(/^On purpose\nEnforcing \(Observing\)/m)
+      .and.not.to.contain('What is wrong');
+    const json: unknown = JSON.parse((await status(['-o', 'json'], { objects: ofPod('api-0') })).stdout);
+    expect(json).to.have.nested.property('pods[0].problems[0].chosen', true);
+  });
+
+  describe('where Pods are being deleted', () => {
+    const old = ofPod('web-6d4f9c7b5-x7k2p').map((object) =>
+      isPodSplit(object)
+        ? object
+        : { ...object, metadata: { ...object.metadata, deletionTimestamp: '2026-01-02T03:04:30Z' } },
+    );
+
+    it('shows them, and counts the others', async () => {
+      const { stdout, exitCode } = await status([], { objects: [...ofPod(ready), ...old] });
+      expect(exitCode).to.equal(0);
+      expect(stdout)
+        .to.match(/^web-6d4f9c7b5-x7k2p +deployment\/web +Ending /m)
+        .and.to.match(/^1 Pod: all well; 1 more ending$/m)
+        .and.not.to.contain('What is wrong');
+      expect((await status([], { objects: old })).stdout).to.match(/^1 Pod, ending$/m);
+    });
+
+    it('says it of those whose primary is gone, and not of those that have failed', async () => {
+      const [podSplit] = ofPod('report-1').filter(isPodSplit);
+      expect(await status([], { objects: [podSplit!] })).to.include({ exitCode: 0 });
+      const failed = ofPod('report-1').map((object) =>
+        isPodSplit(object) ? object : { ...object, status: { phase: 'Failed' } },
+      );
+      const ran = await status([], { objects: failed });
+      expect(ran.exitCode).to.equal(1);
+      expect(ran.stdout).to.match(/^1 Pod: 1 not ready$/m);
+    });
+
+    it('says it of the one that was named', async () => {
+      const { stdout, exitCode } = await status(['web-6d4f9c7b5-x7k2p', '-o', 'json'], { objects: old });
+      expect(exitCode).to.equal(0);
+      expect(JSON.parse(stdout)).to.have.nested.include({ 'pods[0].ending': true, 'pods[0].problems.length': 0 });
+    });
+  });
+
   const failures: readonly [string, readonly string[], Cluster, RegExp][] = [
     ['no such Pod', ['nobody'], {}, /There is no Pod nobody in namespace shop\./],
     ['a Pod that is not split', ['plain'], {}, /Pod plain is not split\..*podsplit\.io\/mode=split\n$/],
@@ -308,7 +387,7 @@ describe('the report of a Pod', () => {
     fc.assert(
       fc.property(forged, fc.boolean(), ([split, first], named) => {
         const report = podReport({ podSplit: split, primary: first, pods: [first, ...(pods as Pod[])] }, now);
-        const text = formatStatus([report], { wide: true, colours: false, namespaces: true, named, now });
+        const text = formatStatus([report], { wide: true, inFull: true, colours: false, namespaces: true, named, now });
         expect(text.replaceAll('\n', '')).not.to.match(/\p{C}/u);
         // Nor write lines of its own.
         expect(text).not.to.match(/^FORGED/m);
