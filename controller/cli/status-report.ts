@@ -4,8 +4,10 @@ import { ownLabels, readinessGate, userAnnotations } from '../api/names.ts';
 import type { Flow } from '../api/flow.ts';
 import type { Condition, PieceStatus, PodSplit } from '../api/resources.ts';
 import type { Pod } from '../kube/resources.ts';
+import type { Observed } from '../rules/wiring.ts';
 import { flowsReport } from './flows-report.ts';
 import { nextStep, notSeenYet } from './next-steps.ts';
+import { openEnds, opensAny } from './status-observed.ts';
 
 /** What the cluster has of one split Pod. One of PodSplit and primary is there. */
 export interface SplitObjects {
@@ -37,8 +39,10 @@ export interface PodReport {
   readonly flows: readonly Flow[];
   /** In the last hour. Absent where nobody carries it here: install mode `init`. */
   readonly denied?: { readonly kinds: number; readonly packets: number };
-  /** Nothing is enforced between the containers. */
+  /** Nothing is enforced between the containers, but what policies say of them. */
   readonly observing?: true;
+  /** While it observes: only from these to those nothing is enforced, where no policy selects either. Absent: between all. */
+  readonly unenforced?: Observed;
   /** A sentence about the containers that have one way out. */
   readonly egressVia?: string;
   /** `proxy:15006`. */
@@ -82,15 +86,16 @@ export function podReport(objects: SplitObjects, now: number): PodReport {
   const life = lifeOf(objects);
   const ready = said(status?.conditions, 'Ready') ?? readyOfPod(primary);
   const pieces = (status?.pieces ?? []).map((piece) => pieceReport(piece, pods));
+  const traffic = trafficOf(objects, now);
   return {
     ...identityOf(objects),
     ...life,
     ready: verdictOf(ready),
     readyPieces: status?.readyPieces ?? '0/?',
     pieces,
-    ...trafficOf(objects, now),
+    ...traffic,
     conditions: status?.conditions ?? [],
-    problems: life.completed === true || life.ending === true ? [] : problemsOf(objects, ready, pieces),
+    problems: life.completed === true || life.ending === true ? [] : problemsOf(objects, ready, { pieces, ...traffic }),
   };
 }
 
@@ -113,13 +118,17 @@ function verdictOf({ status, reason, message, lastTransitionTime }: Said): PodRe
   return { status, reason, message, ...optional('since', lastTransitionTime) };
 }
 
-type Traffic = Pick<PodReport, 'install' | 'flows' | 'denied' | 'observing' | 'egressVia' | 'ingressVia'>;
+type Traffic = Pick<
+  PodReport,
+  'install' | 'flows' | 'denied' | 'observing' | 'unenforced' | 'egressVia' | 'ingressVia'
+>;
 
 function trafficOf({ podSplit, primary }: SplitObjects, now: number): Traffic {
   const way = optional('ingressVia', primary?.metadata.annotations?.[userAnnotations.ingressVia]?.trim());
   if (podSplit === undefined) return { flows: [], ...way };
   const { install, flows, denied, observing } = flowsReport(podSplit);
   const recent = denied?.filter(({ audited, lastSeen }) => audited !== true && now - Date.parse(lastSeen) <= hourMs);
+  const ends = openEnds(primary);
   const egress = said(podSplit.status?.conditions, 'EgressVia');
   return {
     install,
@@ -127,7 +136,7 @@ function trafficOf({ podSplit, primary }: SplitObjects, now: number): Traffic {
     ...(recent === undefined
       ? {}
       : { denied: { kinds: recent.length, packets: recent.reduce((sum, { packets }) => sum + packets, 0) } }),
-    ...(observing === true ? { observing } : {}),
+    ...(observing === true ? { observing, ...(ends === undefined ? {} : { unenforced: ends }) } : {}),
     ...(egress?.status === 'True' ? { egressVia: egress.message } : {}),
     ...way,
   };
@@ -199,7 +208,11 @@ function pieceReport(piece: PieceStatus, pods: readonly Pod[]): PieceReport {
   };
 }
 
-function problemsOf(objects: SplitObjects, ready: Said, pieces: readonly PieceReport[]): readonly Problem[] {
+function problemsOf(
+  objects: SplitObjects,
+  ready: Said,
+  { pieces, unenforced: ends }: Pick<PodReport, 'pieces' | 'unenforced'>,
+): readonly Problem[] {
   const others = (objects.podSplit?.status?.conditions ?? []).filter(({ type }) => type !== 'Ready');
   const { namespace, pod, workload } = identityOf(objects);
   const unready = pieces
@@ -217,11 +230,16 @@ function problemsOf(objects: SplitObjects, ready: Said, pieces: readonly PieceRe
     .map(({ type, reason, message }) => ({
       condition: type,
       reason,
-      message,
+      // The controller's words are those of a Pod that policies leave open.
+      message: reason === 'Observing' && ends !== undefined && !opensAny(ends) ? policed : message,
       next: nextStep(reason, stuck),
       ...(reason === 'Observing' ? { chosen: true } : {}),
     }));
 }
+
+const policed =
+  'podsplit.io/flows is observe, and ContainerNetworkPolicies select an end of every call between the containers: what they ' +
+  'say is enforced. What the containers use is recorded.';
 
 function optional<K extends string>(key: K, value: string | undefined): { readonly [P in K]?: string } {
   return (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: string };

@@ -1,6 +1,7 @@
 import pc from 'picocolors';
-import { formatFlow } from '../api/flow.ts';
+import { formatFlow, type Flow } from '../api/flow.ts';
 import { formatAge } from './flows-report.ts';
+import { opens, opensAny } from './status-observed.ts';
 import { faultsOf, isUnready, isWell, type PieceReport, type PodReport, type Problem } from './status-report.ts';
 import { formatTable, oneLine, printable } from './table.ts';
 
@@ -110,7 +111,7 @@ function factLines(report: PodReport, { colours, wide, now }: StatusStyle): read
     ['Workload', `${workloadOf(report)}, mode ${mode}${install === undefined ? '' : `, rules loaded by ${install}`}`],
     ['Phase', `${phaseOf(report)}${node === undefined ? '' : ` on ${node}`}, ${ageOf(report.created, now)} old`],
     ['Ready', `${ready.status}${since}, ${report.readyPieces} pieces (${ready.reason})`, isUnready(report)],
-    ['Allowed', allowedText(report), report.observing === true],
+    ['Allowed', allowedText(report), isOpen(report)],
     ['Denied', deniedText(report)],
     ...(report.egressVia === undefined ? [] : [['Way out', report.egressVia] as const]),
     ...(report.ingressVia === undefined ? [] : [['Way in', `all TCP by ${report.ingressVia}`] as const]),
@@ -127,9 +128,23 @@ function factLines(report: PodReport, { colours, wide, now }: StatusStyle): read
   });
 }
 
-function allowedText({ flows, install, observing }: PodReport): string {
+/** Is something left unenforced? */
+function isOpen({ observing, unenforced }: PodReport): boolean {
+  return observing === true && (unenforced === undefined || opensAny(unenforced));
+}
+
+function allowedText(report: PodReport): string {
+  const { flows, install, observing, unenforced } = report;
   if (install === undefined) return 'not known yet';
-  if (observing === true) return 'everything: NOTHING IS ENFORCED between the containers';
+  if (observing !== true) return flowsText(flows);
+  if (!isOpen(report)) return `${flowsText(flows)} (observed, and policies enforce it)`;
+  if (unenforced === undefined) return 'everything: NOTHING IS ENFORCED between the containers';
+  const { from, to } = unenforced;
+  const rest = flowsText(flows.filter((flow) => !opens(unenforced, flow)));
+  return `everything from ${from.join(', ')} to ${to.join(', ')}: NOTHING IS ENFORCED there; else ${rest}`;
+}
+
+function flowsText(flows: readonly Flow[]): string {
   return flows.length === 0 ? 'nothing between the containers' : flows.map(formatFlow).join(', ');
 }
 
