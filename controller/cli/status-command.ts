@@ -88,7 +88,7 @@ function print(reports: readonly PodReport[], query: StatusQuery, { command, io,
   io.stdout(
     formatStatus(reports, {
       wide: output === 'wide',
-      inFull: output === 'wide',
+      inFull: target !== '',
       colours: io.colours,
       namespaces: command.allNamespaces,
       named: named && target !== '',

@@ -6,9 +6,9 @@ import { faultsOf, isUnready, isWell, type PieceReport, type PodReport, type Pro
 import { formatTable, oneLine, printable } from './table.ts';
 
 export interface StatusStyle {
-  /** With all there is to say of a Pod. */
+  /** Every Pod with all there is to say, not only those where something is wrong. */
   readonly wide: boolean;
-  /** Every Pod with its pieces, not only those where something is wrong. */
+  /** The user has named their workload: each with its pieces, but those that go. */
   readonly inFull: boolean;
   readonly colours: boolean;
   /** Pods of several namespaces. */
@@ -21,7 +21,9 @@ export interface StatusStyle {
 
 /** The Pod that was asked for; of several a line each, and all of those where something is wrong. */
 export function formatStatus(reports: readonly PodReport[], style: StatusStyle): string {
-  const inFull = reports.filter((report) => style.named || style.inFull || report.problems.length > 0);
+  const isFull = ({ ending, problems }: PodReport): boolean =>
+    style.named || style.wide || (style.inFull && ending !== true) || problems.length > 0;
+  const inFull = reports.filter(isFull);
   const sections = [
     ...(style.named ? [] : [overview(reports, style)]),
     ...inFull.flatMap((report) => sectionsOf(report, style)),

@@ -154,6 +154,9 @@ describe('kubectl podsplit status', () => {
     });
   }
 
+  const ofPod = (name: string): Objects => stored().filter(({ metadata }) => metadata.name.startsWith(name));
+  const ready = 'web-6d4f9c7b5-aaaaa';
+
   it('finds the Pod by any of its pieces, and a workload by whatever kubectl calls it', async () => {
     const byPrimary = await status(['web-6d4f9c7b5-x7k2p']);
     expect(await status(['po/web-6d4f9c7b5-x7k2p-cache-5b1c9e'])).to.deep.equal(byPrimary);
@@ -161,6 +164,14 @@ describe('kubectl podsplit status', () => {
     for (const name of ['deploy/web', 'Deployments.apps/web']) {
       expect(await status([name])).to.deep.equal(byWorkload);
     }
+  });
+
+  it('shows the pieces of Pods that were named, though all is well, and of others a line', async () => {
+    const objects = [...ofPod(ready), deployment];
+    expect((await status(['deployment/web'], { objects })).stdout)
+      .to.match(/^1 Pod: all well$/m)
+      .and.to.match(/^CONTAINER +POD +READY/m);
+    expect((await status([], { objects })).stdout).not.to.contain('CONTAINER');
   });
 
   it('knows workloads that kubectl’s own types are not, by what their Pods belong to', async () => {
@@ -208,8 +219,6 @@ describe('kubectl podsplit status', () => {
     expect(stripVTControlCharacters(coloured.stdout)).to.equal(plain.stdout);
   });
 
-  const ofPod = (name: string): Objects => stored().filter(({ metadata }) => metadata.name.startsWith(name));
-  const ready = 'web-6d4f9c7b5-aaaaa';
   const conflict = {
     type: 'EgressVia',
     status: 'False',
@@ -335,6 +344,8 @@ describe('kubectl podsplit status', () => {
         .and.to.match(/^1 Pod: all well; 1 more ending$/m)
         .and.not.to.contain('What is wrong');
       expect((await status([], { objects: old })).stdout).to.match(/^1 Pod, ending$/m);
+      const named = await status(['deploy/web'], { objects: [...ofPod(ready), ...old, deployment] });
+      expect(named.stdout.match(/^Pod .*/gm)).to.deep.equal([`Pod shop/${ready}`]);
     });
 
     it('says it of those whose primary is gone, and not of those that have failed', async () => {
