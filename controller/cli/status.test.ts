@@ -212,6 +212,57 @@ describe('kubectl podsplit status', () => {
     expect((await status(['-A', '-o', 'json'], { objects: [] })).stdout).to.equal('{\n  "pods": []\n}\n');
   });
 
+  describe('in a namespace with a label', () => {
+    const namespace = (labels: Record<string, string>) => ({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'shop', labels },
+    });
+    const labelled = namespace({ 'podsplit.io/mode': 'split' });
+    const pod = (name: string, more: object = {}, metadata: object = {}): Pod => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace: 'shop', uid: name, ...metadata },
+      spec: { containers: [{ name: 'web' }, { name: 'cache' }], ...more },
+    });
+    const sidecar = { containers: [{ name: 'web' }], initContainers: [{ name: 'proxy', restartPolicy: 'Always' }] };
+    const others = [
+      unsplit,
+      { ...pod('ended'), status: { phase: 'Succeeded' } } as Pod,
+      pod('leaving', {}, { deletionTimestamp: '2026-01-02T03:04:05Z' }),
+      pod('whole', {}, { annotations: { 'podsplit.io/mode': 'none' } }),
+    ];
+
+    it('counts the Pods that were made before it', async () => {
+      const one = await status([], { objects: [labelled, pod('a'), ...others] });
+      expect(one).to.include({ exitCode: 0, stdout: '' });
+      expect(one.stderr).to.equal(
+        'No split Pods found in shop namespace.\n' +
+          '1 Pod with several containers was made before the label podsplit.io/mode=split, and runs whole: restart its workload.\n' +
+          '  kubectl podsplit audit -n shop   # what becomes of them\n' +
+          '  kubectl rollout restart deployment,statefulset,daemonset -n shop\n',
+      );
+      const two = await status([], { objects: [labelled, pod('a'), pod('b', sidecar), ...ofPod(ready)] });
+      expect(two.stdout).to.contain(ready);
+      expect(two.stderr).to.match(/^2 Pods with several containers were made before .* restart their workloads\.\n/);
+    });
+
+    const silent: readonly [string, readonly string[], Cluster][] = [
+      ['there are none', [], { objects: [labelled, ...others] }],
+      ['it has no label', [], { objects: [namespace({}), pod('a')] }],
+      ['it says none', [], { objects: [namespace({ 'podsplit.io/mode': 'none' }), pod('a')] }],
+      ['the user may not read it', [], { objects: [labelled, pod('a')], refused: { namespaces: 'Forbidden' } }],
+      ['a program reads', ['-o', 'json'], { objects: [labelled, pod('a')] }],
+      ['Pods were selected', ['-l', 'app=web'], { objects: [labelled, pod('a')] }],
+      ['all namespaces were asked for', ['-A'], { objects: [labelled, pod('a')] }],
+    ];
+    for (const [title, args, cluster] of silent) {
+      it(`is silent where ${title}`, async () => {
+        expect((await status(args, cluster)).stderr).not.to.contain('before the label');
+      });
+    }
+  });
+
   it('is coloured where somebody sees it, and says the same', async () => {
     const plain = await status(['-o', 'wide']);
     const coloured = await status(['-o', 'wide'], {}, { colours: true });
