@@ -47,11 +47,14 @@ Examples:
   kubectl podsplit status deployment/web -n shop --watch
 
   # For scripts: what is wrong anywhere?
-  kubectl podsplit status -A -o json | jq '.pods[].problems[]'
+  kubectl podsplit status -A -o json | jq '.pods[].problems[] | select(.chosen | not)'
 
-POD is the Pod of the workload, or of any of its pieces. Of several Pods each has a line, and those where something is wrong
-more; -o wide has all of every Pod. It needs to read Pods and PodSplits: the role view has both.
-Exit code: 0 if all are ready or have completed, 1 if not, 2 if what was named is not there, or nobody answered.
+POD is the Pod of the workload, or of any of its pieces. Of several Pods each has a line; those where something is wrong, those
+of a workload that is named, and with -o wide all have their pieces too. It needs to read Pods and PodSplits: the role view has
+both.
+Exit code: 0 if all is well, 1 if a Pod is not ready or something stands under "What is wrong", 2 if what was named is not
+there, or nobody answered. Pods that have completed or are being deleted are well. To observe (podsplit.io/flows=observe) is your
+choice: the summary counts who is observing, and the exit code does not.
 `;
 
 /** As commander gives them. */

@@ -4,6 +4,7 @@ import { CliError } from './cli-error.ts';
 import type { ClusterOptions } from './flows-command.ts';
 import type { Io } from './input.ts';
 import { formatManifest } from './manifest-yaml.ts';
+import { madeBeforeLabel } from './status-hint.ts';
 import { isWell, podReport, type PodReport } from './status-report.ts';
 import { readSubjects, type StatusQuery, type Watched } from './status-subjects.ts';
 import { formatStatus } from './status-text.ts';
@@ -40,6 +41,8 @@ export async function runStatus(command: StatusCommand, io: Io): Promise<number>
       // Ages are not in it: time alone is no change.
       const state = JSON.stringify(reports);
       if (state !== shown) print(reports, query, { command, io, again: shown !== undefined });
+      const hint = shown === undefined ? await hintFor(client, query, command) : undefined;
+      if (hint !== undefined) io.stderr(hint);
       shown = state;
       if (!command.watch) return reports.every(isWell) ? 0 : 1;
       await nextChange(client, watched, io);
@@ -47,6 +50,16 @@ export async function runStatus(command: StatusCommand, io: Io): Promise<number>
   } finally {
     client.close();
   }
+}
+
+/** For who looks at a whole namespace: programs read no hints. */
+async function hintFor(
+  client: KubeClient,
+  { target, selector, namespace }: StatusQuery,
+  { output }: StatusCommand,
+): Promise<string | undefined> {
+  const isAsked = target === undefined && selector === undefined && (output === 'table' || output === 'wide');
+  return isAsked && namespace !== undefined ? madeBeforeLabel(client, namespace) : undefined;
 }
 
 function checkUsage({ target, allNamespaces, namespace, selector }: StatusCommand): void {
@@ -88,6 +101,7 @@ function print(reports: readonly PodReport[], query: StatusQuery, { command, io,
   io.stdout(
     formatStatus(reports, {
       wide: output === 'wide',
+      inFull: target !== '',
       colours: io.colours,
       namespaces: command.allNamespaces,
       named: named && target !== '',

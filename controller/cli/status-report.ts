@@ -4,8 +4,10 @@ import { ownLabels, readinessGate, userAnnotations } from '../api/names.ts';
 import type { Flow } from '../api/flow.ts';
 import type { Condition, PieceStatus, PodSplit } from '../api/resources.ts';
 import type { Pod } from '../kube/resources.ts';
+import type { Observed } from '../rules/wiring.ts';
 import { flowsReport } from './flows-report.ts';
 import { nextStep, notSeenYet } from './next-steps.ts';
+import { openEnds, opensAny } from './status-observed.ts';
 
 /** What the cluster has of one split Pod. One of PodSplit and primary is there. */
 export interface SplitObjects {
@@ -29,14 +31,18 @@ export interface PodReport {
   readonly created?: string;
   /** It ran to its end without an error: it is not ready, and nothing is wrong. */
   readonly completed?: true;
+  /** It is being deleted: it is not ready, and nothing is wrong. */
+  readonly ending?: true;
   readonly ready: Pick<Condition, 'status' | 'reason' | 'message'> & { readonly since?: string };
   readonly readyPieces: string;
   readonly pieces: readonly PieceReport[];
   readonly flows: readonly Flow[];
   /** In the last hour. Absent where nobody carries it here: install mode `init`. */
   readonly denied?: { readonly kinds: number; readonly packets: number };
-  /** Nothing is enforced between the containers. */
+  /** Nothing is enforced between the containers, but what policies say of them. */
   readonly observing?: true;
+  /** While it observes: only from these to those nothing is enforced, where no policy selects either. Absent: between all. */
+  readonly unenforced?: Observed;
   /** A sentence about the containers that have one way out. */
   readonly egressVia?: string;
   /** `proxy:15006`. */
@@ -67,6 +73,8 @@ export interface Problem {
   readonly reason: string;
   readonly message: string;
   readonly next: string;
+  /** A state that the user chose: nothing is wrong. */
+  readonly chosen?: true;
 }
 
 const hourMs = 3_600_000;
@@ -78,24 +86,31 @@ export function podReport(objects: SplitObjects, now: number): PodReport {
   const life = lifeOf(objects);
   const ready = said(status?.conditions, 'Ready') ?? readyOfPod(primary);
   const pieces = (status?.pieces ?? []).map((piece) => pieceReport(piece, pods));
+  const traffic = trafficOf(objects, now);
   return {
     ...identityOf(objects),
     ...life,
     ready: verdictOf(ready),
     readyPieces: status?.readyPieces ?? '0/?',
     pieces,
-    ...trafficOf(objects, now),
+    ...traffic,
     conditions: status?.conditions ?? [],
-    problems: life.completed === true ? [] : problemsOf(objects, ready, pieces),
+    problems: life.completed === true || life.ending === true ? [] : problemsOf(objects, ready, { pieces, ...traffic }),
   };
 }
 
-function lifeOf({ podSplit, primary }: SplitObjects): Pick<PodReport, 'phase' | 'node' | 'created' | 'completed'> {
+type Life = Pick<PodReport, 'phase' | 'node' | 'created' | 'completed' | 'ending'>;
+
+function lifeOf({ podSplit, primary }: SplitObjects): Life {
+  const phase = podSplit?.status?.phase ?? 'Pending';
+  // Of a Pod that is there its phase does not tell: one that has failed is at its end too, and is not well.
+  const isEnding = primary === undefined ? phase === 'Ending' : primary.metadata.deletionTimestamp !== undefined;
   return {
-    phase: podSplit?.status?.phase ?? 'Pending',
+    phase: isEnding ? 'Ending' : phase,
     ...optional('node', podSplit?.status?.node ?? primary?.spec?.nodeName),
     ...optional('created', (primary ?? podSplit)?.metadata.creationTimestamp),
     ...(primary?.status?.phase === 'Succeeded' ? { completed: true } : {}),
+    ...(isEnding ? { ending: true } : {}),
   };
 }
 
@@ -103,13 +118,17 @@ function verdictOf({ status, reason, message, lastTransitionTime }: Said): PodRe
   return { status, reason, message, ...optional('since', lastTransitionTime) };
 }
 
-type Traffic = Pick<PodReport, 'install' | 'flows' | 'denied' | 'observing' | 'egressVia' | 'ingressVia'>;
+type Traffic = Pick<
+  PodReport,
+  'install' | 'flows' | 'denied' | 'observing' | 'unenforced' | 'egressVia' | 'ingressVia'
+>;
 
 function trafficOf({ podSplit, primary }: SplitObjects, now: number): Traffic {
   const way = optional('ingressVia', primary?.metadata.annotations?.[userAnnotations.ingressVia]?.trim());
   if (podSplit === undefined) return { flows: [], ...way };
   const { install, flows, denied, observing } = flowsReport(podSplit);
   const recent = denied?.filter(({ audited, lastSeen }) => audited !== true && now - Date.parse(lastSeen) <= hourMs);
+  const ends = openEnds(primary);
   const egress = said(podSplit.status?.conditions, 'EgressVia');
   return {
     install,
@@ -117,7 +136,7 @@ function trafficOf({ podSplit, primary }: SplitObjects, now: number): Traffic {
     ...(recent === undefined
       ? {}
       : { denied: { kinds: recent.length, packets: recent.reduce((sum, { packets }) => sum + packets, 0) } }),
-    ...(observing === true ? { observing } : {}),
+    ...(observing === true ? { observing, ...(ends === undefined ? {} : { unenforced: ends }) } : {}),
     ...(egress?.status === 'True' ? { egressVia: egress.message } : {}),
     ...way,
   };
@@ -189,7 +208,11 @@ function pieceReport(piece: PieceStatus, pods: readonly Pod[]): PieceReport {
   };
 }
 
-function problemsOf(objects: SplitObjects, ready: Said, pieces: readonly PieceReport[]): readonly Problem[] {
+function problemsOf(
+  objects: SplitObjects,
+  ready: Said,
+  { pieces, unenforced: ends }: Pick<PodReport, 'pieces' | 'unenforced'>,
+): readonly Problem[] {
   const others = (objects.podSplit?.status?.conditions ?? []).filter(({ type }) => type !== 'Ready');
   const { namespace, pod, workload } = identityOf(objects);
   const unready = pieces
@@ -204,14 +227,35 @@ function problemsOf(objects: SplitObjects, ready: Said, pieces: readonly PieceRe
   };
   return [ready, ...others]
     .filter(({ status }) => status !== 'True')
-    .map(({ type, reason, message }) => ({ condition: type, reason, message, next: nextStep(reason, stuck) }));
+    .map(({ type, reason, message }) => ({
+      condition: type,
+      reason,
+      // The controller's words are those of a Pod that policies leave open.
+      message: reason === 'Observing' && ends !== undefined && !opensAny(ends) ? policed : message,
+      next: nextStep(reason, stuck),
+      ...(reason === 'Observing' ? { chosen: true } : {}),
+    }));
 }
+
+const policed =
+  'podsplit.io/flows is observe, and ContainerNetworkPolicies select an end of every call between the containers: what they ' +
+  'say is enforced. What the containers use is recorded.';
 
 function optional<K extends string>(key: K, value: string | undefined): { readonly [P in K]?: string } {
   return (value === undefined ? {} : { [key]: value }) as { readonly [P in K]?: string };
 }
 
-/** Ready, or with nothing left to be ready for. */
-export function isWell({ ready, completed }: PodReport): boolean {
-  return completed === true || ready.status === 'True';
+/** What is wrong with it: Ready first, where it is not. */
+export function faultsOf({ problems }: PodReport): readonly Problem[] {
+  return problems.filter(({ chosen }) => chosen !== true);
+}
+
+/** Ready, or with nothing left to be ready for, and no other condition says that something is wrong. */
+export function isWell(report: PodReport): boolean {
+  return faultsOf(report).length === 0;
+}
+
+/** False of a Pod that has ended, or is about to. */
+export function isUnready(report: PodReport): boolean {
+  return faultsOf(report).some(({ condition }) => condition === 'Ready');
 }

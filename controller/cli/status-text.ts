@@ -1,12 +1,15 @@
 import pc from 'picocolors';
-import { formatFlow } from '../api/flow.ts';
+import { formatFlow, type Flow } from '../api/flow.ts';
 import { formatAge } from './flows-report.ts';
-import { isWell, type PieceReport, type PodReport, type Problem } from './status-report.ts';
+import { opens, opensAny } from './status-observed.ts';
+import { faultsOf, isUnready, isWell, type PieceReport, type PodReport, type Problem } from './status-report.ts';
 import { formatTable, oneLine, printable } from './table.ts';
 
 export interface StatusStyle {
   /** Every Pod with all there is to say, not only those where something is wrong. */
   readonly wide: boolean;
+  /** The user has named their workload: each with its pieces, but those that go. */
+  readonly inFull: boolean;
   readonly colours: boolean;
   /** Pods of several namespaces. */
   readonly namespaces: boolean;
@@ -16,9 +19,11 @@ export interface StatusStyle {
   readonly now: number;
 }
 
-/** The Pod that was asked for; of several a line each, and more of those where something is wrong. */
+/** The Pod that was asked for; of several a line each, and all of those where something is wrong. */
 export function formatStatus(reports: readonly PodReport[], style: StatusStyle): string {
-  const inFull = reports.filter((report) => style.named || style.wide || !isWell(report) || report.problems.length > 0);
+  const isFull = ({ ending, problems }: PodReport): boolean =>
+    style.named || style.wide || (style.inFull && ending !== true) || problems.length > 0;
+  const inFull = reports.filter(isFull);
   const sections = [
     ...(style.named ? [] : [overview(reports, style)]),
     ...inFull.flatMap((report) => sectionsOf(report, style)),
@@ -50,30 +55,53 @@ function overview(reports: readonly PodReport[], style: StatusStyle): readonly s
       workloadOf(report),
       phaseOf(report),
       report.readyPieces,
-      report.ready.reason,
+      faultsOf(report)[0]?.reason ?? report.ready.reason,
       String(report.pieces.reduce((sum, { restarts = 0 }) => sum + restarts, 0)),
       report.denied === undefined ? '-' : String(report.denied.packets),
       report.node ?? '-',
       ageOf(report.created, style.now),
     ]),
   );
-  const well = reports.filter(isWell).length;
-  const rest = reports.length - well;
   return [
     ...table.map((line, row) => (row === 0 || isWell(reports[row - 1] as PodReport) ? line : red(line))),
     '',
-    `${reports.length} ${reports.length === 1 ? 'Pod' : 'Pods'}: ${rest === 0 ? 'all well' : `${rest} not ready`}`,
+    summary(reports),
   ];
+}
+
+/** Pods that end are not counted: a rollout is no trouble. */
+function summary(reports: readonly PodReport[]): string {
+  const staying = reports.filter(({ ending }) => ending !== true);
+  const ending = reports.length - staying.length;
+  if (staying.length === 0) return `${counted(ending, 'Pod')}, ending`;
+  const unready = staying.filter(isUnready).length;
+  const others = staying.flatMap(faultsOf).filter(({ condition }) => condition !== 'Ready').length;
+  const observing = staying.filter((report) => report.observing === true && report.completed !== true).length;
+  const isCalm = others === 0 && observing === 0;
+  const verdict = [
+    unready > 0 ? `${unready} not ready` : isCalm ? 'all well' : staying.length === 1 ? 'ready' : 'all ready',
+    ...(others > 0 ? [counted(others, unready > 0 ? 'other problem' : 'problem')] : []),
+    ...(observing > 0 ? [`${observing} observing`] : []),
+  ];
+  return `${counted(staying.length, 'Pod')}: ${verdict.join(', ')}${ending > 0 ? `; ${ending} more ending` : ''}`;
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function sectionsOf(report: PodReport, style: StatusStyle): readonly (readonly string[])[] {
   const { bold, red } = pc.createColors(style.colours);
+  const titled = (title: string, problems: readonly Problem[]): readonly (readonly string[])[] =>
+    problems.length === 0 ? [] : [[bold(title), ...problems.flatMap((problem) => problemLines(problem, red))]];
   return [
     [bold(printable(`Pod ${report.namespace}/${report.pod}`)), ...factLines(report, style)],
     ...(report.pieces.length === 0 ? [] : [pieceLines(report.pieces, style)]),
-    ...(report.problems.length === 0
-      ? []
-      : [[bold('What is wrong'), ...report.problems.flatMap((problem) => problemLines(problem, red))]]),
+    ...titled('What is wrong', faultsOf(report)),
+    ...titled(
+      'On purpose',
+      report.problems.filter(({ chosen }) => chosen === true),
+    ),
   ];
 }
 
@@ -84,8 +112,8 @@ function factLines(report: PodReport, { colours, wide, now }: StatusStyle): read
   const facts: readonly (readonly [string, string, boolean?])[] = [
     ['Workload', `${workloadOf(report)}, mode ${mode}${install === undefined ? '' : `, rules loaded by ${install}`}`],
     ['Phase', `${phaseOf(report)}${node === undefined ? '' : ` on ${node}`}, ${ageOf(report.created, now)} old`],
-    ['Ready', `${ready.status}${since}, ${report.readyPieces} pieces (${ready.reason})`, !isWell(report)],
-    ['Allowed', allowedText(report), report.observing === true],
+    ['Ready', `${ready.status}${since}, ${report.readyPieces} pieces (${ready.reason})`, isUnready(report)],
+    ['Allowed', allowedText(report), isOpen(report)],
     ['Denied', deniedText(report)],
     ...(report.egressVia === undefined ? [] : [['Way out', report.egressVia] as const]),
     ...(report.ingressVia === undefined ? [] : [['Way in', `all TCP by ${report.ingressVia}`] as const]),
@@ -102,9 +130,23 @@ function factLines(report: PodReport, { colours, wide, now }: StatusStyle): read
   });
 }
 
-function allowedText({ flows, install, observing }: PodReport): string {
+/** Is something left unenforced? */
+function isOpen({ observing, unenforced }: PodReport): boolean {
+  return observing === true && (unenforced === undefined || opensAny(unenforced));
+}
+
+function allowedText(report: PodReport): string {
+  const { flows, install, observing, unenforced } = report;
   if (install === undefined) return 'not known yet';
-  if (observing === true) return 'everything: NOTHING IS ENFORCED between the containers';
+  if (observing !== true) return flowsText(flows);
+  if (!isOpen(report)) return `${flowsText(flows)} (observed, and policies enforce it)`;
+  if (unenforced === undefined) return 'everything: NOTHING IS ENFORCED between the containers';
+  const { from, to } = unenforced;
+  const rest = flowsText(flows.filter((flow) => !opens(unenforced, flow)));
+  return `everything from ${from.join(', ')} to ${to.join(', ')}: NOTHING IS ENFORCED there; else ${rest}`;
+}
+
+function flowsText(flows: readonly Flow[]): string {
   return flows.length === 0 ? 'nothing between the containers' : flows.map(formatFlow).join(', ');
 }
 
@@ -164,8 +206,8 @@ function workloadOf({ workload }: PodReport): string {
   return `${workload.kind.toLowerCase()}/${workload.name}`;
 }
 
-function phaseOf({ phase, completed }: PodReport): string {
-  return completed === true ? 'Completed' : phase;
+function phaseOf({ phase, completed, ending }: PodReport): string {
+  return completed === true && ending !== true ? 'Completed' : phase;
 }
 
 function ageOf(time: string | undefined, now: number): string {

@@ -9,6 +9,9 @@ import type { PodSplit } from '../api/resources.ts';
 import type { KubeClient, WatchEvent, WatchOptions } from '../kube/client.ts';
 import type { ApiErrorCode } from '../kube/errors.ts';
 import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
+import { formatIsolateWiring } from '../rules/isolate-wiring.ts';
+import { formatWiring } from '../rules/wiring-json.ts';
+import type { Observed, Wiring } from '../rules/wiring.ts';
 import type { Io } from './input.ts';
 import { parseManifests } from './manifest-yaml.ts';
 import { nextStep, nextSteps } from './next-steps.ts';
@@ -57,6 +60,23 @@ const unsplit = {
   metadata: { name: 'plain', namespace: 'shop', uid: 'uid-plain', labels: { app: 'plain' } },
   spec: { containers: [{ name: 'c' }] },
 } satisfies Pod;
+
+const endpoint = (last: number) => ({ mac: `0a:58:c6:12:00:0${last}`, ipv4: `198.18.0.${last}` });
+const wiring: Wiring = {
+  version: 1,
+  split: 's',
+  piece: 'web',
+  role: 'primary',
+  release: 'go',
+  self: endpoint(2),
+  peers: [
+    { name: 'cache', role: 'sibling', ...endpoint(3) },
+    { name: 'statsd', role: 'sibling', ...endpoint(4) },
+  ],
+  pool: { ipv4: '198.18.0.0/15' },
+  flows: [],
+  facade: [],
+};
 
 interface Cluster {
   readonly objects?: Objects;
@@ -134,6 +154,9 @@ describe('kubectl podsplit status', () => {
     });
   }
 
+  const ofPod = (name: string): Objects => stored().filter(({ metadata }) => metadata.name.startsWith(name));
+  const ready = 'web-6d4f9c7b5-aaaaa';
+
   it('finds the Pod by any of its pieces, and a workload by whatever kubectl calls it', async () => {
     const byPrimary = await status(['web-6d4f9c7b5-x7k2p']);
     expect(await status(['po/web-6d4f9c7b5-x7k2p-cache-5b1c9e'])).to.deep.equal(byPrimary);
@@ -141,6 +164,14 @@ describe('kubectl podsplit status', () => {
     for (const name of ['deploy/web', 'Deployments.apps/web']) {
       expect(await status([name])).to.deep.equal(byWorkload);
     }
+  });
+
+  it('shows the pieces of Pods that were named, though all is well, and of others a line', async () => {
+    const objects = [...ofPod(ready), deployment];
+    expect((await status(['deployment/web'], { objects })).stdout)
+      .to.match(/^1 Pod: all well$/m)
+      .and.to.match(/^CONTAINER +POD +READY/m);
+    expect((await status([], { objects })).stdout).not.to.contain('CONTAINER');
   });
 
   it('knows workloads that kubectl’s own types are not, by what their Pods belong to', async () => {
@@ -181,11 +212,209 @@ describe('kubectl podsplit status', () => {
     expect((await status(['-A', '-o', 'json'], { objects: [] })).stdout).to.equal('{\n  "pods": []\n}\n');
   });
 
+  describe('in a namespace with a label', () => {
+    const namespace = (labels: Record<string, string>) => ({
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: 'shop', labels },
+    });
+    const labelled = namespace({ 'podsplit.io/mode': 'split' });
+    const pod = (name: string, more: object = {}, metadata: object = {}): Pod => ({
+      apiVersion: 'v1',
+      kind: 'Pod',
+      metadata: { name, namespace: 'shop', uid: name, ...metadata },
+      spec: { containers: [{ name: 'web' }, { name: 'cache' }], ...more },
+    });
+    const sidecar = { containers: [{ name: 'web' }], initContainers: [{ name: 'proxy', restartPolicy: 'Always' }] };
+    const others = [
+      unsplit,
+      { ...pod('ended'), status: { phase: 'Succeeded' } } as Pod,
+      pod('leaving', {}, { deletionTimestamp: '2026-01-02T03:04:05Z' }),
+      pod('whole', {}, { annotations: { 'podsplit.io/mode': 'none' } }),
+    ];
+
+    it('counts the Pods that were made before it', async () => {
+      const one = await status([], { objects: [labelled, pod('a'), ...others] });
+      expect(one).to.include({ exitCode: 0, stdout: '' });
+      expect(one.stderr).to.equal(
+        'No split Pods found in shop namespace.\n' +
+          '1 Pod with several containers was made before the label podsplit.io/mode=split, and runs whole: restart its workload.\n' +
+          '  kubectl podsplit audit -n shop   # what becomes of them\n' +
+          '  kubectl rollout restart deployment,statefulset,daemonset -n shop\n',
+      );
+      const two = await status([], { objects: [labelled, pod('a'), pod('b', sidecar), ...ofPod(ready)] });
+      expect(two.stdout).to.contain(ready);
+      expect(two.stderr).to.match(/^2 Pods with several containers were made before .* restart their workloads\.\n/);
+    });
+
+    const silent: readonly [string, readonly string[], Cluster][] = [
+      ['there are none', [], { objects: [labelled, ...others] }],
+      ['it has no label', [], { objects: [namespace({}), pod('a')] }],
+      ['it says none', [], { objects: [namespace({ 'podsplit.io/mode': 'none' }), pod('a')] }],
+      ['the user may not read it', [], { objects: [labelled, pod('a')], refused: { namespaces: 'Forbidden' } }],
+      ['a program reads', ['-o', 'json'], { objects: [labelled, pod('a')] }],
+      ['Pods were selected', ['-l', 'app=web'], { objects: [labelled, pod('a')] }],
+      ['all namespaces were asked for', ['-A'], { objects: [labelled, pod('a')] }],
+    ];
+    for (const [title, args, cluster] of silent) {
+      it(`is silent where ${title}`, async () => {
+        expect((await status(args, cluster)).stderr).not.to.contain('before the label');
+      });
+    }
+  });
+
   it('is coloured where somebody sees it, and says the same', async () => {
     const plain = await status(['-o', 'wide']);
     const coloured = await status(['-o', 'wide'], {}, { colours: true });
     expect(coloured.stdout).to.contain('\u001b[1m').and.to.contain('\u001b[31m');
     expect(stripVTControlCharacters(coloured.stdout)).to.equal(plain.stdout);
+  });
+
+  const conflict = {
+    type: 'EgressVia',
+    status: 'False',
+    reason: 'EgressViaConflict',
+    message: 'web has no way out.',
+    lastTransitionTime: '2026-01-02T03:01:05Z',
+  } as const;
+  const inConflict = (objects: Objects): Objects =>
+    objects.map((object) =>
+      isPodSplit(object)
+        ? {
+            ...object,
+            status: { ...object.status!, conditions: [...(object.status?.conditions ?? []), conflict] },
+          }
+        : object,
+    );
+
+  it('calls no Pod well that has a condition which does not hold, and fails', async () => {
+    expect(await status([], { objects: ofPod(ready) })).to.include({ exitCode: 0 });
+    const one = await status([], { objects: inConflict(ofPod(ready)) });
+    expect(one.exitCode).to.equal(1);
+    expect(one.stdout)
+      .to.match(/^web\S+ .* EgressViaConflict /m)
+      .and.to.match(/^1 Pod: ready, 1 problem$/m)
+      .and.to.match(/^What is wrong\nEgressVia \(EgressViaConflict\): web has no way out\./m)
+      .and.to.match(/^Ready +True/m);
+    const two = await status([], { objects: inConflict([...ofPod(ready), ...ofPod('api-0')]) });
+    expect(two.stdout).to.match(/^2 Pods: all ready, 2 problems, 1 observing$/m);
+    expect(await status([ready], { objects: inConflict(ofPod(ready)) })).to.include({ exitCode: 1 });
+  });
+
+  it('says that a Pod is observed, which somebody chose: nothing is wrong', async () => {
+    const { stdout, exitCode } = await status([], { objects: ofPod('api-0') });
+    expect(exitCode).to.equal(0);
+    expect(stdout)
+      .to.match(/^1 Pod: ready, 1 observing$/m)
+      .and.to.match(/^On purpose\nEnforcing \(Observing\)/m)
+      .and.not.to.contain('What is wrong');
+    const json: unknown = JSON.parse((await status(['-o', 'json'], { objects: ofPod('api-0') })).stdout);
+    expect(json).to.have.nested.property('pods[0].problems[0].chosen', true);
+  });
+
+  describe('where a Pod is observed that policies select', () => {
+    const members = (names: readonly string[]) =>
+      names.map((name, index) => ({ name, uid: index + 1, ports: [], probes: [] }));
+    const isolated = (observe: Observed): Objects => {
+      const containers = members(['prepare', 'api', 'proxy', 'agent']);
+      const wiring = formatIsolateWiring({ version: 1, mode: 'isolate', split: 's', containers, flows: [], observe });
+      const initContainers = [{ name: 'prepare' }, { name: 'agent', restartPolicy: 'Always' }];
+      return ofPod('api-0').map((object) =>
+        isPodSplit(object)
+          ? object
+          : {
+              ...object,
+              metadata: { ...object.metadata, annotations: { 'podsplit.io/wiring': wiring } },
+              spec: { ...(object as Pod).spec, initContainers },
+            },
+      );
+    };
+    const all = ['agent', 'api', 'prepare', 'proxy'];
+    const rows: readonly [string, Observed, string][] = [
+      ['nobody', { from: all, to: all }, 'everything: NOTHING IS ENFORCED between the containers'],
+      ['who calls', { from: [], to: ['agent', 'api', 'proxy'] }, 'api->proxy:3128 (observed, and policies enforce it)'],
+      [
+        'all but what nobody calls',
+        { from: ['api'], to: ['api'] },
+        'api->proxy:3128 (observed, and policies enforce it)',
+      ],
+      [
+        'some',
+        { from: ['agent', 'api'], to: ['agent', 'api'] },
+        'everything from api, agent to api, agent: NOTHING IS ENFORCED there; else api->proxy:3128',
+      ],
+      [
+        'who is called',
+        { from: ['api'], to: ['proxy'] },
+        'everything from api to proxy: NOTHING IS ENFORCED there; else nothing between the containers',
+      ],
+    ];
+    for (const [title, observe, allowed] of rows) {
+      it(`says what is open: they select ${title}`, async () => {
+        const { stdout, exitCode } = await status(['api-0'], { objects: isolated(observe) });
+        expect(exitCode).to.equal(0);
+        expect(stdout).to.contain(`\nAllowed    ${allowed}\n`);
+        expect(stdout.includes('NOTHING IS ENFORCED')).to.equal(allowed.includes('NOTHING IS ENFORCED'));
+      });
+    }
+
+    it('knows the pieces of a split Pod', () => {
+      const name = 'web-6d4f9c7b5-x7k2p';
+      const objects = ofPod(name);
+      const podSplit = objects.find(isPodSplit)!;
+      const primary = objects.find(({ metadata }) => metadata.name === name) as Pod;
+      const reported = (observe: Observed) => {
+        const annotations = { 'podsplit.io/wiring': formatWiring({ ...wiring, observe }) };
+        const wired = { ...primary, metadata: { ...primary.metadata, annotations } };
+        const conditions = [{ ...conflict, type: 'Enforcing', reason: 'Observing' }];
+        const observed = { ...podSplit, status: { ...podSplit.status!, conditions } };
+        return podReport({ podSplit: observed, primary: wired, pods: [wired] }, now);
+      };
+      const [all, some] = [['cache', 'statsd', 'web'], ['cache']];
+      expect(reported({ from: all, to: all }))
+        .to.include({ observing: true })
+        .and.not.to.have.property('unenforced');
+      expect(reported({ from: all, to: some })).to.deep.include({
+        unenforced: { from: ['web', 'cache', 'statsd'], to: ['cache'] },
+      });
+    });
+  });
+
+  describe('where Pods are being deleted', () => {
+    const old = ofPod('web-6d4f9c7b5-x7k2p').map((object) =>
+      isPodSplit(object)
+        ? object
+        : { ...object, metadata: { ...object.metadata, deletionTimestamp: '2026-01-02T03:04:30Z' } },
+    );
+
+    it('shows them, and counts the others', async () => {
+      const { stdout, exitCode } = await status([], { objects: [...ofPod(ready), ...old] });
+      expect(exitCode).to.equal(0);
+      expect(stdout)
+        .to.match(/^web-6d4f9c7b5-x7k2p +deployment\/web +Ending /m)
+        .and.to.match(/^1 Pod: all well; 1 more ending$/m)
+        .and.not.to.contain('What is wrong');
+      expect((await status([], { objects: old })).stdout).to.match(/^1 Pod, ending$/m);
+      const named = await status(['deploy/web'], { objects: [...ofPod(ready), ...old, deployment] });
+      expect(named.stdout.match(/^Pod .*/gm)).to.deep.equal([`Pod shop/${ready}`]);
+    });
+
+    it('says it of those whose primary is gone, and not of those that have failed', async () => {
+      const [podSplit] = ofPod('report-1').filter(isPodSplit);
+      expect(await status([], { objects: [podSplit!] })).to.include({ exitCode: 0 });
+      const failed = ofPod('report-1').map((object) =>
+        isPodSplit(object) ? object : { ...object, status: { phase: 'Failed' } },
+      );
+      const ran = await status([], { objects: failed });
+      expect(ran.exitCode).to.equal(1);
+      expect(ran.stdout).to.match(/^1 Pod: 1 not ready$/m);
+    });
+
+    it('says it of the one that was named', async () => {
+      const { stdout, exitCode } = await status(['web-6d4f9c7b5-x7k2p', '-o', 'json'], { objects: old });
+      expect(exitCode).to.equal(0);
+      expect(JSON.parse(stdout)).to.have.nested.include({ 'pods[0].ending': true, 'pods[0].problems.length': 0 });
+    });
   });
 
   const failures: readonly [string, readonly string[], Cluster, RegExp][] = [
@@ -308,7 +537,7 @@ describe('the report of a Pod', () => {
     fc.assert(
       fc.property(forged, fc.boolean(), ([split, first], named) => {
         const report = podReport({ podSplit: split, primary: first, pods: [first, ...(pods as Pod[])] }, now);
-        const text = formatStatus([report], { wide: true, colours: false, namespaces: true, named, now });
+        const text = formatStatus([report], { wide: true, inFull: true, colours: false, namespaces: true, named, now });
         expect(text.replaceAll('\n', '')).not.to.match(/\p{C}/u);
         // Nor write lines of its own.
         expect(text).not.to.match(/^FORGED/m);

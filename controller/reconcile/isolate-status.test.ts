@@ -70,4 +70,60 @@ describe('the status of an isolated Pod', () => {
     const status = isolateStatus({ pod: isolatedPod(false, true), observe: true, via: [], previous: undefined, now });
     expect(said(status)).to.include('Enforcing False Observing');
   });
+
+  describe('of several containers', () => {
+    type PodStatus = NonNullable<LivePod['raw']['status']>;
+    type Status = NonNullable<PodStatus['containerStatuses']>[number];
+    const container = (name: string, ready: boolean, state: NonNullable<Status['state']>): Status => ({
+      name,
+      ready,
+      state,
+      image: '',
+      imageID: '',
+      restartCount: 0,
+    });
+    const running = { running: {} };
+    const failing = { waiting: { reason: 'CrashLoopBackOff' } };
+    const statusWith = (status: PodStatus): PodSplitStatus => {
+      const { raw } = isolatedPod(false, false);
+      const names = ['web', 'cache', 'job'].map((name) => ({ name }));
+      const pod = readPod({ ...raw, spec: { ...raw.spec, containers: names }, status })!;
+      return isolateStatus({ pod, observe: false, via: [], previous: undefined, now });
+    };
+    const messageOf = ({ conditions }: PodSplitStatus) => conditions?.[0]?.message;
+
+    it('tells each as it is, and names who fails', () => {
+      const status = statusWith({
+        phase: 'Running',
+        conditions: [{ type: 'Initialized', status: 'True' }],
+        containerStatuses: [
+          container('web', true, running),
+          container('cache', false, failing),
+          container('job', false, { terminated: { exitCode: 3 } }),
+        ],
+      });
+      expect(status.pieces?.map(({ state }) => state)).to.deep.equal(['Running', 'CrashLoopBackOff', 'Error']);
+      expect(messageOf(status)).to.equal('Waiting for the containers: cache is CrashLoopBackOff, job is Error.');
+    });
+
+    it('names an init container that holds them back', () => {
+      const waits = { waiting: { reason: 'PodInitializing' } };
+      const status = statusWith({
+        phase: 'Pending',
+        initContainerStatuses: [container('prepare', false, failing)],
+        containerStatuses: ['web', 'cache', 'job'].map((name) => container(name, false, waits)),
+      });
+      expect(status.pieces?.map(({ state }) => state)).to.deep.equal(Array(3).fill('PodInitializing'));
+      expect(messageOf(status)).to.match(
+        /^Waiting for the containers: init container prepare is CrashLoopBackOff, web is/,
+      );
+    });
+
+    it('has the state of the Pod where nothing has begun', () => {
+      const conditions = [{ type: 'PodScheduled', status: 'False', reason: 'Unschedulable' }];
+      const status = statusWith({ phase: 'Pending', conditions });
+      expect(status.pieces?.map(({ state }) => state)).to.deep.equal(Array(3).fill('Unschedulable'));
+      expect(messageOf(status)).to.equal('The Pod is Unschedulable.');
+    });
+  });
 });

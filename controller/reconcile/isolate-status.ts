@@ -4,7 +4,17 @@ import { apiVersion, ownLabels } from '../api/names.ts';
 import type { Condition, PieceStatus, PodSplit, PodSplitStatus } from '../api/resources.ts';
 import type { ResolvedVia } from '../policies/resolve-via.ts';
 import { egressVia, enforcing, since } from './podsplit-status.ts';
-import { isDeleting, isEnded, isGated, nodeOf, podIPs, stateOf, type LivePod } from './piece-pod.ts';
+import {
+  containerStateOf,
+  isDeleting,
+  isEnded,
+  isGated,
+  nodeOf,
+  podIPs,
+  stateOf,
+  troubleOf,
+  type LivePod,
+} from './piece-pod.ts';
 
 /** The PodSplit of an isolated Pod: what people look at, and where the agent writes what was denied. */
 export function isolatePodSplit(pod: LivePod, flows: readonly Flow[], workload: WorkloadRef): PodSplit {
@@ -58,7 +68,7 @@ export function isolateStatus(input: IsolateStatusInput): PodSplitStatus {
     readyPieces: `${ready}/${pieces.length}`,
     pieces,
     conditions: [
-      readyCondition(input, ready === pieces.length),
+      readyCondition(input, pieces),
       enforcing({ observe, previous, now }),
       ...egressVia({ via, previous, now }),
     ],
@@ -72,7 +82,7 @@ function pieceStatus(pod: LivePod, name: string): PieceStatus {
     name,
     role: 'isolated',
     pod: pod.name,
-    state: status?.state?.waiting?.reason ?? stateOf(pod),
+    state: containerStateOf(pod, name),
     ready: status?.ready === true && !isDeleting(pod),
     ...(node === undefined ? {} : { node }),
     addresses: [],
@@ -89,10 +99,14 @@ function phaseOf({ pod, obstacle }: IsolateStatusInput, ready: boolean): PodSpli
   return ready ? 'Running' : 'Starting';
 }
 
-function readyCondition({ pod, obstacle, previous, now }: IsolateStatusInput, ready: boolean): Condition {
+function readyCondition(
+  { pod, obstacle, previous, now }: IsolateStatusInput,
+  pieces: readonly PieceStatus[],
+): Condition {
   const type = 'Ready';
   if (obstacle !== undefined) return since(previous, now, { type, status: 'False', ...obstacle });
-  if (ready) {
+  const waiting = pieces.filter((piece) => !piece.ready);
+  if (waiting.length === 0) {
     return since(previous, now, {
       type,
       status: 'True',
@@ -100,6 +114,19 @@ function readyCondition({ pod, obstacle, previous, now }: IsolateStatusInput, re
       message: 'All containers are ready.',
     });
   }
-  const message = `The Pod is ${stateOf(pod)}.`;
+  const message = whyNotReady(pod, waiting);
   return since(previous, now, { type, status: 'False', reason: 'ContainersNotReady', message });
+}
+
+/** Names who fails: the Pod's own state is that of the worst of its containers. */
+function whyNotReady(pod: LivePod, waiting: readonly PieceStatus[]): string {
+  const { containerStatuses = [], initContainerStatuses = [] } = pod.raw.status ?? {};
+  const isApart = containerStatuses.length > 0 && !isDeleting(pod) && !isEnded(pod) && !isGated(pod);
+  if (!isApart) return `The Pod is ${stateOf(pod)}.`;
+  const inits = initContainerStatuses.flatMap((status) => {
+    const trouble = troubleOf(status);
+    return trouble === undefined ? [] : [`init container ${status.name} is ${trouble}`];
+  });
+  const states = [...inits, ...waiting.map(({ name, state }) => `${name} is ${state}`)].join(', ');
+  return `Waiting for the containers: ${states}.`;
 }

@@ -234,24 +234,45 @@ export function hasController(pod: LivePod): boolean {
 
 /** What kubectl's STATUS column would say, near enough to find the trouble. */
 export function stateOf(pod: LivePod): string {
-  if (isDeleting(pod)) return 'Terminating';
-  if (isGated(pod)) return 'SchedulingGated';
-  const trouble = containerTrouble(pod);
+  const held = heldState(pod);
+  if (held !== undefined) return held;
+  const { initContainerStatuses = [], containerStatuses = [] } = pod.raw.status ?? {};
+  const troubles = [...initContainerStatuses, ...containerStatuses].map(troubleOf);
+  return troubles.find((trouble) => trouble !== undefined) ?? startState(pod);
+}
+
+/** Of one of a Pod's containers the same: the trouble of another is not its own. */
+export function containerStateOf(pod: LivePod, name: string): string {
+  const held = heldState(pod);
+  if (held !== undefined) return held;
+  const own = pod.raw.status?.containerStatuses?.find((status) => status.name === name);
+  const trouble = own && troubleOf(own);
   if (trouble !== undefined) return trouble;
+  if (own?.state?.running !== undefined) return 'Running';
+  if (own?.state?.terminated !== undefined) return 'Completed';
+  return own?.state?.waiting?.reason ?? startState(pod);
+}
+
+/** Whatever its containers do. */
+function heldState(pod: LivePod): string | undefined {
+  if (isDeleting(pod)) return 'Terminating';
+  return isGated(pod) ? 'SchedulingGated' : undefined;
+}
+
+function startState(pod: LivePod): string {
   if (conditionOf(pod, 'PodScheduled')?.reason === 'Unschedulable') return 'Unschedulable';
   if (nodeOf(pod) !== undefined && !isInitialized(pod)) return 'Initializing';
   return pod.raw.status?.phase ?? 'Pending';
 }
 
-function containerTrouble(pod: LivePod): string | undefined {
-  const { initContainerStatuses = [], containerStatuses = [] } = pod.raw.status ?? {};
-  for (const { state } of [...initContainerStatuses, ...containerStatuses]) {
-    const waiting = state?.waiting?.reason;
-    if (waiting !== undefined && !starting.has(waiting)) return waiting;
-    const ended = state?.terminated;
-    if (ended !== undefined && ended.exitCode !== 0) return ended.reason ?? 'Error';
-  }
-  return undefined;
+type ContainerStatus = NonNullable<NonNullable<IPod['status']>['containerStatuses']>[number];
+
+/** Undefined where it starts, runs, or has ended as it should. */
+export function troubleOf({ state }: Pick<ContainerStatus, 'state'>): string | undefined {
+  const waiting = state?.waiting?.reason;
+  if (waiting !== undefined && !starting.has(waiting)) return waiting;
+  const ended = state?.terminated;
+  return ended !== undefined && ended.exitCode !== 0 ? (ended.reason ?? 'Error') : undefined;
 }
 
 const starting: ReadonlySet<string> = new Set(['PodInitializing', 'ContainerCreating']);

@@ -51,11 +51,12 @@ export function storedClient({ objects, refused, words }: Stored): KubeClient {
   };
 }
 
-/** KEY, KEY=VALUE and KEY in (VALUE,…), with commas between them. */
+/** KEY, !KEY, KEY=VALUE and KEY in (VALUE,…), with commas between them. */
 function isSelected({ metadata }: KubeObject, selector: string): boolean {
   return selector.split(/,(?![^(]*\))/).every((each) => {
-    const [, key = '', within = '', values = ''] = /^([^ =]+)( in \(|=)?([^)]*)/.exec(each) ?? [];
+    const [, not = '', key = '', within = '', values = ''] = /^(!?)([^ =]+)( in \(|=)?([^)]*)/.exec(each) ?? [];
     const found = metadata.labels?.[key];
+    if (not !== '') return found === undefined;
     return within === '' ? found !== undefined : values.split(',').includes(found ?? '');
   });
 }
