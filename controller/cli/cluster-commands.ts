@@ -117,7 +117,7 @@ export function flowsCommand(program: Command, action: (command: FlowsCommand) =
     new Command('flows')
       .copyInheritedSettings(program)
       .description('print what may pass between the pieces of a Pod that runs, and what was denied, newest first')
-      .argument('<pod>', "the workload's Pod, or that of any piece")
+      .argument('<pod|type/name>', "the workload's Pod, that of any piece, or a workload")
       .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
       .addOption(
         new Option('-o, --output <format>', 'format of the output')
@@ -126,9 +126,9 @@ export function flowsCommand(program: Command, action: (command: FlowsCommand) =
       ),
   )
     .addHelpText('after', flowsExamples)
-    .action(async (pod: string, options: FlowsOptionValues) => {
+    .action(async (target: string, options: FlowsOptionValues) => {
       const { output, namespace, kubeconfig, context, as } = options;
-      await action({ pod, output, namespace, kubeconfig, context, as });
+      await action({ target, output, namespace, kubeconfig, context, as });
     });
 }
 
@@ -137,7 +137,7 @@ export function policyCommand(program: Command, action: (command: PolicyCommand)
     new Command('policy')
       .copyInheritedSettings(program)
       .description('print what ContainerNetworkPolicies make of a Pod, or which rule decides about one connection')
-      .argument('<pod>', "the workload's Pod, or that of any piece")
+      .argument('<pod|type/name>', "the workload's Pod, that of any piece, or a workload")
       .option('--from <who>', 'a container of the Pod, an address, NAMESPACE/POD or NAMESPACE/POD/CONTAINER')
       .option('--to <whom>', 'the same with a port: cache:6379, 10.0.0.7:53/udp, [fd00::7]:443')
       .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
@@ -146,9 +146,9 @@ export function policyCommand(program: Command, action: (command: PolicyCommand)
       ),
   )
     .addHelpText('after', policyExamples)
-    .action(async (pod: string, options: PolicyOptionValues) => {
+    .action(async (target: string, options: PolicyOptionValues) => {
       const { from, to, output, namespace, kubeconfig, context, as } = options;
-      await action({ pod, from, to, output, namespace, kubeconfig, context, as });
+      await action({ target, from, to, output, namespace, kubeconfig, context, as });
     });
 }
 
