@@ -135,6 +135,8 @@ describe('kubectl podsplit policy', () => {
       .to.include('allowed: log -> [2001:db8::1]:443/tcp')
       .and.include('It goes by web:8080 and by nothing else');
     expect(out).to.include('Policies that audit would refuse it.');
+    expect(out).to.include('No policy selects the container in that direction.\n').and.not.include('not restricted');
+    expect(answer('web', '10.0.0.8:443')).to.include('in that direction: it is not restricted.');
   });
 
   it('asks the policies of the proxy where clients come in by one, and says so', () => {
