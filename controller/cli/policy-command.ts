@@ -10,7 +10,7 @@ import type { ClusterOptions } from './flows-command.ts';
 import type { Io } from './input.ts';
 import { formatManifest } from './manifest-yaml.ts';
 import { readDirectory } from './policy-directory.ts';
-import { parseQuestion } from './policy-question.ts';
+import { parseQuestion, requireKnown } from './policy-question.ts';
 import { formatAnswer, formatPolicyReport, policyReport, type Answer, type PolicyReport } from './policy-report.ts';
 import { policedPod } from './policy-subject.ts';
 import { targetPod } from './target-pod.ts';
@@ -33,13 +33,15 @@ export async function runPolicy(command: PolicyCommand, io: Io): Promise<number>
     const policed = policedPod(pod);
     const { subject, ingressVia } = policed;
     const policies = await policiesIn(client, namespace);
-    const { directory, unseen } = await readDirectory(client, namespace);
+    const seen = await readDirectory(client, namespace);
+    const { directory, unseen } = seen;
     if (unseen.length > 0) io.stderr(`You may not list ${unseen.join(', ')}: what is said of others may be wrong.\n`);
     if (command.from === undefined && command.to === undefined) {
       print(policyReport({ ...policed, policies, directory }), formatPolicyReport, { command, io });
       return 0;
     }
     const question = parseQuestion(command, subject);
+    requireKnown(question, subject, seen);
     const answer = {
       namespace,
       pod: subject.name,

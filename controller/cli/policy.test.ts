@@ -3,7 +3,7 @@ import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts'
 import type { Directory, PolicySubject } from '../policies/directory.ts';
 import { explainPod } from '../policies/explain-pod.ts';
 import { CliError } from './cli-error.ts';
-import { parseQuestion } from './policy-question.ts';
+import { parseQuestion, requireKnown, type Seen } from './policy-question.ts';
 import { formatAnswer, formatPolicyReport, policyReport } from './policy-report.ts';
 
 const subject: PolicySubject = {
@@ -158,6 +158,53 @@ describe('kubectl podsplit policy', () => {
       expect(other).not.to.include('come in by');
     }
     expect(answer('mon/prom', 'cache:8080')).to.include('denied:');
+  });
+
+  const ofOthers = { labels: {}, mode: 'plain', containers: [{ name: 'dns', ports: [], podIPs: [] }] } as const;
+  const seen: Seen = {
+    directory: {
+      ...directory,
+      pods: [
+        ...directory.pods,
+        { ...ofOthers, namespace: 'kube-system', name: 'coredns-7d-x7k2p', uid: 'd', podIPs: ['10.0.0.53'] },
+        { ...ofOthers, namespace: 'kube-system', name: 'etcd', uid: 'e', podIPs: [] },
+      ],
+    },
+    unseen: [],
+  };
+  const partly: Seen = { ...seen, unseen: ['pods'] };
+
+  it('does not answer about Pods and containers that are not there', () => {
+    const require = (from: string, to: string, given: Seen = seen) => {
+      requireKnown(parseQuestion({ from, to }, subject), subject, given);
+    };
+    for (const to of ['cache:6379', '192.0.2.7:443', 'kube-system/coredns-7d-x7k2p/dns:53/udp', 'mon/prom:9090']) {
+      expect(() => {
+        require('web', to);
+      }, to).not.to.throw();
+    }
+    expect(() => {
+      require('shop/web-0/cache', 'web:8080');
+    }).not.to.throw();
+    for (const [from, to, why, given] of [
+      ['web', 'kube-system/coredns:53/udp', 'coredns in namespace kube-system. Is it kube-system/coredns-7d-x7k2p?'],
+      ['web', 'kube-system/nobody:53', 'There is no Pod nobody in namespace kube-system. A Service is named by its'],
+      [
+        'web',
+        'kube-system/nobody:53',
+        'NAMESPACE/POD, or NAMESPACE/POD/CONTAINER. Its containers are web, cache, log.',
+      ],
+      ['kube-system/coredns-7d-x7k2p/x', 'web:8080', 'That Pod has no such container. It has: dns.'],
+      ['web', 'kube-system/coredns-7d-x7k2p/x:1', '--to kube-system/coredns-7d-x7k2p/x: That Pod has no such'],
+      ['web', 'kube-system/etcd:2379', 'has no address of its own'],
+      ['kube-system/coredns-7d-x7k2p/dns', 'web:8080', 'has no address of its own'],
+      ['web', 'kube-system/nobody:53', 'You may not list the Pods of namespace kube-system', partly],
+      ['web', 'shop/nobody:53', 'There is no Pod nobody in namespace shop.', partly],
+    ] as const) {
+      expect(() => {
+        require(from, to, given);
+      }, to).to.throw(CliError, why);
+    }
   });
 
   for (const [from, to, why] of [
