@@ -11,13 +11,17 @@ Examples:
   # With the piece whose rules dropped it, and the time.
   kubectl podsplit flows web-6d4f9c7b5-x7k2p -n shop -o wide
 
+  # Of a Pod of this workload, whichever.
+  kubectl podsplit flows deployment/web -n shop
+
   # Of a Pod with podsplit.io/flows=observe: the policy that allows what was seen, and nothing else.
   kubectl podsplit flows web-6d4f9c7b5-x7k2p -o policy
 
   # For scripts: what did the container sidecar try?
   kubectl podsplit flows web-0 -o json | jq '.denied[] | select(.from == "sidecar")'
 
-POD is the Pod of the workload, or of any of its pieces. It needs to read Pods and PodSplits: the role view has both.
+POD is the Pod of the workload, or of any of its pieces; of a TYPE/NAME it is one that is ready, if there is one. It needs to
+read Pods and PodSplits, and to say what decides ContainerNetworkPolicies: the role view has all of them.
 Exit code: 0, or 2 if there was nothing to tell of.
 `;
 
@@ -27,13 +31,14 @@ Examples:
   kubectl podsplit policy web-6d4f9c7b5-x7k2p -n shop
 
   # May web call cache, and which rule says so?
-  kubectl podsplit policy web-0 --from web --to cache:6379
+  kubectl podsplit policy deployment/web --from web --to cache:6379
 
   # May the exporter be called by a Pod of another namespace, or call out?
   kubectl podsplit policy web-0 --from monitoring/prometheus-0 --to exporter:9113
   kubectl podsplit policy web-0 --from exporter --to 192.0.2.7:443 -o json
 
-POD is the Pod of the workload, or of any of its pieces. Of other Pods' own policies nothing is said: ask of them too.
+POD is the Pod of the workload, or of any of its pieces; of a TYPE/NAME it is one that is ready, if there is one. Of other
+Pods' own policies nothing is said: ask of them too.
 Exit code: 0, 1 if what was asked is denied, 2 if the question could not be answered.
 `;
 

@@ -5,6 +5,9 @@ import { explainPod } from '../policies/explain-pod.ts';
 import { CliError } from './cli-error.ts';
 import { parseQuestion, requireKnown, type Seen } from './policy-question.ts';
 import { formatAnswer, formatPolicyReport, policyReport } from './policy-report.ts';
+import { ran } from './testdata/ran.ts';
+import { storedClient } from './testdata/stored-client.ts';
+import { stored } from './testdata/stored-pods.ts';
 
 const subject: PolicySubject = {
   namespace: 'shop',
@@ -220,4 +223,35 @@ describe('kubectl podsplit policy', () => {
       expect(() => parseQuestion({ from, to }, subject)).to.throw(CliError, why);
     });
   }
+
+  describe('on a cluster', () => {
+    const statefulSet = {
+      apiVersion: 'apps/v1',
+      kind: 'StatefulSet',
+      metadata: { name: 'web', namespace: 'shop', uid: 'uid-web' },
+      spec: { selector: { matchLabels: { app: 'web' } } },
+    };
+    const client = storedClient({ objects: () => [...stored(), statefulSet], refused: () => undefined });
+    const policyOf = (...args: readonly string[]) =>
+      ran(['policy', ...args], { connect: () => Promise.resolve({ client, namespace: 'shop' }) });
+
+    it('takes a Pod, that of a piece, and one of those of a workload', async () => {
+      const named = await policyOf('web-0');
+      expect(named).to.include({ exitCode: 0, stderr: '' });
+      expect(named.stdout).to.contain('Pod shop/web-0, mode split');
+      for (const target of ['pod/web-0', 'po/web-0-cache-5b1c9e', 'statefulset/web', 'sts/web']) {
+        expect(await policyOf(target), target).to.deep.equal(named);
+      }
+      expect((await policyOf('sts/api')).stderr).to.contain('There is no StatefulSet api in namespace shop.');
+    });
+
+    it('tells by its exit code what is denied, and what cannot be answered', async () => {
+      const ask = (to: string) => policyOf('sts/web', '--from', 'web', '--to', to);
+      expect(await ask('cache:6379')).to.include({ exitCode: 0 });
+      expect(await ask('cache:1')).to.include({ exitCode: 1 });
+      const unknown = await ask('kube-system/coredns:53/udp');
+      expect(unknown).to.include({ exitCode: 2, stdout: '' });
+      expect(unknown.stderr).to.contain('There is no Pod coredns in namespace kube-system.');
+    });
+  });
 });
