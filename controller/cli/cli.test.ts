@@ -298,7 +298,7 @@ describe('kubectl podsplit split', () => {
     [['split', '-f', 'workloads.yaml', '--guards', 'tokn'], /There is no guard "tokn".*token/],
     [['split', '-f', 'workloads.yaml', '--install', 'cni'], /Allowed choices are node, init/],
     [['split', '-f', 'workloads.yaml', '--network-file', 'refused.yaml'], /refused\.yaml has 3 objects/],
-    [['flows'], /missing required argument 'pod'.*\n.*--help/],
+    [['flows'], /missing required argument 'pod\|type\/name'.*\n.*--help/],
     [['flows', 'web', '-o', 'csv'], /Allowed choices are table, wide, json, yaml/],
     [['slpit'], /unknown command 'slpit'.*\n.*split/],
     [['-n', 'shop', 'split', '-f', '-'], /Nothing is piped into stdin/],

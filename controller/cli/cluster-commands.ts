@@ -11,13 +11,17 @@ Examples:
   # With the piece whose rules dropped it, and the time.
   kubectl podsplit flows web-6d4f9c7b5-x7k2p -n shop -o wide
 
+  # Of a Pod of this workload, whichever.
+  kubectl podsplit flows deployment/web -n shop
+
   # Of a Pod with podsplit.io/flows=observe: the policy that allows what was seen, and nothing else.
   kubectl podsplit flows web-6d4f9c7b5-x7k2p -o policy
 
   # For scripts: what did the container sidecar try?
   kubectl podsplit flows web-0 -o json | jq '.denied[] | select(.from == "sidecar")'
 
-POD is the Pod of the workload, or of any of its pieces. It needs to read Pods and PodSplits: the role view has both.
+POD is the Pod of the workload, or of any of its pieces; of a TYPE/NAME it is one that is ready, if there is one. It needs to
+read Pods and PodSplits, and to say what decides ContainerNetworkPolicies: the role view has all of them.
 Exit code: 0, or 2 if there was nothing to tell of.
 `;
 
@@ -27,13 +31,14 @@ Examples:
   kubectl podsplit policy web-6d4f9c7b5-x7k2p -n shop
 
   # May web call cache, and which rule says so?
-  kubectl podsplit policy web-0 --from web --to cache:6379
+  kubectl podsplit policy deployment/web --from web --to cache:6379
 
   # May the exporter be called by a Pod of another namespace, or call out?
   kubectl podsplit policy web-0 --from monitoring/prometheus-0 --to exporter:9113
   kubectl podsplit policy web-0 --from exporter --to 192.0.2.7:443 -o json
 
-POD is the Pod of the workload, or of any of its pieces. Of other Pods' own policies nothing is said: ask of them too.
+POD is the Pod of the workload, or of any of its pieces; of a TYPE/NAME it is one that is ready, if there is one. Of other
+Pods' own policies nothing is said: ask of them too.
 Exit code: 0, 1 if what was asked is denied, 2 if the question could not be answered.
 `;
 
@@ -120,7 +125,7 @@ export function flowsCommand(program: Command, action: (command: FlowsCommand) =
     new Command('flows')
       .copyInheritedSettings(program)
       .description('print what may pass between the pieces of a Pod that runs, and what was denied, newest first')
-      .argument('<pod>', "the workload's Pod, or that of any piece")
+      .argument('<pod|type/name>', "the workload's Pod, that of any piece, or a workload")
       .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
       .addOption(
         new Option('-o, --output <format>', 'format of the output')
@@ -129,9 +134,9 @@ export function flowsCommand(program: Command, action: (command: FlowsCommand) =
       ),
   )
     .addHelpText('after', flowsExamples)
-    .action(async (pod: string, options: FlowsOptionValues) => {
+    .action(async (target: string, options: FlowsOptionValues) => {
       const { output, namespace, kubeconfig, context, as } = options;
-      await action({ pod, output, namespace, kubeconfig, context, as });
+      await action({ target, output, namespace, kubeconfig, context, as });
     });
 }
 
@@ -140,7 +145,7 @@ export function policyCommand(program: Command, action: (command: PolicyCommand)
     new Command('policy')
       .copyInheritedSettings(program)
       .description('print what ContainerNetworkPolicies make of a Pod, or which rule decides about one connection')
-      .argument('<pod>', "the workload's Pod, or that of any piece")
+      .argument('<pod|type/name>', "the workload's Pod, that of any piece, or a workload")
       .option('--from <who>', 'a container of the Pod, an address, NAMESPACE/POD or NAMESPACE/POD/CONTAINER')
       .option('--to <whom>', 'the same with a port: cache:6379, 10.0.0.7:53/udp, [fd00::7]:443')
       .option('-n, --namespace <name>', "namespace of the Pod; default: the context's")
@@ -149,9 +154,9 @@ export function policyCommand(program: Command, action: (command: PolicyCommand)
       ),
   )
     .addHelpText('after', policyExamples)
-    .action(async (pod: string, options: PolicyOptionValues) => {
+    .action(async (target: string, options: PolicyOptionValues) => {
       const { from, to, output, namespace, kubeconfig, context, as } = options;
-      await action({ pod, from, to, output, namespace, kubeconfig, context, as });
+      await action({ target, from, to, output, namespace, kubeconfig, context, as });
     });
 }
 

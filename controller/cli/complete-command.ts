@@ -1,6 +1,15 @@
 import { Argument, Command } from 'commander';
+import type { PodSplit } from '../api/resources.ts';
 import { resources } from '../kube/resources.ts';
-import { type Completion, complete, completionScripts, formatCompletion, type Shell, shells } from './completion.ts';
+import {
+  type Candidate,
+  type Completion,
+  complete,
+  completionScripts,
+  formatCompletion,
+  type Shell,
+  shells,
+} from './completion.ts';
 import type { Io } from './input.ts';
 import { printable } from './table.ts';
 
@@ -45,6 +54,18 @@ function wordsOf(completion: Completion) {
   return completion.kind === 'words' ? completion.words : [];
 }
 
+function podOf({ spec, status }: PodSplit): Candidate {
+  return { value: printable(spec.pod.name), description: printable(status?.phase ?? '') };
+}
+
+/** As all commands that take a Pod take them, too. A Pod that nobody made is its own. */
+function workloadsOf(podSplits: readonly PodSplit[]): readonly Candidate[] {
+  const names = podSplits
+    .filter(({ spec }) => spec.workload.kind !== 'Pod')
+    .map(({ spec: { workload } }) => printable(`${workload.kind.toLowerCase()}/${workload.name}`));
+  return [...new Set(names)].map((value) => ({ value, description: '' }));
+}
+
 /** Nobody reads an error here: where the cluster says nothing, there is nothing to choose from. */
 async function podsOf({ given }: Completion & { readonly kind: 'pods' }, current: string, io: Io) {
   try {
@@ -56,9 +77,7 @@ async function podsOf({ given }: Completion & { readonly kind: 'pods' }, current
     try {
       const namespace = given['--namespace'] ?? ofContext;
       const { items } = await client.list(resources.podSplits, { namespace, timeoutMs, resourceVersion: '0' });
-      return items
-        .map(({ spec, status }) => ({ value: printable(spec.pod.name), description: printable(status?.phase ?? '') }))
-        .filter(({ value }) => value.startsWith(current));
+      return [...items.map(podOf), ...workloadsOf(items)].filter(({ value }) => value.startsWith(current));
     } finally {
       client.close();
     }

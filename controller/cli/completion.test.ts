@@ -13,7 +13,7 @@ const testdata = join(import.meta.dirname, 'testdata');
 const bin = join(import.meta.dirname, '../../bin');
 
 function podSplit(name: string): PodSplit {
-  const spec = { pod: { name } };
+  const spec = { pod: { name }, workload: { kind: 'StatefulSet', name: name.replace(/-\d$/, '') } };
   return { metadata: { name }, spec, status: { phase: 'Running' } } as PodSplit;
 }
 
@@ -23,7 +23,9 @@ async function podsplit(args: readonly string[], answers = true) {
   const client = {
     list: (_: unknown, { namespace }: { namespace: string }) => {
       asked = { ...(asked as object), namespace };
-      return Promise.resolve({ items: [podSplit('web-0'), podSplit('we\u001bb'), podSplit('api-0')] });
+      return Promise.resolve({
+        items: [podSplit('web-0'), podSplit('we\u001bb'), podSplit('api-0'), podSplit('api-1')],
+      });
     },
     close: () => undefined,
   };
@@ -129,7 +131,15 @@ describe('kubectl podsplit completion', () => {
     expect(stdout).to.equal('web-0\tRunning\nwe?b\tRunning\n:4\n');
     expect(asked).to.include({ namespace: 'shop' });
     for (const verb of ['status', 'policy', 'logs', 'exec', 'debug']) {
-      expect(await candidates(verb, 'a'), verb).to.deep.equal(['api-0', ':4']);
+      expect(await candidates(verb, 'a'), verb).to.deep.equal(['api-0', 'api-1', ':4']);
+    }
+    for (const verb of ['status', 'flows', 'policy', 'topology', 'logs']) {
+      expect(await candidates(verb, 'st'), verb).to.deep.equal([
+        'statefulset/web',
+        'statefulset/we?b',
+        'statefulset/api',
+        ':4',
+      ]);
     }
     expect(await candidates('status', 'web-0', '')).to.deep.equal([':4']);
   });

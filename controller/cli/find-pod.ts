@@ -51,6 +51,10 @@ export function isFirst(role: string | undefined): boolean {
   return role === 'primary' || role === 'isolated';
 }
 
+export function isReady({ status }: Pod): boolean {
+  return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') ?? false;
+}
+
 /** @throws CliError that says why it is a piece of no split Pod */
 export function splitOf(pod: Pod, namespace: string): string {
   const { name, labels = {}, annotations = {} } = pod.metadata;
@@ -61,13 +65,24 @@ export function splitOf(pod: Pod, namespace: string): string {
   }
   const split = splitIn(pod);
   if (split !== undefined) return split;
-  const opted = annotations[userAnnotations.mode] !== undefined;
+  if (annotations[userAnnotations.mode] !== undefined) {
+    throw new CliError(
+      `Pod ${name} opted in, but is not split: it did not meet podsplit's webhook. Delete it, so that it is made anew.`,
+    );
+  }
   throw new CliError(
-    opted
-      ? `Pod ${name} opted in, but is not split: it did not meet podsplit's webhook. Delete it, so that it is made anew.`
+    runsOne(pod)
+      ? `Pod ${name} is not split. It has one container, so there is nothing to split or to isolate. ` +
+          `Name a Pod with several, whose workload is annotated ${userAnnotations.mode}=split`
       : `Pod ${name} is not split. Annotate what it belongs to, for example: ` +
           `kubectl annotate deployment NAME -n ${namespace} ${userAnnotations.mode}=split`,
   );
+}
+
+/** Init containers that run on beside it would be split off as well. */
+function runsOne({ spec }: Pod): boolean {
+  const sidecars = (spec?.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');
+  return (spec?.containers ?? []).length + sidecars.length === 1;
 }
 
 function whyNot({ status }: Pod): string {

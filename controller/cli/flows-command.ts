@@ -1,17 +1,24 @@
 import { userAnnotations } from '../api/names.ts';
 import type { PodSplit } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { resources } from '../kube/resources.ts';
+import { isApiError } from '../kube/errors.ts';
+import { resources, type Pod } from '../kube/resources.ts';
+import type { ParsedPolicy } from '../policies/parse-policy.ts';
+import { policiesFor } from '../policies/resolve-pod.ts';
+import { userLabels } from '../policies/subject.ts';
 import { CliError } from './cli-error.ts';
-import { findPod, findPodSplit, listReadable } from './find-pod.ts';
+import { findPodSplit, listReadable } from './find-pod.ts';
+import { callsBetween } from './flows-advice.ts';
 import { flowsReport, formatFlowsReport, type FlowsReport } from './flows-report.ts';
 import type { Io } from './input.ts';
 import { formatLeastPolicy } from './least-policy.ts';
 import { formatManifest } from './manifest-yaml.ts';
+import { readPolicies } from './policy-directory.ts';
+import { targetPod } from './target-pod.ts';
 
 export interface FlowsCommand {
-  /** A piece of the Pod, whichever. */
-  readonly pod: string;
+  /** `POD`, a piece of it, whichever, or `TYPE/NAME`. */
+  readonly target: string;
   readonly output: 'table' | 'wide' | 'json' | 'yaml' | 'policy';
   readonly namespace: string | undefined;
   readonly kubeconfig: string | undefined;
@@ -28,17 +35,46 @@ export interface Cluster {
 
 export type ClusterOptions = Pick<FlowsCommand, 'kubeconfig' | 'context' | 'as'>;
 
-/** `kubectl podsplit flows POD`: what may pass between the pieces of a running Pod, and what they tried and were denied. */
+/** `kubectl podsplit flows POD | TYPE/NAME`: what may pass between the pieces of a running Pod, and what they tried and were denied. */
 export async function runFlows(command: FlowsCommand, io: Io): Promise<void> {
   const { client, namespace: ofContext } = await io.connect(command);
   const namespace = command.namespace ?? ofContext;
   try {
-    const pod = await findPod(client, namespace, command.pod.replace(/^pods?\//, ''));
+    const pod = await targetPod(client, { target: command.target, namespace }, io);
     const podSplit = await findPodSplit(client, namespace, pod);
     if (command.output === 'policy') io.stdout(await leastPolicyOf(podSplit, client));
-    else io.stdout(print(flowsReport(podSplit), command, io));
+    else io.stdout(print(flowsReport(podSplit, await enforcingOn(pod, podSplit, client)), command, io));
   } finally {
     client.close();
+  }
+}
+
+/** Asked for where something was denied that somebody may want to allow: mostly nothing was. */
+async function enforcingOn(
+  named: Pod,
+  { metadata, spec, status }: PodSplit,
+  client: KubeClient,
+): Promise<readonly ParsedPolicy[] | 'unread' | undefined> {
+  if (callsBetween(status?.denied ?? []).length === 0) return undefined;
+  const { namespace = '' } = metadata;
+  const policies = await readPolicies(client, namespace);
+  if (policies === undefined) return 'unread';
+  if (policies.length === 0) return [];
+  const pod = await primaryOf(named, spec.pod.name, client);
+  if (pod === undefined) return undefined;
+  const { selecting } = policiesFor({ namespace, labels: userLabels(pod) }, policies);
+  return selecting.filter(({ action }) => action === 'Enforce');
+}
+
+/** What selectors mean are the labels of the Pod that its users know; undefined where it is gone before its siblings. */
+async function primaryOf(named: Pod, name: string, client: KubeClient): Promise<Pod | undefined> {
+  const { metadata } = named;
+  if (metadata.name === name) return named;
+  try {
+    return await client.get(resources.pods, { namespace: metadata.namespace, name });
+  } catch (error) {
+    if (isApiError(error, 'NotFound')) return undefined;
+    throw error;
   }
 }
 

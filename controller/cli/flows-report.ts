@@ -1,10 +1,11 @@
 import pc from 'picocolors';
-import { formatFlow, readFlow, type Flow } from '../api/flow.ts';
-import { installOfNad } from '../api/identity.ts';
+import { readFlow, type Flow } from '../api/flow.ts';
+import { installOfNad, isIsolateNad } from '../api/identity.ts';
 import type { InstallMode } from '../api/install.ts';
-import { userAnnotations } from '../api/names.ts';
 import type { Denial, ObservedUse, PodSplit, PodSplitStatus } from '../api/resources.ts';
-import { formatTable, printable } from './table.ts';
+import type { ParsedPolicy } from '../policies/parse-policy.ts';
+import { howToAllow, policedCalls, type PolicedCall } from './flows-advice.ts';
+import { formatTable, oneLine, printable } from './table.ts';
 
 /** What passes between the pieces of one Pod, and what was denied: the fields of `-o json` are an interface. */
 export interface FlowsReport {
@@ -12,6 +13,7 @@ export interface FlowsReport {
   /** The primary. */
   readonly pod: string;
   readonly workload: { readonly kind: string; readonly name: string };
+  readonly mode: 'split' | 'isolate';
   readonly phase: string;
   readonly install: InstallMode;
   /** The Pods of the pieces. */
@@ -19,27 +21,52 @@ export interface FlowsReport {
   readonly flows: readonly Flow[];
   /** Newest first. In install mode `init` nobody carries it here, so it is left out. */
   readonly denied?: readonly Denial[];
+  /** Of what was denied between containers, what policies have the word about. */
+  readonly policed?: readonly PolicedCall[];
+  /** Nobody may read the policies: they may have the word about some of it. */
+  readonly policiesUnread?: true;
+  /** A sentence about the containers that have one way out. */
+  readonly egressVia?: string;
   /** Nothing is enforced between the pieces, and what they use is recorded. */
   readonly observing?: true;
   /** What they used while they were observed, newest first; on the Pod's own network by address. */
   readonly observed?: readonly ObservedUse[];
 }
 
-export function flowsReport({ metadata, spec, status }: PodSplit): FlowsReport {
+/**
+ * @param enforcing the policies that select the Pod: `unread` where nobody may read them, undefined where nobody has asked
+ */
+export function flowsReport(
+  { metadata, spec, status }: PodSplit,
+  enforcing?: readonly ParsedPolicy[] | 'unread',
+): FlowsReport {
   const install = installOfNad(spec.networkAttachmentDefinition);
   const denied = [...(status?.denied ?? [])].sort(newestFirst);
+  const way = status?.conditions?.find(({ type }) => type === 'EgressVia');
   return {
     namespace: metadata.namespace ?? '',
     pod: spec.pod.name,
     workload: { kind: spec.workload.kind, name: spec.workload.name },
+    mode: isIsolateNad(spec.networkAttachmentDefinition) ? 'isolate' : 'split',
     phase: status?.phase ?? 'Pending',
     install,
     pieces: (status?.pieces ?? []).map(({ pod }) => pod),
     flows: spec.flows.map(readFlow).filter((flow) => flow !== undefined),
     ...(install === 'node' || denied.length > 0 ? { denied } : {}),
+    ...saidByPolicies(denied, enforcing),
+    ...(way === undefined ? {} : { egressVia: way.message }),
     ...(isObserving(status) ? { observing: true } : {}),
     ...(status?.observed === undefined ? {} : { observed: status.observed }),
   };
+}
+
+function saidByPolicies(
+  denied: readonly Denial[],
+  enforcing: readonly ParsedPolicy[] | 'unread' = [],
+): Pick<FlowsReport, 'policed' | 'policiesUnread'> {
+  if (enforcing === 'unread') return { policiesUnread: true };
+  const policed = policedCalls(denied, enforcing);
+  return policed.length === 0 ? {} : { policed };
 }
 
 function isObserving(status: PodSplitStatus | undefined): boolean {
@@ -72,8 +99,9 @@ export function formatFlowsReport(report: FlowsReport, style: FlowsStyle): strin
     [`Pod ${namespace}/${pod}, ${phase}`, ...(report.observing === true ? [red(bold(observingNow))] : [])],
     [
       bold(report.observing === true ? 'Allowed by declared ports' : 'Allowed'),
-      ...(flows.length === 0 ? ['nothing: the pieces do not reach each other'] : allowed),
+      ...(flows.length === 0 ? [nothingAllowed(report)] : allowed),
     ],
+    ...(report.egressVia === undefined ? [] : [[bold('Way out'), oneLine(report.egressVia)]]),
     ...(report.observed === undefined ? [] : [[bold('Observed'), ...observedLines(report.observed, style)]]),
     [
       bold('Denied'),
@@ -82,14 +110,23 @@ export function formatFlowsReport(report: FlowsReport, style: FlowsStyle): strin
       ...(denied === undefined || denied.length === 0
         ? []
         : attempts.map((line, row) => (row === 0 ? line : red(line)))),
+      ...(report.mode === 'split' && report.observing !== true ? ['', notRecorded] : []),
     ],
     ...(audited.length === 0
       ? []
       : [[bold('Passed, but policies that audit would refuse it'), ...attemptLines(audited, style)]]),
-    ...(denied?.some((denial) => isBetweenPieces(denial)) === true ? [howToAllow(report)] : []),
+    ...howToAllow(report),
   ];
   return sections.map((lines) => lines.map((line) => `${line}\n`).join('')).join('\n');
 }
+
+function nothingAllowed({ egressVia }: FlowsReport): string {
+  return egressVia === undefined ? 'nothing: the pieces do not reach each other' : 'nothing but the way out';
+}
+
+/** The facade has no such port, so no rule of podsplit's sees it. */
+const notRecorded =
+  "A call to 127.0.0.1 or ::1 at a port of no flow ends in the caller's own network, and is not recorded.";
 
 const observingNow =
   'NOTHING IS ENFORCED between the containers: podsplit.io/flows is observe, what they use is recorded.';
@@ -131,19 +168,6 @@ function notCarried({ namespace, pieces }: FlowsReport): readonly string[] {
     `  kubectl debug PIECE -n ${namespace} -it --image=IMAGE --profile=general --custom=hack/rules-reader.json -- ${read}`,
     ...(pieces.length === 0 ? [] : [`PIECE is one of ${pieces.map(printable).join(', ')}.`]),
     'docs/operations.md, "What was denied", says what the counters mean. In install mode node it stands here.',
-  ];
-}
-
-function isBetweenPieces({ from, to }: Denial): boolean {
-  return !/[:.]/.test(from) && !/[:.]/.test(to);
-}
-
-/** The annotation lists all flows there shall be, so the ones of today have to stand in it too. */
-function howToAllow({ workload, flows }: FlowsReport): readonly string[] {
-  const today = flows.map(formatFlow).join(',');
-  return [
-    `To allow one, add it to all that stay, as FROM->TO:PORT or FROM->TO:PORT/udp, in ${userAnnotations.flows} of`,
-    `${workload.kind.toLowerCase()}/${printable(workload.name)}. Today's are: ${today === '' ? 'none' : printable(today)}`,
   ];
 }
 

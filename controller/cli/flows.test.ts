@@ -5,14 +5,16 @@ import { join } from 'node:path';
 import { formatFlow, readFlow } from '../api/flow.ts';
 import { installModes } from '../api/install.ts';
 import { installOfNad, nadName, podSplitName, splitId } from '../api/identity.ts';
-import type { PodSplit } from '../api/resources.ts';
-import type { KubeClient, ListOptions, ObjectRef } from '../kube/client.ts';
-import { ApiError, type ApiErrorCode } from '../kube/errors.ts';
-import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
-import { formatAge, formatFlowsReport, flowsReport } from './flows-report.ts';
+import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
+import type { Denial, PodSplit } from '../api/resources.ts';
+import type { KubeClient } from '../kube/client.ts';
+import type { ApiErrorCode } from '../kube/errors.ts';
+import { resources, type KubeObject, type Pod } from '../kube/resources.ts';
+import { formatAge, formatFlowsReport, flowsReport, type FlowsReport } from './flows-report.ts';
 import { parseManifests } from './manifest-yaml.ts';
 import { run } from './run.ts';
 import { goldensIn } from './testdata/golden.ts';
+import { storedClient } from './testdata/stored-client.ts';
 
 const testdata = join(import.meta.dirname, 'testdata');
 const now = Date.parse('2026-01-02T03:04:05Z');
@@ -46,6 +48,26 @@ describe('the report of flows', () => {
     const report = flowsReport(podSplit('flows-init'));
     expect(report).not.to.have.property('denied');
     expectGolden('flows-init.txt', formatFlowsReport(report, plain));
+  });
+
+  it('says what the way out of a container is, and that there is no other between them', () => {
+    const none = podSplit('flows-none');
+    const way = 'worker goes out by gate:15001 only (podsplit.io/egress-via).';
+    const conditions = [{ type: 'EgressVia', status: 'True', reason: 'Kept', message: way, lastTransitionTime: '' }];
+    const report = flowsReport({ ...none, status: { ...none.status!, conditions } as PodSplit['status'] & object });
+    expect(formatFlowsReport(report, plain)).to.contain(
+      `\nAllowed\nnothing but the way out\n\nWay out\n${way}\n\nDenied`,
+    );
+  });
+
+  it('says only of a split Pod that calls to its own loopback are not recorded', () => {
+    const isolated = podSplit('flows-none');
+    const networkAttachmentDefinition = 'podsplit-web-0123456789ab-isolate';
+    const text = formatFlowsReport(
+      flowsReport({ ...isolated, spec: { ...isolated.spec, networkAttachmentDefinition } }),
+      plain,
+    );
+    expect(text).to.match(/\nDenied\nnothing in the last hour\n$/);
   });
 
   it('is coloured where somebody sees it, and says the same', () => {
@@ -115,47 +137,31 @@ describe('the report of flows', () => {
 interface Answers {
   readonly pods?: readonly Pod[] | ApiErrorCode;
   readonly podSplits?: readonly PodSplit[] | ApiErrorCode;
+  readonly policies?: readonly ContainerNetworkPolicy[] | ApiErrorCode;
+  readonly others?: readonly KubeObject[];
 }
 
-function clientOf({ pods = [], podSplits = [] }: Answers): KubeClient {
-  const answer = (resource: Resource): readonly KubeObject[] => {
-    const found = resource === resources.pods ? pods : podSplits;
-    if (typeof found !== 'string') return found;
-    throw new ApiError({ code: found, message: 'said the server', path: 'GET /', status: 0, maybeHappened: false });
+function clientOf({ pods = [], podSplits = [], policies = [], others = [] }: Answers): KubeClient {
+  const answers: Readonly<Record<string, readonly KubeObject[] | ApiErrorCode>> = {
+    [resources.pods.plural]: pods,
+    [resources.podSplits.plural]: podSplits,
+    [resources.containerNetworkPolicies.plural]: policies,
   };
-  const other = (): never => {
-    throw new Error('flows only reads');
-  };
-  return {
-    server: 'https://cluster.example',
-    get: <T extends KubeObject>(resource: Resource<T>, { name }: ObjectRef) =>
-      Promise.resolve().then(() => {
-        const found = answer(resource).find(({ metadata }) => metadata.name === name);
-        if (found !== undefined) return found as T;
-        throw new ApiError({ code: 'NotFound', message: 'no', path: 'GET /', status: 404, maybeHappened: false });
-      }),
-    list: <T extends KubeObject>(resource: Resource<T>, { labelSelector = '' }: ListOptions = {}) =>
-      Promise.resolve().then(() => {
-        const [key = '', value] = labelSelector.split('=');
-        const items = answer(resource).filter(({ metadata }) => metadata.labels?.[key] === value);
-        return { items: items as unknown as readonly T[], resourceVersion: '1' };
-      }),
-    pages: other,
-    create: other,
-    replace: other,
-    patch: other,
-    delete: other,
-    watch: other,
-    raw: other,
-    close: () => undefined,
-  };
+  return storedClient({
+    objects: () => [...Object.values(answers).flatMap((each) => (typeof each === 'string' ? [] : each)), ...others],
+    refused: (plural) => {
+      const answer = answers[plural];
+      return typeof answer === 'string' ? answer : undefined;
+    },
+    words: 'said the server',
+  });
 }
 
 const uid = '2b0f63a0-0000-4000-8000-000000000000';
 const split = splitId(uid);
 
 function pod(name: string, labels: Readonly<Record<string, string>>, more: Partial<Pod> = {}): Pod {
-  const spec = { containers: [{ name: 'c' }] };
+  const spec = { containers: [{ name: 'c' }, { name: 'd' }] };
   const metadata = { name, namespace: 'shop', uid: name === 'web' ? uid : name, labels };
   return { apiVersion: 'v1', kind: 'Pod', metadata, spec, ...more };
 }
@@ -220,8 +226,26 @@ describe('kubectl podsplit flows', () => {
     ['a Pod that is not split', { pods: [pod('web', {})] }, /Pod web is not split\..*podsplit\.io\/mode=split\n$/],
     [
       'a Pod that opted in past the webhook',
-      { pods: [{ ...pod('web', {}), metadata: { name: 'web', ...opted } }] },
+      { pods: [{ ...pod('web', {}), metadata: { name: 'web', namespace: 'shop', ...opted } }] },
       /did not meet podsplit's webhook\. Delete it/,
+    ],
+    [
+      'a Pod with one container that did not opt in',
+      { pods: [pod('web', {}, { spec: { containers: [{ name: 'c' }] } })] },
+      /Pod web is not split\. It has one container, so there is nothing to split/,
+    ],
+    [
+      'a Pod with a native sidecar',
+      {
+        pods: [
+          pod(
+            'web',
+            {},
+            { spec: { containers: [{ name: 'c' }], initContainers: [{ name: 'd', restartPolicy: 'Always' }] } },
+          ),
+        ],
+      },
+      /Pod web is not split\. Annotate what it belongs to/,
     ],
     ['a Pod with one container', { pods: [pod('web', { 'podsplit.io/role': 'whole' })] }, /has one container/],
     ['no PodSplit yet', { pods: [primary] }, /has no PodSplit yet\..*kubectl get pods -n podsplit-system\n$/],
@@ -253,6 +277,80 @@ describe('kubectl podsplit flows', () => {
       expect(ran).to.include({ exitCode: 2, stdout: '' });
     });
   }
+
+  const cacheIn: ContainerNetworkPolicy = {
+    apiVersion: 'podsplit.io/v1alpha1',
+    kind: 'ContainerNetworkPolicy',
+    metadata: { name: 'cache-in', namespace: 'shop' },
+    spec: { podSelector: { matchLabels: { app: 'web' } }, containers: ['cache'], ingress: [] },
+  };
+  const labelled = {
+    ...primary,
+    metadata: { ...primary.metadata, labels: { ...primary.metadata.labels, app: 'web' } },
+  };
+  const asked = '  kubectl podsplit policy web -n shop --from statsd --to cache:6379   # cache-in\n';
+  const [toFlows, toOthers] = ['To allow one, add it', 'To allow one of the others, add it'];
+
+  const ofWeb: PodSplit = { ...stored, spec: { ...stored.spec, pod: { name: 'web', uid } } };
+
+  function denying(...denied: readonly Partial<Denial>[]): PodSplit {
+    const any = stored.status!.denied![0]!;
+    return { ...ofWeb, status: { ...stored.status!, denied: denied.map((each) => ({ ...any, ...each })) } };
+  }
+
+  it('leads to the policies where they decide about what was denied, instead of to the annotation', async () => {
+    const pods = [labelled, sibling];
+    const both = { pods, podSplits: [ofWeb], policies: [cacheIn] };
+    for (const name of ['web', 'web-cache-5b1c9e']) {
+      expect((await flows([name], both)).stdout)
+        .to.contain(asked)
+        .and.to.contain(toOthers);
+    }
+    const gone = await flows(['web-cache-5b1c9e'], { ...both, pods: [sibling] });
+    expect(gone.exitCode).to.equal(0);
+    const only = await flows(['web'], { ...both, podSplits: [denying({})] });
+    expect(only.stdout).to.contain(asked).and.not.to.contain('To allow');
+    const json = JSON.parse((await flows(['web', '-o', 'json'], both)).stdout) as FlowsReport;
+    expect(json.policed).to.deep.equal([
+      { from: 'statsd', to: 'cache', port: 6379, protocol: 'tcp', policies: ['cache-in'] },
+    ]);
+    const datagrams = [1, 2, 3, 4, 5].map((port) => ({ port, protocol: 'udp' as const }));
+    expect((await flows(['web'], { ...both, podSplits: [denying(...datagrams)] })).stdout)
+      .to.contain('--to cache:1/udp   # cache-in')
+      .and.to.match(/\n {2}and 1 more\n$/);
+  });
+
+  it('leads to the annotation where no policy decides, and says where nobody may know', async () => {
+    const answers = { pods: [labelled], podSplits: [ofWeb] };
+    const auditing = { ...cacheIn, spec: { ...cacheIn.spec, action: 'Audit' as const } };
+    const ofOthers = { ...cacheIn, spec: { ...cacheIn.spec, podSelector: { matchLabels: { app: 'api' } } } };
+    for (const policies of [[], [auditing], [ofOthers], 'NotFound' as const]) {
+      const { stdout } = await flows(['web'], { ...answers, policies });
+      expect(stdout).to.contain(toFlows).and.not.to.contain('olicies decide');
+    }
+    const unread = await flows(['web'], { ...answers, policies: 'Forbidden' });
+    expect(unread.stdout).to.contain(toFlows).and.to.contain('that decides instead; you may not list them here.\n');
+  });
+
+  it('takes one of the Pods of a workload, and rather one that is ready', async () => {
+    const conditions = [{ type: 'Ready', status: 'True' }];
+    const other = pod('aaa', { 'podsplit.io/role': 'primary', app: 'web' });
+    const ready = { ...labelled, status: { conditions } };
+    const spec = { selector: { matchLabels: { app: 'web' } } };
+    const deployment = {
+      apiVersion: 'apps/v1',
+      kind: 'Deployment',
+      metadata: { name: 'web', namespace: 'shop', uid: 'd' },
+      spec,
+    };
+    const answers = { pods: [other, ready], podSplits: [stored], others: [deployment] };
+    const direct = await flows(['web'], answers);
+    const ran = await flows(['deployment/web'], answers);
+    expect(ran).to.deep.equal({ ...direct, stderr: 'deployment/web has 2 split Pods: this is of web.\n' });
+    expect(await flows(['deploy/web'], { ...answers, pods: [ready] })).to.deep.equal(direct);
+    expect(await flows(['deploy/api'], answers)).to.include({ exitCode: 2 });
+    expect((await flows(['deploy/api'], answers)).stderr).to.contain('There is no Deployment api in namespace shop.');
+  });
 
   it('has help with examples', async () => {
     const ran = await flows(['--help'], {});

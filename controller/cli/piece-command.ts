@@ -5,7 +5,7 @@ import { asAdmitted } from '../split/admitted.ts';
 import { specOf } from '../split/pod.ts';
 import { restore } from '../split/removed.ts';
 import { CliError } from './cli-error.ts';
-import { splitIn } from './find-pod.ts';
+import { isReady, splitIn } from './find-pod.ts';
 import type { Io } from './input.ts';
 import { type KubectlArguments, readKubectlArguments } from './kubectl-arguments.ts';
 import type { Verb } from './kubectl-flags.ts';
@@ -82,10 +82,6 @@ async function read(args: readonly string[], io: Io): Promise<{ readonly value: 
 
 function isPod(value: unknown): value is Pod {
   return isRecord(value) && value['kind'] === 'Pod' && isRecord(value['metadata']);
-}
-
-function isReady({ status }: Pod): boolean {
-  return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') ?? false;
 }
 
 /** `spec.selector` of a workload, as `kubectl get -l` takes it. */

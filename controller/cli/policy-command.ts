@@ -10,35 +10,38 @@ import type { ClusterOptions } from './flows-command.ts';
 import type { Io } from './input.ts';
 import { formatManifest } from './manifest-yaml.ts';
 import { readDirectory } from './policy-directory.ts';
-import { parseQuestion } from './policy-question.ts';
+import { parseQuestion, requireKnown } from './policy-question.ts';
 import { formatAnswer, formatPolicyReport, policyReport, type Answer, type PolicyReport } from './policy-report.ts';
 import { policedPod } from './policy-subject.ts';
+import { targetPod } from './target-pod.ts';
 
 export interface PolicyCommand extends ClusterOptions {
-  /** A piece of the Pod, whichever. */
-  readonly pod: string;
+  /** `POD`, a piece of it, whichever, or `TYPE/NAME`. */
+  readonly target: string;
   readonly from: string | undefined;
   readonly to: string | undefined;
   readonly output: 'table' | 'json' | 'yaml';
   readonly namespace: string | undefined;
 }
 
-/** `kubectl podsplit policy POD`: what policies make of a Pod, or which rule decides one question. Gives the exit code. */
+/** `kubectl podsplit policy POD | TYPE/NAME`: what policies make of a Pod, or which rule decides one question. Gives the exit code. */
 export async function runPolicy(command: PolicyCommand, io: Io): Promise<number> {
   const { client, namespace: ofContext } = await io.connect(command);
   const namespace = command.namespace ?? ofContext;
   try {
-    const pod = await primaryOf(client, namespace, command.pod.replace(/^pods?\//, ''));
+    const pod = await primaryOf(client, namespace, await targetPod(client, { target: command.target, namespace }, io));
     const policed = policedPod(pod);
     const { subject, ingressVia } = policed;
     const policies = await policiesIn(client, namespace);
-    const { directory, unseen } = await readDirectory(client, namespace);
+    const seen = await readDirectory(client, namespace);
+    const { directory, unseen } = seen;
     if (unseen.length > 0) io.stderr(`You may not list ${unseen.join(', ')}: what is said of others may be wrong.\n`);
     if (command.from === undefined && command.to === undefined) {
       print(policyReport({ ...policed, policies, directory }), formatPolicyReport, { command, io });
       return 0;
     }
     const question = parseQuestion(command, subject);
+    requireKnown(question, subject, seen);
     const answer = {
       namespace,
       pod: subject.name,
@@ -70,8 +73,7 @@ function print<T extends PolicyReport | Answer>(
 }
 
 /** What policies select is the Pod that its users know. */
-async function primaryOf(client: KubeClient, namespace: string, name: string): Promise<Pod> {
-  const pod = await findPod(client, namespace, name);
+async function primaryOf(client: KubeClient, namespace: string, pod: Pod): Promise<Pod> {
   const { spec } = await findPodSplit(client, namespace, pod);
   return pod.metadata.labels?.[ownLabels.role] === 'sibling' ? findPod(client, namespace, spec.pod.name) : pod;
 }

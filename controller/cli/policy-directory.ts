@@ -1,8 +1,10 @@
+import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
 import type { KubeClient } from '../kube/client.ts';
+import { isApiError } from '../kube/errors.ts';
 import { resources, type KubeObject, type Resource } from '../kube/resources.ts';
 import type { Directory } from '../policies/directory.ts';
 import { directoryOf } from '../policies/read-directory.ts';
-import { listReadable } from './find-pod.ts';
+import { listReadable, unanswered } from './find-pod.ts';
 
 /** Of all namespaces, or of the Pod's own where the user may see no more. */
 export async function readDirectory(
@@ -19,4 +21,20 @@ export async function readDirectory(
     list(resources.endpointSlices),
   ]);
   return { directory: directoryOf({ pods, namespaces, services, endpointSlices }), unseen };
+}
+
+/** Of a namespace; undefined where the user may not see them. */
+export async function readPolicies(
+  client: KubeClient,
+  namespace: string,
+): Promise<readonly ContainerNetworkPolicy[] | undefined> {
+  try {
+    return (await client.list(resources.containerNetworkPolicies, { namespace })).items;
+  } catch (error) {
+    if (!isApiError(error)) throw error;
+    if (error.code === 'Forbidden') return undefined;
+    // An older podsplit has none.
+    if (error.code === 'NotFound') return [];
+    throw unanswered(error, 'list containernetworkpolicies.podsplit.io', namespace, client.server);
+  }
 }

@@ -166,7 +166,7 @@ export interface Answer extends Explanation, PolicyQuestion {
 
 export function formatAnswer(answer: Answer, colours: boolean): string {
   const { bold, green, red } = pc.createColors(colours);
-  const { allowed, because, audited, from, to, port, protocol, ends, via, entersBy } = answer;
+  const { allowed, audited, from, to, port, protocol, ends, via, entersBy } = answer;
   const rows = ends.map(({ container, direction, verdict, policies, rules }) => [
     container,
     direction,
@@ -176,7 +176,7 @@ export function formatAnswer(answer: Answer, colours: boolean): string {
   ]);
   return [
     `${allowed ? green('allowed') : red('denied')}: ${printable(`${partyText(from)} -> ${partyText(to)}:${port}/${protocol}`)}`,
-    reasons[because],
+    reasonText(answer),
     ...(audited ? ['Policies that audit would refuse it.'] : []),
     ...(via === undefined ? [] : [viaText(via)]),
     ...(entersBy === undefined ? [] : [entryText(entersBy, to)]),
@@ -186,6 +186,13 @@ export function formatAnswer(answer: Answer, colours: boolean): string {
       : indented(formatTable(['CONTAINER', 'DIRECTION', 'VERDICT', 'POLICIES', 'RULES'], rows))),
     '',
   ].join('\n');
+}
+
+/** Nothing restricts it, but where it goes is said next. */
+function reasonText({ because, via }: Answer): string {
+  return because === 'NoPolicy' && via !== undefined
+    ? 'No policy selects the container in that direction.'
+    : reasons[because];
 }
 
 function viaText(via: ResolvedVia): string {

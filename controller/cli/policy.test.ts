@@ -3,8 +3,11 @@ import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts'
 import type { Directory, PolicySubject } from '../policies/directory.ts';
 import { explainPod } from '../policies/explain-pod.ts';
 import { CliError } from './cli-error.ts';
-import { parseQuestion } from './policy-question.ts';
+import { parseQuestion, requireKnown, type Seen } from './policy-question.ts';
 import { formatAnswer, formatPolicyReport, policyReport } from './policy-report.ts';
+import { ran } from './testdata/ran.ts';
+import { storedClient } from './testdata/stored-client.ts';
+import { stored } from './testdata/stored-pods.ts';
 
 const subject: PolicySubject = {
   namespace: 'shop',
@@ -135,6 +138,8 @@ describe('kubectl podsplit policy', () => {
       .to.include('allowed: log -> [2001:db8::1]:443/tcp')
       .and.include('It goes by web:8080 and by nothing else');
     expect(out).to.include('Policies that audit would refuse it.');
+    expect(out).to.include('No policy selects the container in that direction.\n').and.not.include('not restricted');
+    expect(answer('web', '10.0.0.8:443')).to.include('in that direction: it is not restricted.');
   });
 
   it('asks the policies of the proxy where clients come in by one, and says so', () => {
@@ -158,6 +163,53 @@ describe('kubectl podsplit policy', () => {
     expect(answer('mon/prom', 'cache:8080')).to.include('denied:');
   });
 
+  const ofOthers = { labels: {}, mode: 'plain', containers: [{ name: 'dns', ports: [], podIPs: [] }] } as const;
+  const seen: Seen = {
+    directory: {
+      ...directory,
+      pods: [
+        ...directory.pods,
+        { ...ofOthers, namespace: 'kube-system', name: 'coredns-7d-x7k2p', uid: 'd', podIPs: ['10.0.0.53'] },
+        { ...ofOthers, namespace: 'kube-system', name: 'etcd', uid: 'e', podIPs: [] },
+      ],
+    },
+    unseen: [],
+  };
+  const partly: Seen = { ...seen, unseen: ['pods'] };
+
+  it('does not answer about Pods and containers that are not there', () => {
+    const require = (from: string, to: string, given: Seen = seen) => {
+      requireKnown(parseQuestion({ from, to }, subject), subject, given);
+    };
+    for (const to of ['cache:6379', '192.0.2.7:443', 'kube-system/coredns-7d-x7k2p/dns:53/udp', 'mon/prom:9090']) {
+      expect(() => {
+        require('web', to);
+      }, to).not.to.throw();
+    }
+    expect(() => {
+      require('shop/web-0/cache', 'web:8080');
+    }).not.to.throw();
+    for (const [from, to, why, given] of [
+      ['web', 'kube-system/coredns:53/udp', 'coredns in namespace kube-system. Is it kube-system/coredns-7d-x7k2p?'],
+      ['web', 'kube-system/nobody:53', 'There is no Pod nobody in namespace kube-system. A Service is named by its'],
+      [
+        'web',
+        'kube-system/nobody:53',
+        'NAMESPACE/POD, or NAMESPACE/POD/CONTAINER. Its containers are web, cache, log.',
+      ],
+      ['kube-system/coredns-7d-x7k2p/x', 'web:8080', 'That Pod has no such container. It has: dns.'],
+      ['web', 'kube-system/coredns-7d-x7k2p/x:1', '--to kube-system/coredns-7d-x7k2p/x: That Pod has no such'],
+      ['web', 'kube-system/etcd:2379', 'has no address of its own'],
+      ['kube-system/coredns-7d-x7k2p/dns', 'web:8080', 'has no address of its own'],
+      ['web', 'kube-system/nobody:53', 'You may not list the Pods of namespace kube-system', partly],
+      ['web', 'shop/nobody:53', 'There is no Pod nobody in namespace shop.', partly],
+    ] as const) {
+      expect(() => {
+        require(from, to, given);
+      }, to).to.throw(CliError, why);
+    }
+  });
+
   for (const [from, to, why] of [
     ['web', undefined, 'Give both ends'],
     ['web', 'cache', '--to cache is not WHOM:PORT'],
@@ -171,4 +223,35 @@ describe('kubectl podsplit policy', () => {
       expect(() => parseQuestion({ from, to }, subject)).to.throw(CliError, why);
     });
   }
+
+  describe('on a cluster', () => {
+    const statefulSet = {
+      apiVersion: 'apps/v1',
+      kind: 'StatefulSet',
+      metadata: { name: 'web', namespace: 'shop', uid: 'uid-web' },
+      spec: { selector: { matchLabels: { app: 'web' } } },
+    };
+    const client = storedClient({ objects: () => [...stored(), statefulSet], refused: () => undefined });
+    const policyOf = (...args: readonly string[]) =>
+      ran(['policy', ...args], { connect: () => Promise.resolve({ client, namespace: 'shop' }) });
+
+    it('takes a Pod, that of a piece, and one of those of a workload', async () => {
+      const named = await policyOf('web-0');
+      expect(named).to.include({ exitCode: 0, stderr: '' });
+      expect(named.stdout).to.contain('Pod shop/web-0, mode split');
+      for (const target of ['pod/web-0', 'po/web-0-cache-5b1c9e', 'statefulset/web', 'sts/web']) {
+        expect(await policyOf(target), target).to.deep.equal(named);
+      }
+      expect((await policyOf('sts/api')).stderr).to.contain('There is no StatefulSet api in namespace shop.');
+    });
+
+    it('tells by its exit code what is denied, and what cannot be answered', async () => {
+      const ask = (to: string) => policyOf('sts/web', '--from', 'web', '--to', to);
+      expect(await ask('cache:6379')).to.include({ exitCode: 0 });
+      expect(await ask('cache:1')).to.include({ exitCode: 1 });
+      const unknown = await ask('kube-system/coredns:53/udp');
+      expect(unknown).to.include({ exitCode: 2, stdout: '' });
+      expect(unknown.stderr).to.contain('There is no Pod coredns in namespace kube-system.');
+    });
+  });
 });

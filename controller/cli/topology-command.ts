@@ -1,12 +1,8 @@
-import type { ContainerNetworkPolicy } from '../api/container-network-policy.ts';
 import type { KubeClient } from '../kube/client.ts';
-import { isApiError } from '../kube/errors.ts';
-import { resources } from '../kube/resources.ts';
 import { CliError } from './cli-error.ts';
-import { unanswered } from './find-pod.ts';
 import type { ClusterOptions } from './flows-command.ts';
 import type { Io } from './input.ts';
-import { readDirectory } from './policy-directory.ts';
+import { readDirectory, readPolicies } from './policy-directory.ts';
 import type { SplitObjects } from './status-report.ts';
 import { readSubjects } from './status-subjects.ts';
 import { formatTopologyHtml } from './topology-html.ts';
@@ -38,7 +34,7 @@ export async function runTopology(command: TopologyCommand, io: Io): Promise<voi
         `There is no split Pod ${where} to draw. Annotate a workload: kubectl annotate deployment NAME podsplit.io/mode=split`,
       );
     }
-    const policies = await readPolicies(client, splits);
+    const policies = await policiesOf(client, splits);
     const nothing: Policies = { policies: [], directory: { pods: [], namespaces: new Map(), services: [] } };
     const pods = splits.map((split) => podTopology(split, policies.get(namespaceOf(split)) ?? nothing, io.now()));
     io.stdout(print(pods, command, client.server, io));
@@ -75,14 +71,11 @@ function namespaceOf({ podSplit, primary }: SplitObjects): string {
 }
 
 /** By namespace. What they select is looked up only where there are some. */
-async function readPolicies(
-  client: KubeClient,
-  splits: readonly SplitObjects[],
-): Promise<ReadonlyMap<string, Policies>> {
+async function policiesOf(client: KubeClient, splits: readonly SplitObjects[]): Promise<ReadonlyMap<string, Policies>> {
   const namespaces = [...new Set(splits.map(namespaceOf))];
   const found = await Promise.all(
     namespaces.map(async (namespace): Promise<[string, Policies]> => {
-      const policies = await policiesIn(client, namespace);
+      const policies = await readPolicies(client, namespace);
       const none = { pods: [], namespaces: new Map(), services: [] };
       const isAsked = policies !== undefined && policies.length > 0;
       const directory = isAsked ? (await readDirectory(client, namespace)).directory : none;
@@ -90,19 +83,4 @@ async function readPolicies(
     }),
   );
   return new Map(found);
-}
-
-async function policiesIn(
-  client: KubeClient,
-  namespace: string,
-): Promise<readonly ContainerNetworkPolicy[] | undefined> {
-  try {
-    return (await client.list(resources.containerNetworkPolicies, { namespace })).items;
-  } catch (error) {
-    if (!isApiError(error)) throw error;
-    if (error.code === 'Forbidden') return undefined;
-    // An older podsplit has none.
-    if (error.code === 'NotFound') return [];
-    throw unanswered(error, 'list containernetworkpolicies.podsplit.io', namespace, client.server);
-  }
 }

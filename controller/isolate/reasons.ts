@@ -1,6 +1,6 @@
 import type { Intent } from '../api/annotations.ts';
 import { userAnnotations } from '../api/names.ts';
-import { egressReasons } from '../split/egress-reasons.ts';
+import { egressReasons, isCarried } from '../split/egress-reasons.ts';
 import type { Reason } from '../split/plan.ts';
 import { tokenNotes } from '../split/token-reasons.ts';
 import type { IsolatePlan } from './plan.ts';
@@ -12,27 +12,8 @@ import type { IsolatePlan } from './plan.ts';
  */
 export function reasonsFor(intent: Intent, flows: number, assigned: string | undefined): readonly Reason[] {
   const reason = (code: string, path: string, message: string): Reason => ({ code, piece: '', path, message });
-  const flowsPath = `metadata.annotations[${userAnnotations.flows}]`;
   return [
-    intent.flows.kind === 'listed'
-      ? reason(
-          'FlowsListed',
-          flowsPath,
-          flows === 0 ? 'No container may call another.' : 'Only the listed flows are open.',
-        )
-      : intent.flows.kind === 'observe'
-        ? reason(
-            'FlowsObserved',
-            flowsPath,
-            'Nothing is enforced between the containers: they reach what listens, and what they use is recorded.',
-          )
-        : reason(
-            'FlowsDeclared',
-            flowsPath,
-            flows === 0
-              ? 'No container declares a port: no container may call another.'
-              : 'Every declared port is open to the other containers, and nothing else is.',
-          ),
+    ...flowsReason(intent, flows),
     ...egressReasons({ via: intent.via, primary: { name: '', initContainers: [] }, startOrder: [] }),
     ...(assigned === undefined
       ? []
@@ -45,6 +26,28 @@ export function reasonsFor(intent: Intent, flows: number, assigned: string | und
         : 'Only the network is isolated: not shared volumes, the ServiceAccount token, or abstract Unix sockets.',
     ),
   ];
+}
+
+function flowsReason({ flows: { kind }, via }: Intent, flows: number): readonly Reason[] {
+  const reason = (code: string, message: string): readonly Reason[] => [
+    { code, piece: '', path: `metadata.annotations[${userAnnotations.flows}]`, message },
+  ];
+  if (kind === 'listed') {
+    return reason('FlowsListed', flows === 0 ? 'No container may call another.' : 'Only the listed flows are open.');
+  }
+  if (kind === 'observe') {
+    return reason(
+      'FlowsObserved',
+      'Nothing is enforced between the containers: they reach what listens, and what they use is recorded.',
+    );
+  }
+  if (flows === 0 && isCarried(via)) return [];
+  return reason(
+    'FlowsDeclared',
+    flows === 0
+      ? 'No container declares a port: no container may call another.'
+      : 'Every declared port is open to the other containers, and nothing else is.',
+  );
 }
 
 /** Those that a user should hear of without asking. */

@@ -68,7 +68,7 @@ function unselected(
 
 /** Those that select the Pod, with what is wrong with them. */
 export function policiesFor(
-  subject: PolicySubject,
+  subject: Pick<PolicySubject, 'namespace' | 'labels'>,
   policies: readonly ContainerNetworkPolicy[],
 ): { readonly selecting: readonly ParsedPolicy[]; readonly problems: readonly PolicyProblem[] } {
   const about = policies

@@ -6,6 +6,11 @@ interface Kept extends Pick<Division, 'via' | 'startOrder'> {
   readonly primary: Pick<Division['primary'], 'name' | 'initContainers'>;
 }
 
+/** All TCP of somebody is carried to a proxy, whatever flows there are: that nobody reaches another is not true then. */
+export function isCarried(via: Kept['via']): boolean {
+  return via.some(({ port }) => port !== undefined);
+}
+
 /** Of containers that have one way out. */
 export function egressReasons({ primary, via, startOrder }: Kept): readonly Reason[] {
   const inits = new Set(primary.initContainers.map(({ name }) => name));

@@ -2,7 +2,7 @@ import type { IPod } from 'kubernetes-models/v1/Pod';
 import type { Intent } from '../api/annotations.ts';
 import { defaultContainerAnnotation, userAnnotations } from '../api/names.ts';
 import type { Division } from './divide.ts';
-import { egressReasons } from './egress-reasons.ts';
+import { egressReasons, isCarried } from './egress-reasons.ts';
 import { ingressReasons, servedPorts } from './ingress-via.ts';
 import { itemsOf } from './downward-api.ts';
 import type { ChosenInstall } from './install.ts';
@@ -72,6 +72,7 @@ function flowsReason(intent: Intent, division: Division): Reason[] {
     const message = 'Nothing is enforced between the pieces: they reach what listens, and what they use is recorded.';
     return [{ code: 'FlowsObserved', piece, path, message }];
   }
+  if (division.flows.length === 0 && isCarried(division.via)) return [];
   const message =
     division.flows.length === 0
       ? 'No container declares a port: no piece may call another.'

@@ -1,0 +1,78 @@
+import { formatFlow } from '../api/flow.ts';
+import { userAnnotations } from '../api/names.ts';
+import type { Denial } from '../api/resources.ts';
+import type { ParsedPolicy } from '../policies/parse-policy.ts';
+import { concerns } from '../policies/resolve-flows.ts';
+import type { FlowsReport } from './flows-report.ts';
+import { printable } from './table.ts';
+
+/** A call between two containers of the Pod that was denied, and policies have the word about it. */
+export interface PolicedCall extends Call {
+  /** Names of those that select an end. */
+  readonly policies: readonly string[];
+}
+
+type Call = Pick<Denial, 'from' | 'to' | 'port' | 'protocol'>;
+
+/** Between two containers: those that somebody could allow. A process of no container's user is nobody's. */
+export function callsBetween(denied: readonly Denial[]): readonly Call[] {
+  const isContainer = (end: string): boolean => !/[:.]/.test(end) && end !== 'unknown-user';
+  const between = denied.filter(({ from, to, audited }) => audited !== true && isContainer(from) && isContainer(to));
+  return [...new Map(between.map((call) => [callText(call), call])).values()];
+}
+
+/** @param enforcing those that select the Pod */
+export function policedCalls(denied: readonly Denial[], enforcing: readonly ParsedPolicy[]): readonly PolicedCall[] {
+  return callsBetween(denied).flatMap(({ from, to, port, protocol }) => {
+    const about = enforcing.filter((each) => concerns(each, 'egress', from) || concerns(each, 'ingress', to));
+    const policies = about.map(({ name }) => name).sort();
+    return policies.length === 0 ? [] : [{ from, to, port, protocol, policies }];
+  });
+}
+
+/** What somebody would do who wants to allow it: the annotation has no say where a policy selects an end. */
+export function howToAllow(report: FlowsReport): readonly (readonly string[])[] {
+  const calls = callsBetween(report.denied ?? []);
+  if (calls.length === 0) return [];
+  const { policed = [] } = report;
+  return [
+    ...(policed.length === 0 ? [] : [askPolicies(report, policed)]),
+    ...(policed.length === calls.length ? [] : [addToFlows(report)]),
+  ];
+}
+
+/** A person reads no more than these. */
+const most = 4;
+
+function askPolicies({ namespace, pod }: FlowsReport, policed: readonly PolicedCall[]): readonly string[] {
+  const more = policed.length > most ? [`  and ${policed.length - most} more`] : [];
+  return [
+    `ContainerNetworkPolicies decide about these, and ${userAnnotations.flows} does not. What refuses one is told by:`,
+    ...policed.slice(0, most).map((call) => {
+      const ends = `--from ${printable(call.from)} --to ${printable(call.to)}:${portText(call)}`;
+      const question = `kubectl podsplit policy ${printable(pod)} -n ${printable(namespace)} ${ends}`;
+      return `  ${question}   # ${call.policies.map(printable).join(', ')}`;
+    }),
+    ...more,
+  ];
+}
+
+/** The annotation lists all flows there shall be, so the ones of today have to stand in it too. */
+function addToFlows({ workload, flows, policed = [], policiesUnread }: FlowsReport): readonly string[] {
+  const today = flows.map(formatFlow).join(',');
+  return [
+    `To allow ${policed.length === 0 ? 'one' : 'one of the others'}, add it to all that stay, as FROM->TO:PORT or FROM->TO:PORT/udp, in ${userAnnotations.flows} of`,
+    `${workload.kind.toLowerCase()}/${printable(workload.name)}. Today's are: ${today === '' ? 'none' : printable(today)}`,
+    ...(policiesUnread === true
+      ? ['If a ContainerNetworkPolicy selects one of its ends, that decides instead; you may not list them here.']
+      : []),
+  ];
+}
+
+function callText(call: Call): string {
+  return `${call.from}->${call.to}:${portText(call)}`;
+}
+
+function portText({ port, protocol }: Call): string {
+  return protocol === 'udp' ? `${port}/udp` : String(port);
+}
