@@ -154,7 +154,8 @@ function deniedText({ denied, install, pod, namespace }: PodReport): string {
   if (denied === undefined) return install === undefined ? 'not known yet' : 'not carried here in install mode init';
   if (denied.kinds === 0) return 'nothing in the last hour';
   const kinds = denied.kinds === 1 ? 'one kind' : `${denied.kinds} kinds`;
-  return `${denied.packets} packets of ${kinds} in the last hour: kubectl podsplit flows ${pod} -n ${namespace}`;
+  const packets = denied.packets === 1 ? '1 packet' : `${denied.packets} packets`;
+  return `${packets} of ${kinds} in the last hour: kubectl podsplit flows ${pod} -n ${namespace}`;
 }
 
 function pieceLines(pieces: readonly PieceReport[], { wide, colours, now }: StatusStyle): readonly string[] {
