@@ -125,7 +125,8 @@ async function auditFlags(folder: string, policy: string | undefined): Promise<r
   if (policy === undefined) return [];
   const file = join(folder, 'audit-policy.json');
   await writeFile(file, policy);
-  return [`--audit-policy-file=${file}`, `--audit-log-path=${join(folder, 'audit.log')}`];
+  // Never rotated: who counts writes reads one file, and 10,000 split Pods fill the default of 100 MB.
+  return [`--audit-policy-file=${file}`, `--audit-log-path=${join(folder, 'audit.log')}`, '--audit-log-maxsize=4096'];
 }
 
 async function startPrograms(
