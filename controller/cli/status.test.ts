@@ -1,136 +1,24 @@
 import { expect } from 'chai';
-import fc from 'fast-check';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { isRecord } from '../api/json.ts';
-import { splitId } from '../api/identity.ts';
-import type { PodSplit } from '../api/resources.ts';
-import type { KubeClient, WatchEvent, WatchOptions } from '../kube/client.ts';
-import type { ApiErrorCode } from '../kube/errors.ts';
-import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
-import { formatIsolateWiring } from '../rules/isolate-wiring.ts';
-import { formatWiring } from '../rules/wiring-json.ts';
-import type { Observed, Wiring } from '../rules/wiring.ts';
-import type { Io } from './input.ts';
+import type { Pod } from '../kube/resources.ts';
 import { parseManifests } from './manifest-yaml.ts';
-import { nextStep, nextSteps } from './next-steps.ts';
-import { podReport } from './status-report.ts';
-import { formatStatus } from './status-text.ts';
 import { goldensIn } from './testdata/golden.ts';
-import { ran } from './testdata/ran.ts';
-import { failure, storedClient } from './testdata/stored-client.ts';
-
-const testdata = join(import.meta.dirname, 'testdata');
-const now = Date.parse('2026-01-02T03:04:05Z');
-
-type Objects = readonly KubeObject[];
-
-/** The label follows from the UID, and is not on Pods that are not wired. */
-function stored(): Objects {
-  const parsed = parseManifests(readFileSync(join(testdata, 'status.yaml'), 'utf8'));
-  if (parsed.kind === 'invalid') throw new Error(parsed.message);
-  const objects = parsed.documents as KubeObject[];
-  const wired = new Map(
-    objects
-      .filter(isPodSplit)
-      .map(({ metadata, spec }) => [metadata.labels?.['podsplit.io/split'], splitId(spec.pod.uid)]),
-  );
-  return objects.map((object) => {
-    const { labels = {} } = object.metadata;
-    const split = wired.get(labels['podsplit.io/split'] ?? 'none');
-    const own = split === undefined ? labels : { ...labels, 'podsplit.io/split': split };
-    return { ...object, metadata: { ...object.metadata, labels: own } };
-  });
-}
-
-function isPodSplit(object: KubeObject): object is PodSplit {
-  return object.kind === 'PodSplit';
-}
-
-const deployment = {
-  apiVersion: 'apps/v1',
-  kind: 'Deployment',
-  metadata: { name: 'web', namespace: 'shop', uid: 'uid-web' },
-  spec: { selector: { matchLabels: { app: 'web' } } },
-};
-const unsplit = {
-  apiVersion: 'v1',
-  kind: 'Pod',
-  metadata: { name: 'plain', namespace: 'shop', uid: 'uid-plain', labels: { app: 'plain' } },
-  spec: { containers: [{ name: 'c' }] },
-} satisfies Pod;
-
-const endpoint = (last: number) => ({ mac: `0a:58:c6:12:00:0${last}`, ipv4: `198.18.0.${last}` });
-const wiring: Wiring = {
-  version: 1,
-  split: 's',
-  piece: 'web',
-  role: 'primary',
-  release: 'go',
-  self: endpoint(2),
-  peers: [
-    { name: 'cache', role: 'sibling', ...endpoint(3) },
-    { name: 'statsd', role: 'sibling', ...endpoint(4) },
-  ],
-  pool: { ipv4: '198.18.0.0/15' },
-  flows: [],
-  facade: [],
-};
-
-interface Cluster {
-  readonly objects?: Objects;
-  readonly refused?: Readonly<Record<string, ApiErrorCode>>;
-  /** What becomes of the objects, one after the other, each when the one before was seen. The last look fails. */
-  readonly later?: readonly Objects[];
-}
-
-class NoMore extends Error {}
-
-function clientOf({ objects = [...stored(), deployment, unsplit], refused = {}, later = [] }: Cluster): KubeClient {
-  const states = [objects, ...later];
-  let seen = 0;
-  const state = (): Objects => {
-    const found = states[seen];
-    if (found === undefined) throw new NoMore();
-    return found;
-  };
-  const client = storedClient({ objects: state, refused: (plural) => refused[plural] });
-  return {
-    ...client,
-    list: async (resource, options) => ({ ...(await client.list(resource, options)), resourceVersion: String(seen) }),
-    watch: <T extends KubeObject>(resource: Resource<T>, { resourceVersion, signal }: WatchOptions) =>
-      (async function* (): AsyncGenerator<WatchEvent<T>> {
-        expect(resourceVersion).to.equal(String(seen));
-        yield { type: 'BOOKMARK', resourceVersion };
-        if (resource === (resources.pods as Resource)) {
-          seen += 1;
-          yield { type: 'MODIFIED', object: unsplit as unknown as T };
-          return;
-        }
-        await new Promise((resolve) => signal?.addEventListener('abort', resolve));
-        throw failure('Aborted');
-      })(),
-  };
-}
-
-async function status(args: readonly string[], cluster: Cluster = {}, io: Partial<Io> = {}) {
-  let stdout = '';
-  let stderr = '';
-  const connect = () => Promise.resolve({ client: clientOf(cluster), namespace: 'shop' });
-  const { exitCode } = await ran(['status', ...args], {
-    stdout: (text) => (stdout += text),
-    stderr: (text) => (stderr += text),
-    now: () => now,
-    pause: () => Promise.resolve(),
-    connect,
-    ...io,
-  }).catch((error: unknown) => {
-    if (!(error instanceof NoMore)) throw error;
-    return { exitCode: 'watching' };
-  });
-  return { exitCode, stdout, stderr };
-}
+import { failure } from './testdata/stored-client.ts';
+import {
+  testdata,
+  type Objects,
+  stored,
+  isPodSplit,
+  deployment,
+  unsplit,
+  type Cluster,
+  NoMore,
+  clientOf,
+  status,
+  ofPod,
+  conflict,
+} from './testdata/status-run.ts';
 
 const expectGolden = goldensIn(testdata);
 
@@ -154,7 +42,6 @@ describe('kubectl podsplit status', () => {
     });
   }
 
-  const ofPod = (name: string): Objects => stored().filter(({ metadata }) => metadata.name.startsWith(name));
   const ready = 'web-6d4f9c7b5-aaaaa';
 
   it('finds the Pod by any of its pieces, and a workload by whatever kubectl calls it', async () => {
@@ -270,13 +157,6 @@ describe('kubectl podsplit status', () => {
     expect(stripVTControlCharacters(coloured.stdout)).to.equal(plain.stdout);
   });
 
-  const conflict = {
-    type: 'EgressVia',
-    status: 'False',
-    reason: 'EgressViaConflict',
-    message: 'web has no way out.',
-    lastTransitionTime: '2026-01-02T03:01:05Z',
-  } as const;
   const inConflict = (objects: Objects): Objects =>
     objects.map((object) =>
       isPodSplit(object)
@@ -310,74 +190,6 @@ describe('kubectl podsplit status', () => {
       .and.not.to.contain('What is wrong');
     const json: unknown = JSON.parse((await status(['-o', 'json'], { objects: ofPod('api-0') })).stdout);
     expect(json).to.have.nested.property('pods[0].problems[0].chosen', true);
-  });
-
-  describe('where a Pod is observed that policies select', () => {
-    const members = (names: readonly string[]) =>
-      names.map((name, index) => ({ name, uid: index + 1, ports: [], probes: [] }));
-    const isolated = (observe: Observed): Objects => {
-      const containers = members(['prepare', 'api', 'proxy', 'agent']);
-      const wiring = formatIsolateWiring({ version: 1, mode: 'isolate', split: 's', containers, flows: [], observe });
-      const initContainers = [{ name: 'prepare' }, { name: 'agent', restartPolicy: 'Always' }];
-      return ofPod('api-0').map((object) =>
-        isPodSplit(object)
-          ? object
-          : {
-              ...object,
-              metadata: { ...object.metadata, annotations: { 'podsplit.io/wiring': wiring } },
-              spec: { ...(object as Pod).spec, initContainers },
-            },
-      );
-    };
-    const all = ['agent', 'api', 'prepare', 'proxy'];
-    const rows: readonly [string, Observed, string][] = [
-      ['nobody', { from: all, to: all }, 'everything: NOTHING IS ENFORCED between the containers'],
-      ['who calls', { from: [], to: ['agent', 'api', 'proxy'] }, 'api->proxy:3128 (observed, and policies enforce it)'],
-      [
-        'all but what nobody calls',
-        { from: ['api'], to: ['api'] },
-        'api->proxy:3128 (observed, and policies enforce it)',
-      ],
-      [
-        'some',
-        { from: ['agent', 'api'], to: ['agent', 'api'] },
-        'everything from api, agent to api, agent: NOTHING IS ENFORCED there; else api->proxy:3128',
-      ],
-      [
-        'who is called',
-        { from: ['api'], to: ['proxy'] },
-        'everything from api to proxy: NOTHING IS ENFORCED there; else nothing between the containers',
-      ],
-    ];
-    for (const [title, observe, allowed] of rows) {
-      it(`says what is open: they select ${title}`, async () => {
-        const { stdout, exitCode } = await status(['api-0'], { objects: isolated(observe) });
-        expect(exitCode).to.equal(0);
-        expect(stdout).to.contain(`\nAllowed    ${allowed}\n`);
-        expect(stdout.includes('NOTHING IS ENFORCED')).to.equal(allowed.includes('NOTHING IS ENFORCED'));
-      });
-    }
-
-    it('knows the pieces of a split Pod', () => {
-      const name = 'web-6d4f9c7b5-x7k2p';
-      const objects = ofPod(name);
-      const podSplit = objects.find(isPodSplit)!;
-      const primary = objects.find(({ metadata }) => metadata.name === name) as Pod;
-      const reported = (observe: Observed) => {
-        const annotations = { 'podsplit.io/wiring': formatWiring({ ...wiring, observe }) };
-        const wired = { ...primary, metadata: { ...primary.metadata, annotations } };
-        const conditions = [{ ...conflict, type: 'Enforcing', reason: 'Observing' }];
-        const observed = { ...podSplit, status: { ...podSplit.status!, conditions } };
-        return podReport({ podSplit: observed, primary: wired, pods: [wired] }, now);
-      };
-      const [all, some] = [['cache', 'statsd', 'web'], ['cache']];
-      expect(reported({ from: all, to: all }))
-        .to.include({ observing: true })
-        .and.not.to.have.property('unenforced');
-      expect(reported({ from: all, to: some })).to.deep.include({
-        unenforced: { from: ['web', 'cache', 'statsd'], to: ['cache'] },
-      });
-    });
   });
 
   describe('where Pods are being deleted', () => {
@@ -512,103 +324,5 @@ describe('kubectl podsplit status', () => {
       expect((await status(['-w'], {}, { connect, pause })).exitCode).to.equal('watching');
       expect(pauses).to.include.members([5000, 1000]);
     });
-  });
-});
-
-describe('the report of a Pod', () => {
-  const nasty = fc
-    .tuple(
-      fc.string({ unit: 'binary', maxLength: 20 }),
-      fc.constantFrom('\u001b[2J', '\u009b31m', 'x\r\nFORGED', '\u202e', '\u0007', 'x'),
-    )
-    .map((parts) => parts.join(''));
-  const texts = (value: unknown): unknown => {
-    if (typeof value === 'string') return fc.oneof(fc.constant(value), nasty);
-    if (Array.isArray(value)) return fc.tuple(...value.map((each: unknown) => texts(each) as fc.Arbitrary<unknown>));
-    if (!isRecord(value)) return fc.constant(value);
-    return fc.record(
-      Object.fromEntries(Object.entries(value).map(([key, each]) => [key, texts(each) as fc.Arbitrary<unknown>])),
-    );
-  };
-
-  it('does not let an object steer the terminal', () => {
-    const [podSplit, primary, ...pods] = stored();
-    const forged = fc.tuple(texts(podSplit) as fc.Arbitrary<PodSplit>, texts(primary) as fc.Arbitrary<Pod>);
-    fc.assert(
-      fc.property(forged, fc.boolean(), ([split, first], named) => {
-        const report = podReport({ podSplit: split, primary: first, pods: [first, ...(pods as Pod[])] }, now);
-        const text = formatStatus([report], { wide: true, inFull: true, colours: false, namespaces: true, named, now });
-        expect(text.replaceAll('\n', '')).not.to.match(/\p{C}/u);
-        // Nor write lines of its own.
-        expect(text).not.to.match(/^FORGED/m);
-      }),
-    );
-  });
-
-  it('takes podsplit’s condition on a Pod that no PodSplit is about yet', () => {
-    const condition = {
-      type: 'podsplit.io/pieces-ready',
-      status: 'False',
-      reason: 'AddressesExhausted',
-      message: 'All blocks are held.',
-    };
-    const late = stored().find(({ metadata }) => metadata.name === 'late') as Pod;
-    const primary = { ...late, status: { conditions: [condition] } };
-    const { problems } = podReport({ podSplit: undefined, primary, pods: [primary] }, now);
-    expect(problems).to.have.length(1);
-    expect(problems[0]).to.include({
-      condition: 'Ready',
-      reason: 'AddressesExhausted',
-      message: 'All blocks are held.',
-    });
-    expect(problems[0]!.next).to.match(/kubectl get splitnetworks$/);
-  });
-});
-
-describe('next steps', () => {
-  const page = readFileSync(join(import.meta.dirname, '../../docs/operations.md'), 'utf8');
-  const [, section = ''] = page.split('## Reasons\n');
-  const [tables = ''] = section.split('What the agent refuses');
-  const [reasons = '', conditions = ''] = tables.split('A PodSplit has these conditions');
-  const codes = (cell: string): readonly string[] => [...cell.matchAll(/`([A-Za-z]+)`/g)].map(([, code = '']) => code);
-  const rows = (table: string): readonly (readonly string[])[] =>
-    table
-      .split('\n')
-      .filter((line) => line.startsWith('| '))
-      .map((line) => line.split('|').map((cell) => cell.trim()));
-  const documented = [
-    ...rows(reasons)
-      .filter(([, reason = '']) => !/\(Event( on the \w+)?\)/.test(reason))
-      .flatMap(([, reason = '']) => codes(reason.replace(/condition `\w+`/, ''))),
-    ...rows(conditions)
-      .filter(([, , status]) => status === 'False')
-      .flatMap(([, , , reason = '']) => codes(reason)),
-  ].filter((reason) => !['PiecesReady', 'ContainersReady'].includes(reason));
-
-  it('are there for each reason that the documentation has, and for no others', () => {
-    expect(new Set(Object.keys(nextSteps))).to.deep.equal(new Set(documented));
-  });
-
-  const stuck = { namespace: 'shop', pod: 'web-0', workload: 'statefulset/web', network: 'default', unready: [] };
-
-  it('lead to the page of refusals, and to the Events for what is not known', () => {
-    expect(nextStep('PrivilegedContainer', stuck)).to.contain('docs/refusals.md#privilegedcontainer');
-    for (const reason of ['FromTheFuture', 'constructor']) {
-      expect(nextStep(reason, stuck)).to.equal('See its Events: kubectl describe pod web-0 -n shop');
-    }
-  });
-
-  it('tell a bare Pod, which nobody makes anew', () => {
-    expect(nextStep('SiblingLost', stuck)).to.contain('Wait');
-    expect(nextStep('SiblingLost', { ...stuck, workload: 'pod/web-0' })).to.contain('delete it and create it again');
-  });
-
-  it('ask the log of what has run, and the Events of what has not', () => {
-    const piece = { container: 'cache', pod: 'web-0-cache', state: 'CrashLoopBackOff', restarts: 3 };
-    expect(nextStep('PiecesNotReady', { ...stuck, unready: [piece] })).to.contain(
-      'logs web-0 -n shop -c cache --previous',
-    );
-    const never = { ...piece, state: 'Initializing', restarts: 0 };
-    expect(nextStep('PiecesNotReady', { ...stuck, unready: [never] })).to.contain('describe pod web-0-cache -n shop');
   });
 });
