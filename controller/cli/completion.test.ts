@@ -7,7 +7,7 @@ import type { PodSplit } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { shells } from './completion.ts';
 import type { ClusterOptions } from './flows-command.ts';
-import { run } from './run.ts';
+import { ran } from './testdata/ran.ts';
 
 const testdata = join(import.meta.dirname, 'testdata');
 const bin = join(import.meta.dirname, '../../bin');
@@ -18,7 +18,6 @@ function podSplit(name: string): PodSplit {
 }
 
 async function podsplit(args: readonly string[], answers = true) {
-  let stdout = '';
   let asked: unknown;
   const client = {
     list: (_: unknown, { namespace }: { namespace: string }) => {
@@ -29,26 +28,15 @@ async function podsplit(args: readonly string[], answers = true) {
     },
     close: () => undefined,
   };
-  const unwanted = (): never => {
-    throw new Error('completion reads nothing else');
-  };
-  const exitCode = await run(args, {
-    readFile: unwanted,
-    readStdin: unwanted,
-    stdinIsTerminal: true,
-    terminal: false,
-    stdout: (text) => (stdout += text),
-    stderr: unwanted,
-    colours: false,
-    now: () => 0,
-    pause: unwanted,
+  const { exitCode, stdout } = await ran(args, {
+    stderr: (text) => {
+      throw new Error(`nobody reads an error here: ${text}`);
+    },
     connect: (options: ClusterOptions) => {
       asked = options;
       if (!answers) return Promise.reject(new Error('no cluster'));
       return Promise.resolve({ client: client as unknown as KubeClient, namespace: 'of-context' });
     },
-    kubectl: unwanted,
-    readKubectl: unwanted,
   });
   expect(exitCode).to.equal(0);
   return { stdout, asked };

@@ -1,31 +1,18 @@
 import { expect } from 'chai';
-import { run } from './run.ts';
+import { ran, type Ran } from './testdata/ran.ts';
 
-interface Ran {
-  readonly exitCode: number;
-  readonly stderr: string;
+interface Asking extends Pick<Ran, 'exitCode' | 'stderr'> {
   /** What kubectl was asked for. */
   readonly asked: readonly (readonly string[])[];
 }
 
 /** A cluster that answers every question with this object. */
-async function podsplit(args: readonly string[], object: unknown): Promise<Ran> {
-  let stderr = '';
+async function podsplit(args: readonly string[], object: unknown): Promise<Asking> {
   const asked: (readonly string[])[] = [];
-  const unwanted = (): never => {
-    throw new Error('logs asks kubectl alone');
-  };
-  const exitCode = await run(args, {
-    readFile: unwanted,
-    readStdin: unwanted,
-    stdinIsTerminal: true,
-    terminal: false,
-    stdout: unwanted,
-    stderr: (text) => (stderr += text),
-    colours: false,
-    now: () => 0,
-    pause: unwanted,
-    connect: unwanted,
+  const { exitCode, stderr } = await ran(args, {
+    stdout: (text) => {
+      throw new Error(`logs prints nothing itself: ${text}`);
+    },
     kubectl: (words) => {
       asked.push(words);
       return Promise.resolve(0);
