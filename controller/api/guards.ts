@@ -36,7 +36,8 @@ export function readGuards(
 }
 
 /** For who does not judge the text: none where it is mistaken, since such a Pod is refused anyway. */
-export function guardsIn(text: string): readonly Guard[] {
+export function guardsIn(text: string | undefined, otherwise: readonly Guard[]): readonly Guard[] {
+  if (text === undefined) return otherwise;
   const read = readGuards(text);
   return 'guards' in read ? read.guards : [];
 }

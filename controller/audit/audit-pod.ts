@@ -218,8 +218,7 @@ function notesOf(pod: IPod, mode: ModeInForce, { modes, admitted, labels }: Judg
 /** No refusal: it says nothing of what a mode closes, is mended in a line, and a SplitNetwork may give it. */
 function unboundedUnderGuard(pod: IPod, labels: Labels): readonly string[] {
   const { guards } = userAnnotations;
-  const text = annotationsOf(pod)[guards] ?? labels[guards];
-  const held = text === undefined ? defaultGuards : guardsIn(text);
+  const held = guardsIn(annotationsOf(pod)[guards] ?? labels[guards], defaultGuards);
   return held.includes('resources') ? unboundedContainers(pod) : [];
 }
 

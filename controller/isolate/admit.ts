@@ -68,8 +68,7 @@ interface Guarded extends Changed {
 
 function guard(whole: IPod, { guards: otherwise, resourceDefaults }: AdmitOptions): Guarded {
   const annotations = annotationsOf(whole);
-  const text = annotations[userAnnotations.guards];
-  const guards = text === undefined ? otherwise : guardsIn(text);
+  const guards = guardsIn(annotations[userAnnotations.guards], otherwise);
   const network = annotations[userAnnotations.network] ?? defaultSplitNetwork;
   const defaults = resourceDefaults.get(network);
   const filled = guards.includes('resources') && defaults ? fillResources(whole, defaults, network) : unchanged(whole);
