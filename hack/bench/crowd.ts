@@ -185,7 +185,7 @@ async function deletePods(client: KubeClient, namespace: string, withinSeconds: 
       });
       return true;
     } catch (error) {
-      if (isApiError(error, 'Unreachable') || isApiError(error, 'Timeout')) return false;
+      if (isApiError(error, 'Unreachable', 'Timeout')) return false;
       throw error;
     }
   });
