@@ -23,7 +23,12 @@ export function sameFlow(one: Flow, other: Flow): boolean {
 
 /** As users write it in `podsplit.io/flows`. */
 export function formatFlow(flow: Flow): string {
-  return `${flow.from}->${flow.to}:${flow.port}${flow.protocol === 'tcp' ? '' : `/${flow.protocol}`}`;
+  return `${flow.from}->${flow.to}:${formatFlowPort(flow)}`;
+}
+
+/** `6379`, `8125/udp`. */
+export function formatFlowPort({ port, protocol }: Pick<Flow, 'port' | 'protocol'>): string {
+  return protocol === 'tcp' ? String(port) : `${port}/${protocol}`;
 }
 
 /** What `formatFlow` wrote; undefined for anything else. */

@@ -6,7 +6,7 @@ import { listOf, listVictims } from '../audit/rules.ts';
 import { formatRefusal, type RefusalCode } from '../api/refusal.ts';
 import { noteworthy } from '../split/reasons.ts';
 import { noteworthyOf } from '../isolate/reasons.ts';
-import { formatTable, printable } from './table.ts';
+import { counted, formatTable, printable } from './table.ts';
 
 export interface AuditStyle {
   /** With all findings of each workload. */
@@ -91,10 +91,6 @@ function summaryLine({ workloads, pods, single, windows, open, closed }: AuditRe
     ...(closed > 0 ? [`${closed} closed by the mode in force`] : []),
     ...(left.length > 0 ? [`left out: ${listOf(left)}`] : []),
   ].join('; ');
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
 function sectionsOf(row: WorkloadAudit, style: AuditStyle): readonly (readonly string[])[] {

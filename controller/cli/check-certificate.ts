@@ -1,9 +1,10 @@
 import { X509Certificate } from 'node:crypto';
 import { systemNamespace } from '../api/names.ts';
 import type { MutatingWebhookConfiguration, Secret } from '../kube/resources.ts';
-import { count, few, ok, type Outcome, problem, seenOr, unknown, warning, whereSeen } from './check-outcome.ts';
+import { few, ok, type Outcome, problem, seenOr, unknown, warning, whereSeen } from './check-outcome.ts';
 import { isPodReady } from './check-nodes.ts';
 import { certificateSecret, type Snapshot, webhookName } from './check-snapshot.ts';
+import { counted } from './table.ts';
 
 /** What becomes of a request while no replica answers, by webhook, as in templates/40-webhooks.yaml; a test holds the two together. */
 export const failurePolicies: Readonly<Record<string, string>> = {
@@ -116,7 +117,7 @@ function withoutSecret({ controllerPods }: Snapshot, right: string): readonly Ou
   return [
     ready.length > 0
       ? ok(
-          `${count(ready.length, 'replica')} of the controller ${ready.length === 1 ? 'is' : 'are'} ready, which none is without a valid certificate.`,
+          `${counted(ready.length, 'replica')} of the controller ${ready.length === 1 ? 'is' : 'are'} ready, which none is without a valid certificate.`,
         )
       : unknown(`You may not ${right}.`, `Let somebody look who may ${right}.`),
   ];

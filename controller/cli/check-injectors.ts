@@ -1,9 +1,10 @@
 import { ownLabels } from '../api/names.ts';
 import type { MutatingWebhookConfiguration, Pod } from '../kube/resources.ts';
 import { selects } from '../policies/label-selector.ts';
-import { count, few, ok, type Outcome, seenOr, warning, whereSeen } from './check-outcome.ts';
+import { few, ok, type Outcome, seenOr, warning, whereSeen } from './check-outcome.ts';
 import { distinct } from './check-nodes.ts';
 import { type Snapshot, webhookName } from './check-snapshot.ts';
+import { counted } from './table.ts';
 
 interface Injector {
   readonly name: string;
@@ -112,7 +113,7 @@ function outcomeOf({ name, kind }: Injector, found: readonly Found[], snapshot: 
   if (hit.length > 0) {
     const where = few(distinct(hit.map(({ metadata }) => metadata.namespace)));
     return warning(
-      `${title} ${does}. It is asked about Pods like ${count(hit.length, 'split one')} of ${where}.`,
+      `${title} ${does}. It is asked about Pods like ${counted(hit.length, 'split one')} of ${where}.`,
       mend,
     );
   }

@@ -10,9 +10,10 @@ import {
 import type { Pod } from '../kube/resources.ts';
 import { versionOf } from './check-images.ts';
 import { distinct, isLinux, isPodReady, isVirtual, namesOf, recentEvents } from './check-nodes.ts';
-import { count, few, hidden, ok, type Outcome, problem, seenOr, unknown, warning, whereSeen } from './check-outcome.ts';
+import { few, hidden, ok, type Outcome, problem, seenOr, unknown, warning, whereSeen } from './check-outcome.ts';
 import { fieldsHash, schemaHashes } from './check-schemas.ts';
 import { agentReports, isFresh, ownPlurals, type Snapshot } from './check-snapshot.ts';
+import { counted } from './table.ts';
 
 const again = 'Apply the manifests of this version again.';
 
@@ -160,7 +161,7 @@ export function checkAgents(snapshot: Snapshot): readonly Outcome[] {
     const look = `kubectl get pods -n ${agentNamespace} -o wide; kubectl describe pods -n ${agentNamespace}`;
     if (nodes.kind === 'hidden' || agentPods.kind === 'hidden') {
       const { desiredNumberScheduled: wanted = 0, numberReady: ready = 0 } = daemonSet.status ?? {};
-      const said = `Agents are ready on ${ready} of ${count(wanted, 'node')} where they should be`;
+      const said = `Agents are ready on ${ready} of ${counted(wanted, 'node')} where they should be`;
       return [ready < wanted ? grave(`${said}.`, look) : ok(`${said}.`)];
     }
     const ready = new Set(agentPods.value.filter(isPodReady).map(({ spec }) => spec?.nodeName));
@@ -181,7 +182,7 @@ export function checkAgents(snapshot: Snapshot): readonly Outcome[] {
             ),
           ]),
       ...(without.length < wanted.length || wanted.length === 0
-        ? [ok(`An agent is ready on ${wanted.length - without.length} of ${count(wanted.length, 'node')}.`)]
+        ? [ok(`An agent is ready on ${wanted.length - without.length} of ${counted(wanted.length, 'node')}.`)]
         : []),
     ];
   });
@@ -267,7 +268,7 @@ export function checkNetworks({ splitNetworks }: Snapshot): readonly Outcome[] {
       ...(bad.length + full.length < verdicts.length
         ? [
             ok(
-              `${count(verdicts.length - bad.length - full.length, 'SplitNetwork')} ${verdicts.length - bad.length - full.length === 1 ? 'gives' : 'give'} addresses.`,
+              `${counted(verdicts.length - bad.length - full.length, 'SplitNetwork')} ${verdicts.length - bad.length - full.length === 1 ? 'gives' : 'give'} addresses.`,
             ),
           ]
         : []),

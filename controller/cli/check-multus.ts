@@ -1,9 +1,10 @@
 import { networkStatusAnnotation } from '../api/names.ts';
 import { at, parseJson } from '../api/json.ts';
 import type { DaemonSet } from '../kube/resources.ts';
-import { count, hidden, ok, type Outcome, problem, seenOr, unknown, warning, whereSeen } from './check-outcome.ts';
+import { hidden, ok, type Outcome, problem, seenOr, unknown, warning, whereSeen } from './check-outcome.ts';
 import { versionOf } from './check-images.ts';
 import type { Snapshot } from './check-snapshot.ts';
+import { counted } from './table.ts';
 
 const manifests = 'https://github.com/k8snetworkplumbingwg/multus-cni/tree/master/deployments';
 
@@ -35,7 +36,7 @@ export function checkMultus({ daemonSets, splitPods }: Snapshot): readonly Outco
   const attached = seenOr(splitPods, []).filter(
     ({ metadata }) => metadata.annotations?.[networkStatusAnnotation] !== undefined,
   );
-  const works = `it has attached ${count(attached.length, 'piece')}`;
+  const works = `it has attached ${counted(attached.length, 'piece')}`;
   const found = daemonSets.kind === 'seen' ? multusIn(daemonSets.value) : [];
   if (found.length > 0) return found.flatMap(daemonSetOutcomes);
   if (attached.length > 0) return [ok(`No DaemonSet of Multus is seen, but ${works}.`)];
@@ -59,10 +60,10 @@ function daemonSetOutcomes({ metadata, spec, status }: DaemonSet): readonly Outc
   return [
     ready < wanted
       ? problem(
-          `${which} is ready on ${ready} of ${count(wanted, 'node')}.`,
+          `${which} is ready on ${ready} of ${counted(wanted, 'node')}.`,
           `kubectl get pods -n ${metadata.namespace ?? ''} -o wide; kubectl describe daemonset ${metadata.name} -n ${metadata.namespace ?? ''}`,
         )
-      : ok(`${which} is ready on ${count(wanted, 'node')}.`),
+      : ok(`${which} is ready on ${counted(wanted, 'node')}.`),
     ...(version !== undefined && Number.parseInt(version.replace(/^v/, ''), 10) < 4
       ? [warning(`${which} is older than any that podsplit was tried with (4.3).`, 'Upgrade Multus to 4.')]
       : []),

@@ -1,8 +1,9 @@
 import { ownLabels } from '../api/names.ts';
 import type { DaemonSet } from '../kube/resources.ts';
-import { count, few, hidden, ok, type Outcome, seenOr, warning, whereSeen } from './check-outcome.ts';
+import { few, hidden, ok, type Outcome, seenOr, warning, whereSeen } from './check-outcome.ts';
 import { distinct } from './check-nodes.ts';
 import type { Snapshot } from './check-snapshot.ts';
+import { counted } from './table.ts';
 
 interface Known {
   readonly name: string;
@@ -73,7 +74,7 @@ export function checkDependents({ daemonSets, networks, multiPolicyKinds }: Snap
   const mirrors = seenOr(multiPolicyKinds, []).includes('multi-networkpolicies');
   const said = [
     ...(programs.length > 0 ? [few(programs)] : []),
-    ...(foreign.length > 0 ? [`${count(foreign.length, 'network')} of others, which podsplit leaves alone`] : []),
+    ...(foreign.length > 0 ? [`${counted(foreign.length, 'network')} of others, which podsplit leaves alone`] : []),
     ...(mirrors ? ['MultiNetworkPolicies, of which podsplit makes its own for net1'] : []),
   ];
   if (said.length > 0) return [ok(`Beside podsplit: ${said.join('; ')}.`), ...rights];

@@ -1,7 +1,6 @@
 import { ownLabels, userAnnotations } from '../api/names.ts';
 import type { Event, Node, Pod } from '../kube/resources.ts';
 import {
-  count,
   few,
   hidden,
   ok,
@@ -14,6 +13,8 @@ import {
   whereSeen,
 } from './check-outcome.ts';
 import type { Snapshot } from './check-snapshot.ts';
+import { isReady } from './find-pod.ts';
+import { counted } from './table.ts';
 
 /** Older Events are of what may be mended long ago. */
 const recentMs = 3_600_000;
@@ -83,7 +84,7 @@ export function checkNodes({ nodes }: Snapshot): readonly Outcome[] {
     ];
     if (outcomes.length > 0) return outcomes;
     const kinds = distinct(linux.map(({ status }) => status?.nodeInfo?.containerRuntimeVersion));
-    return [ok(`${count(linux.length, 'Linux node')}${kinds.length === 0 ? '' : `, ${few(kinds)}`}.`)];
+    return [ok(`${counted(linux.length, 'Linux node')}${kinds.length === 0 ? '' : `, ${few(kinds)}`}.`)];
   });
 }
 
@@ -107,7 +108,7 @@ export function checkKernel(snapshot: Snapshot): readonly Outcome[] {
   if (refused.length > 0) {
     return [
       problem(
-        `The kernel of ${few(distinct(refused.map(hostOf)))} did not take the rules of ${count(distinct(refused.map(subjectOf)).length, 'Pod')} in the last hour.`,
+        `The kernel of ${few(distinct(refused.map(hostOf)))} did not take the rules of ${counted(distinct(refused.map(subjectOf)).length, 'Pod')} in the last hour.`,
         'The words are in: kubectl get events -A --field-selector reason=FailedCreatePodSandBox. Often a module is missing: ' +
           'modprobe -a nf_tables nft_chain_nat nft_ct nft_fib_inet nft_fwd_netdev nft_limit',
       ),
@@ -136,7 +137,7 @@ export function checkOwnPlugin(snapshot: Snapshot): readonly Outcome[] {
   if (missing.length > 0) return missing;
   return whereSeen(snapshot.agentPods, (pods) => {
     const ready = pods.filter(isPodReady);
-    if (ready.length > 0) return [ok(`${count(ready.length, 'ready agent')} put it into /opt/cni/bin at the start.`)];
+    if (ready.length > 0) return [ok(`${counted(ready.length, 'ready agent')} put it into /opt/cni/bin at the start.`)];
     return [unknown('No agent is ready to say that it is there.', 'See what is said of the agents below.')];
   });
 }
@@ -195,9 +196,8 @@ export function checkSandboxEvents({ sandboxEvents }: Snapshot): readonly Outcom
   return sandboxEvents.kind === 'hidden' ? [hidden(sandboxEvents.right)] : [];
 }
 
-export function isPodReady({ metadata, status }: Pod): boolean {
-  if (metadata.deletionTimestamp !== undefined) return false;
-  return status?.conditions?.some(({ type, status: is }) => type === 'Ready' && is === 'True') === true;
+export function isPodReady(pod: Pod): boolean {
+  return pod.metadata.deletionTimestamp === undefined && isReady(pod);
 }
 
 export function namesOf(objects: readonly { readonly metadata: { readonly name: string } }[]): readonly string[] {

@@ -63,7 +63,3 @@ export function few(names: readonly string[]): string {
   const rest = names.length - mostNamed;
   return rest > 0 ? `${names.slice(0, mostNamed).join(', ')} and ${rest} more` : names.join(', ');
 }
-
-export function count(number: number, one: string, several = `${one}s`): string {
-  return `${number} ${number === 1 ? one : several}`;
-}

@@ -1,7 +1,8 @@
 import { agentNamespace, ownLabels, systemNamespace, userAnnotations } from '../api/names.ts';
 import type { Namespace, Pod } from '../kube/resources.ts';
-import { count, few, ok, type Outcome, problem, seenOr, warning, whereSeen } from './check-outcome.ts';
+import { few, ok, type Outcome, problem, seenOr, warning, whereSeen } from './check-outcome.ts';
 import type { Snapshot } from './check-snapshot.ts';
+import { counted } from './table.ts';
 
 const enforceLabel = 'pod-security.kubernetes.io/enforce';
 
@@ -51,7 +52,7 @@ function outcomesOf(namespace: string, level: string | undefined, pods: readonly
   if (init.length === 0) return [];
   return [
     problem(
-      `${namespace} is held to ${level}, and ${count(init.length, 'split Pod')} there ${init.length === 1 ? 'loads its' : 'load their'} rules by an init container, which that refuses.`,
+      `${namespace} is held to ${level}, and ${counted(init.length, 'split Pod')} there ${init.length === 1 ? 'loads its' : 'load their'} rules by an init container, which that refuses.`,
       `Let the agents load the rules: ${userAnnotations.install}=node on the workloads, or spec.install: node in their SplitNetwork.`,
     ),
   ];

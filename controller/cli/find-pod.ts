@@ -4,6 +4,7 @@ import type { PodSplit } from '../api/resources.ts';
 import type { KubeClient } from '../kube/client.ts';
 import { isApiError, type ApiError } from '../kube/errors.ts';
 import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
+import { runningContainers, specOf } from '../split/pod.ts';
 import { CliError } from './cli-error.ts';
 import { printable } from './table.ts';
 
@@ -71,18 +72,12 @@ export function splitOf(pod: Pod, namespace: string): string {
     );
   }
   throw new CliError(
-    runsOne(pod)
+    runningContainers(specOf(pod)).length === 1
       ? `Pod ${name} is not split. It has one container, so there is nothing to split or to isolate. ` +
           `Name a Pod with several, whose workload is annotated ${userAnnotations.mode}=split`
       : `Pod ${name} is not split. Annotate what it belongs to, for example: ` +
           `kubectl annotate deployment NAME -n ${namespace} ${userAnnotations.mode}=split`,
   );
-}
-
-/** Init containers that run on beside it would be split off as well. */
-function runsOne({ spec }: Pod): boolean {
-  const sidecars = (spec?.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === 'Always');
-  return (spec?.containers ?? []).length + sidecars.length === 1;
 }
 
 function whyNot({ status }: Pod): string {

@@ -1,4 +1,4 @@
-import { formatFlow } from '../api/flow.ts';
+import { formatFlow, formatFlowPort, type Flow } from '../api/flow.ts';
 import { userAnnotations } from '../api/names.ts';
 import type { Denial } from '../api/resources.ts';
 import type { ParsedPolicy } from '../policies/parse-policy.ts';
@@ -7,18 +7,16 @@ import type { FlowsReport } from './flows-report.ts';
 import { printable } from './table.ts';
 
 /** A call between two containers of the Pod that was denied, and policies have the word about it. */
-export interface PolicedCall extends Call {
+export interface PolicedCall extends Flow {
   /** Names of those that select an end. */
   readonly policies: readonly string[];
 }
 
-type Call = Pick<Denial, 'from' | 'to' | 'port' | 'protocol'>;
-
 /** Between two containers: those that somebody could allow. A process of no container's user is nobody's. */
-export function callsBetween(denied: readonly Denial[]): readonly Call[] {
+export function callsBetween(denied: readonly Denial[]): readonly Flow[] {
   const isContainer = (end: string): boolean => !/[:.]/.test(end) && end !== 'unknown-user';
   const between = denied.filter(({ from, to, audited }) => audited !== true && isContainer(from) && isContainer(to));
-  return [...new Map(between.map((call) => [callText(call), call])).values()];
+  return [...new Map(between.map((call) => [formatFlow(call), call])).values()];
 }
 
 /** @param enforcing those that select the Pod */
@@ -49,7 +47,7 @@ function askPolicies({ namespace, pod }: FlowsReport, policed: readonly PolicedC
   return [
     `ContainerNetworkPolicies decide about these, and ${userAnnotations.flows} does not. What refuses one is told by:`,
     ...policed.slice(0, most).map((call) => {
-      const ends = `--from ${printable(call.from)} --to ${printable(call.to)}:${portText(call)}`;
+      const ends = `--from ${printable(call.from)} --to ${printable(call.to)}:${formatFlowPort(call)}`;
       const question = `kubectl podsplit policy ${printable(pod)} -n ${printable(namespace)} ${ends}`;
       return `  ${question}   # ${call.policies.map(printable).join(', ')}`;
     }),
@@ -67,12 +65,4 @@ function addToFlows({ workload, flows, policed = [], policiesUnread }: FlowsRepo
       ? ['If a ContainerNetworkPolicy selects one of its ends, that decides instead; you may not list them here.']
       : []),
   ];
-}
-
-function callText(call: Call): string {
-  return `${call.from}->${call.to}:${portText(call)}`;
-}
-
-function portText({ port, protocol }: Call): string {
-  return protocol === 'udp' ? `${port}/udp` : String(port);
 }

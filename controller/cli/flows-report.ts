@@ -1,4 +1,5 @@
 import pc from 'picocolors';
+import type { Mode } from '../api/annotations.ts';
 import { readFlow, type Flow } from '../api/flow.ts';
 import { installOfNad, isIsolateNad } from '../api/identity.ts';
 import type { InstallMode } from '../api/install.ts';
@@ -13,7 +14,7 @@ export interface FlowsReport {
   /** The primary. */
   readonly pod: string;
   readonly workload: { readonly kind: string; readonly name: string };
-  readonly mode: 'split' | 'isolate';
+  readonly mode: Mode;
   readonly phase: string;
   readonly install: InstallMode;
   /** The Pods of the pieces. */

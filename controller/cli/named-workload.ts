@@ -27,6 +27,13 @@ export interface NamedWorkload {
   readonly has: (split: SplitObjects) => boolean;
 }
 
+/** The name, where `POD` or `TYPE/NAME` is a Pod. */
+export function podNamed(target: string): string | undefined {
+  const [type = '', name] = target.split('/', 2);
+  if (name === undefined) return target;
+  return /^(pods?|po)$/.test(type) ? name : undefined;
+}
+
 /**
  * @param type as in `kubectl get TYPE/NAME`: `deploy`, `deployments.apps`
  * @throws CliError where it is not there

@@ -4,6 +4,7 @@ import { CliError } from './cli-error.ts';
 import type { ClusterOptions } from './flows-command.ts';
 import type { Io } from './input.ts';
 import { formatManifest } from './manifest-yaml.ts';
+import { podNamed } from './named-workload.ts';
 import { madeBeforeLabel } from './status-hint.ts';
 import { isWell, podReport, type PodReport } from './status-report.ts';
 import { readSubjects, type StatusQuery, type Watched } from './status-subjects.ts';
@@ -97,7 +98,7 @@ function print(reports: readonly PodReport[], query: StatusQuery, { command, io,
   }
   const [first] = reports;
   const target = command.target ?? '';
-  const named = reports.length === 1 && first !== undefined && (!target.includes('/') || /^(pods?|po)\//.test(target));
+  const named = reports.length === 1 && first !== undefined && podNamed(target) !== undefined;
   io.stdout(
     formatStatus(reports, {
       wide: output === 'wide',

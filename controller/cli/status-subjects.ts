@@ -6,7 +6,7 @@ import { isApiError } from '../kube/errors.ts';
 import { resources, type KubeObject, type Pod, type Resource } from '../kube/resources.ts';
 import { CliError } from './cli-error.ts';
 import { findPod, isFirst, splitIn, splitOf, unanswered } from './find-pod.ts';
-import { namedWorkload } from './named-workload.ts';
+import { namedWorkload, podNamed } from './named-workload.ts';
 import type { SplitObjects } from './status-report.ts';
 import { printable } from './table.ts';
 
@@ -57,10 +57,10 @@ interface Wanted {
 
 async function wantedBy(client: KubeClient, { target, namespace, selector }: StatusQuery): Promise<Wanted> {
   if (target !== undefined && namespace !== undefined) {
-    const [type = '', name] = target.split('/', 2);
-    return name === undefined || /^(pods?|po)$/.test(type)
-      ? onePod(client, namespace, name ?? target)
-      : oneWorkload(client, namespace, { type, name });
+    const pod = podNamed(target);
+    if (pod !== undefined) return onePod(client, namespace, pod);
+    const [type = '', name = ''] = target.split('/', 2);
+    return oneWorkload(client, namespace, { type, name });
   }
   if (selector === undefined) return { pods: [], has: () => true };
   const { items } = await list(client, resources.pods, { namespace, labelSelector: selector });

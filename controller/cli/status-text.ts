@@ -3,7 +3,7 @@ import { formatFlow, type Flow } from '../api/flow.ts';
 import { formatAge } from './flows-report.ts';
 import { opens, opensAny } from './status-observed.ts';
 import { faultsOf, isUnready, isWell, type PieceReport, type PodReport, type Problem } from './status-report.ts';
-import { formatTable, oneLine, printable } from './table.ts';
+import { counted, formatTable, oneLine, printable } from './table.ts';
 
 export interface StatusStyle {
   /** Every Pod with all there is to say, not only those where something is wrong. */
@@ -86,10 +86,6 @@ function summary(reports: readonly PodReport[]): string {
   return `${counted(staying.length, 'Pod')}: ${verdict.join(', ')}${ending > 0 ? `; ${ending} more ending` : ''}`;
 }
 
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
-}
-
 function sectionsOf(report: PodReport, style: StatusStyle): readonly (readonly string[])[] {
   const { bold, red } = pc.createColors(style.colours);
   const titled = (title: string, problems: readonly Problem[]): readonly (readonly string[])[] =>
@@ -154,8 +150,7 @@ function deniedText({ denied, install, pod, namespace }: PodReport): string {
   if (denied === undefined) return install === undefined ? 'not known yet' : 'not carried here in install mode init';
   if (denied.kinds === 0) return 'nothing in the last hour';
   const kinds = denied.kinds === 1 ? 'one kind' : `${denied.kinds} kinds`;
-  const packets = denied.packets === 1 ? '1 packet' : `${denied.packets} packets`;
-  return `${packets} of ${kinds} in the last hour: kubectl podsplit flows ${pod} -n ${namespace}`;
+  return `${counted(denied.packets, 'packet')} of ${kinds} in the last hour: kubectl podsplit flows ${pod} -n ${namespace}`;
 }
 
 function pieceLines(pieces: readonly PieceReport[], { wide, colours, now }: StatusStyle): readonly string[] {

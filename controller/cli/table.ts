@@ -10,6 +10,11 @@ export function formatTable(head: readonly string[], rows: readonly (readonly st
   );
 }
 
+/** `1 Pod`, `2 Pods`. */
+export function counted(count: number, one: string, several = `${one}s`): string {
+  return `${count} ${count === 1 ? one : several}`;
+}
+
 /** What an object of the cluster says cannot steer the terminal. */
 export function printable(text: string): string {
   return text.replace(/\p{C}/gu, '?');

@@ -3,6 +3,7 @@ import type { Pod } from '../kube/resources.ts';
 import { CliError } from './cli-error.ts';
 import { findPod, isReady } from './find-pod.ts';
 import type { Io } from './input.ts';
+import { podNamed } from './named-workload.ts';
 import { readSubjects } from './status-subjects.ts';
 import { printable } from './table.ts';
 
@@ -18,8 +19,8 @@ export async function targetPod(
   { target, namespace }: { readonly target: string; readonly namespace: string },
   io: Pick<Io, 'stderr'>,
 ): Promise<Pod> {
-  const name = target.replace(/^(pods?|po)\//, '');
-  if (!name.includes('/')) return findPod(client, namespace, name);
+  const name = podNamed(target);
+  if (name !== undefined) return findPod(client, namespace, name);
   const query = { target, namespace, selector: undefined, mayBeNone: false };
   const pods = (await readSubjects(client, query)).splits.flatMap(({ primary }) => primary ?? []);
   const pod = pods.find(isReady) ?? pods[0];

@@ -1,5 +1,6 @@
 import { kindOf } from '../manifests/deletion-order.ts';
 import type { RenderedDocument } from '../manifests/render.ts';
+import { counted } from './table.ts';
 
 /** What of podsplit is on a cluster. */
 export interface Installed {
@@ -131,8 +132,4 @@ function rest(ordered: readonly RenderedDocument[], { policies, helm }: Installe
     'It leaves the CRDs, which are printed.',
   ];
   return { documents: crds, notes: [...notes, ...kept], last: true };
-}
-
-function counted(count: number, one: string, several: string): string {
-  return `${count} ${count === 1 ? one : several}`;
 }
