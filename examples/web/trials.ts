@@ -102,7 +102,7 @@ export const trials: readonly Trial[] = [
   {
     id: 'statsd',
     kind: 'duty',
-    what: 'a request is counted at statsd (php -> statsd by UDP loopback)',
+    what: 'a request is counted at statsd, which begins at 0 every 2 s (php -> statsd by UDP loopback)',
     run: request,
     lookAt: readCounters,
     proof: /'web\.requests': \d+/,
