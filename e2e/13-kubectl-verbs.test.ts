@@ -134,7 +134,7 @@ describe('kubectl podsplit logs, exec, debug, status, topology and check', () =>
     const names = [...split.pieces.values()].map(({ metadata }) => metadata.name);
     for (const target of ['POD', 'deployment/web', names[1]!]) {
       const { exitCode, stdout, stderr } = await onSplit('status', target, '-o', 'wide');
-      expect(exitCode, stderr).to.equal(0);
+      expect(exitCode, stdout + stderr).to.equal(0);
       for (const name of names) expect(stdout).to.contain(name);
       for (const address of split.pieces.get('cache')!.status.podIPs ?? []) expect(stdout).to.contain(address.ip);
     }

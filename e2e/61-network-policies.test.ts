@@ -143,8 +143,10 @@ describe("the users' own NetworkPolicies", () => {
 
   it('are said to be inexact where they select by absence', async () => {
     const podSelector = { matchExpressions: [{ key: 'app', operator: 'NotIn' as const, values: ['web'] }] };
+    // Of this suite's namespace alone: what it says of the Pods of others, others would read.
+    const namespaceSelector = { matchLabels: { 'kubernetes.io/metadata.name': shop.name } };
     await bank.apply(
-      policy('all-but-web', { podSelector: {}, ingress: [{ from: [{ namespaceSelector: {}, podSelector }] }] }),
+      policy('all-but-web', { podSelector: {}, ingress: [{ from: [{ namespaceSelector, podSelector }] }] }),
     );
     const event = await eventOf(bank, 'NotMirroredExactly', 'NetworkPolicy', 'all-but-web');
     expect(event.message).to.contain('lets in siblings whose Pod it does not let in');

@@ -69,8 +69,10 @@ export const nextSteps: Readonly<Record<string, NextStep>> = {
   EgressViaKept: policies,
   Observing: ({ pod, namespace }) =>
     `Once it was used long enough, enforce what was seen: kubectl podsplit flows ${pod} -n ${namespace} -o policy`,
-  NegativeSelector: ({ namespace }) =>
-    `Let the policy that the message names find the Pods of its workload: kubectl get networkpolicies -n ${namespace}`,
+  NegativeSelector: it(
+    'Let each policy that the message names select by labels that Pods have, not by ones that they lack: ' +
+      'kubectl edit networkpolicy NAME -n NAMESPACE',
+  ),
 };
 
 /** A Pod that no PodSplit is about; podsplit's condition on the Pod, if there is one, has a reason of the table. */
