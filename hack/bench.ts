@@ -16,7 +16,7 @@ const figures: Figure[] = [
   ...benchCore(),
   ...benchAudit(1000),
   ...(await benchAdmission()),
-  ...(await benchScale({ pods: 1000, namespaces: 10, restarts: true, churnRate: 20, churnSeconds: 60 })),
+  ...(await benchScale({ pods: 1000, namespaces: 10, plain: true, restarts: true, churnRate: 20, churnSeconds: 60 })),
   ...(await benchClaims({ pods: 300, rounds: 3, atOnce: 1 })),
 ];
 if (tryKubectl(['get', 'mutatingwebhookconfiguration', 'podsplit']) === undefined) {
