@@ -6,9 +6,10 @@ import { ownLabels } from '../controller/api/names.ts';
 import { trials, type Stage, type Trial } from '../examples/web/trials.ts';
 import { webPods } from '../hack/demo/pods.ts';
 import { runTrial } from '../hack/demo/trial.ts';
+import { listAll } from './support/api.ts';
 import { succeeded } from './support/agents.ts';
 import { eventually, patience } from './support/eventually.ts';
-import { listAll, TestNamespace } from './support/namespace.ts';
+import { TestNamespace } from './support/namespace.ts';
 import { denials } from './support/node.ts';
 import { condition, podIPs, type AddressBlock, type Pod } from './support/objects.ts';
 import { isReady, peerAddresses, podSplitOf, readySplitPods, type SplitPod } from './support/pieces.ts';
@@ -76,7 +77,7 @@ describe('a Deployment of real programs', () => {
       }
       expect(condition(primary, 'podsplit.io/pieces-ready')?.status).to.equal('True');
     }
-    const selected = await namespace.list<Pod>('pods', '-l', 'app=web');
+    const selected = await namespace.list<Pod>('pods', { labelSelector: 'app=web' });
     expect(selected.filter(({ metadata }) => metadata.deletionTimestamp === undefined)).to.have.length(2);
   });
 
@@ -96,7 +97,7 @@ describe('a Deployment of real programs', () => {
   });
 
   it('gives each piece the addresses that its PodSplit shows and a block holds, in both families', async () => {
-    const blocks = await listAll<AddressBlock>(['addressblocks']);
+    const blocks = await listAll<AddressBlock>('addressBlocks');
     const taken: string[] = [];
     for (const { primary, pieces } of split) {
       const shown = await podSplitOf(namespace, primary);
@@ -128,7 +129,7 @@ describe('a Deployment of real programs', () => {
 
   for (const service of ['web', 'by-number']) {
     it(`serves its own port and a sidecar's through Service ${service}, over IPv4 and IPv6`, async () => {
-      const { clusterIPs } = (await namespace.get<{ spec: { clusterIPs: readonly string[] } }>('service', service))
+      const { clusterIPs } = (await namespace.get<{ spec: { clusterIPs: readonly string[] } }>('services', service))
         .spec;
       expect(clusterIPs).to.have.length(2);
       for (const address of clusterIPs.map(inUrl)) {
@@ -145,7 +146,7 @@ describe('a Deployment of real programs', () => {
   }
 
   it("shows the programs their clients' own addresses", async () => {
-    const client = await namespace.get<Pod>('pod', 'client');
+    const client = await namespace.get<Pod>('pods', 'client');
     for (const { primary } of split) {
       for (const address of podIPs(primary)) {
         const { client: seen } = JSON.parse(await curl(`http://${inUrl(address)}:8080/`)) as {
@@ -166,11 +167,11 @@ describe('a Deployment of real programs', () => {
     await eventually('nothing generated is left', async () => {
       const generated = 'podsplits,network-attachment-definitions,networkpolicies';
       expect((await namespace.kubectl(['get', generated, '-o', 'name'])).trim()).to.equal('');
-      const pods = await namespace.list<Pod>('pods', '-l', 'app=web');
+      const pods = await namespace.list<Pod>('pods', { labelSelector: 'app=web' });
       expect(pods).to.have.length(2);
       expect(pods.every((pod) => isReady(pod) && pod.spec.containers.length === containers.length)).to.equal(true);
-      expect(await namespace.list<Pod>('pods', '-l', ownLabels.role)).to.have.length(0);
-      const blocks = await listAll<AddressBlock>(['addressblocks']);
+      expect(await namespace.list<Pod>('pods', { labelSelector: ownLabels.role })).to.have.length(0);
+      const blocks = await listAll<AddressBlock>('addressBlocks');
       expect(blocks.filter(({ spec }) => spec.workload.namespace === namespace.name)).to.have.length(0);
     });
     await invariantsHold();

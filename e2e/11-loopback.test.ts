@@ -140,7 +140,7 @@ function loopbackSuite(install: InstallMode): void {
   });
 
   it("serves siblings' declared ports at the Pod's address, to clients with their own addresses", async () => {
-    const client = await namespace.get<Pod>('pod', 'client');
+    const client = await namespace.get<Pod>('pods', 'client');
     for (const { primary } of split) {
       const tries = allTries(podIPs(primary)).filter(({ listener }) => listener.declared && listener.bind === '::');
       await eventually('the facade', async () => {
@@ -154,7 +154,7 @@ function loopbackSuite(install: InstallMode): void {
   });
 
   it('offers clients nothing else of the siblings, and nothing of the peer network', async () => {
-    const client = await namespace.get<Pod>('pod', 'client');
+    const client = await namespace.get<Pod>('pods', 'client');
     const tries = split.flatMap(({ primary, pieces }) => {
       const facade = podIPs(primary);
       const elsewhere = [...pieces.values()].flatMap(addressesOf).filter((address) => !facade.includes(address));

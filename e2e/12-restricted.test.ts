@@ -50,7 +50,7 @@ describe('in a namespace that enforces the restricted Pod Security Standard', ()
     split = await readySplitPods(namespace, 'web', 2, containers);
     // A whole Pod that is ending may get its Service's requests for a moment, and its exporter is gone at once.
     await eventually('the whole Pods are gone', async () => {
-      expect(await namespace.list('pods', '-l', 'app=web')).to.have.length(2);
+      expect(await namespace.list('pods', { labelSelector: 'app=web' })).to.have.length(2);
     });
   });
 

@@ -208,7 +208,7 @@ describe('kubectl podsplit logs, exec, debug, status, topology and check', () =>
     expect(debugged.exitCode, debugged.stderr).to.equal(0);
     const { name } = split.pieces.get('cache')!.metadata;
     const added = await eventually('the ephemeral container has ended', async () => {
-      const { spec, status } = await namespace.get<DebuggedPod>('pod', name);
+      const { spec, status } = await namespace.get<DebuggedPod>('pods', name);
       const state = status.ephemeralContainerStatuses?.[0]?.state;
       if (state?.terminated === undefined) throw new Error(JSON.stringify(state));
       return spec.ephemeralContainers![0]!;

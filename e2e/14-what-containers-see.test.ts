@@ -146,7 +146,7 @@ describe('what a container sees of its Pod', () => {
       Awaited<ReturnType<typeof readySplitPods>>[number],
     ];
     const pod = await eventually('the whole Pod is ready', async () => {
-      const [found] = await namespace.list<Pod>('pods', '-l', 'app=whole');
+      const [found] = await namespace.list<Pod>('pods', { labelSelector: 'app=whole' });
       if (found === undefined || !isReady(found)) throw new Error('not yet');
       return found;
     });

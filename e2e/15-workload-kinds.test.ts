@@ -2,10 +2,11 @@
 
 import { expect } from 'chai';
 import { ownLabels } from '../controller/api/names.ts';
+import { listAll } from './support/api.ts';
 import { agentProgram, agents, barePod, call, pair, splitMode, workload } from './support/agents.ts';
 import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
-import { listAll, TestNamespace } from './support/namespace.ts';
+import { TestNamespace } from './support/namespace.ts';
 import { onNode } from './support/node.ts';
 import { condition, type KubeObject, type Pod } from './support/objects.ts';
 import { isReady, readySplitPods } from './support/pieces.ts';
@@ -137,7 +138,7 @@ describe('kinds of workloads', () => {
 
     it('left no sibling behind', async () => {
       await eventually('all siblings of ended Pods are gone', async () => {
-        const left = await namespace.list<Pod>('pods', '-l', `${ownLabels.role}=sibling`);
+        const left = await namespace.list<Pod>('pods', { labelSelector: `${ownLabels.role}=sibling` });
         expect(left.map(({ metadata }) => metadata.name)).to.deep.equal([]);
       });
     });
@@ -149,7 +150,7 @@ describe('kinds of workloads', () => {
     const folder = (claim: string): string => `/var/lib/${namespace.name}/${claim}`;
 
     before(async () => {
-      const [first] = await listAll<KubeObject>(['nodes']);
+      const [first] = await listAll<KubeObject>('nodes');
       node = first!.metadata.name;
       await onNode(node, ['mkdir', '-p', ...claims.map(folder)]);
       await onNode(node, ['chmod', '0777', ...claims.map(folder)]);
@@ -181,7 +182,7 @@ describe('kinds of workloads', () => {
           await within('helper', `echo kept by ${name} > /data/kept`);
           expect(await within('app', 'cat /data/kept')).to.equal(`kept by ${name}\n`);
           expect(await within('helper', 'uname -n')).to.equal(`${name}\n`);
-          const { status } = await namespace.get<Pod>('pod', name);
+          const { status } = await namespace.get<Pod>('pods', name);
           const host = `${name}.sts-${mode}.${namespace.name}.svc.cluster.local`;
           await eventually(`${host} is in DNS`, async () => {
             const lookup = `import socket; print(socket.getaddrinfo("${host}", 1, socket.AF_INET)[0][4][0])`;
@@ -193,7 +194,7 @@ describe('kinds of workloads', () => {
 
       it(`${mode}: makes a deleted Pod anew, with its name and its claim`, async () => {
         const name = `sts-${mode}-1`;
-        const before = await namespace.get<Pod>('pod', name);
+        const before = await namespace.get<Pod>('pods', name);
         await namespace.kubectl(['delete', 'pod', name]);
         const [, second] = await ready(mode);
         expect(second.metadata.uid).not.to.equal(before.metadata.uid);
@@ -205,7 +206,7 @@ describe('kinds of workloads', () => {
 
     function ready(mode: Mode): Promise<readonly [Pod, Pod]> {
       return eventually(`sts-${mode} is ready`, async () => {
-        const pods = await Promise.all([0, 1].map((ordinal) => namespace.get<Pod>('pod', `sts-${mode}-${ordinal}`)));
+        const pods = await Promise.all([0, 1].map((ordinal) => namespace.get<Pod>('pods', `sts-${mode}-${ordinal}`)));
         const waiting = pods.filter((pod) => !isReady(pod) || pod.metadata.deletionTimestamp !== undefined);
         if (waiting.length > 0) throw new Error(waiting.map(({ metadata }) => metadata.name).join());
         return pods as [Pod, Pod];
@@ -280,7 +281,7 @@ describe('kinds of workloads', () => {
   it('a Pod that something else than Kubernetes owns is split as any, and goes with its owner', async () => {
     const owner = { apiVersion: 'v1', kind: 'ConfigMap', metadata: { name: 'workflow' } };
     await namespace.apply(owner);
-    const { uid } = (await namespace.get<KubeObject>('configmap', 'workflow')).metadata;
+    const { uid } = (await namespace.get<KubeObject>('configMaps', 'workflow')).metadata;
     const made = barePod('owned', pair, splitMode);
     const ownerReferences = [{ apiVersion: 'v1', kind: 'ConfigMap', name: 'workflow', uid, controller: true }];
     await namespace.apply({ ...made, metadata: { ...made.metadata, ownerReferences } });
@@ -341,11 +342,9 @@ describe('kinds of workloads', () => {
 
     function endpoint(mode: Mode, wanted: boolean): Promise<void> {
       return eventually(`the endpoint of probed-${mode} is ${wanted ? 'ready' : 'not ready'}`, async () => {
-        const slices = await namespace.list<EndpointSlice>(
-          'endpointslices',
-          '-l',
-          `kubernetes.io/service-name=probed-${mode}`,
-        );
+        const slices = await namespace.list<EndpointSlice>('endpointSlices', {
+          labelSelector: `kubernetes.io/service-name=probed-${mode}`,
+        });
         const [found, ...more] = slices.flatMap(({ endpoints = [] }) => endpoints);
         expect(more).to.deep.equal([]);
         expect(found?.conditions.ready).to.equal(wanted);
@@ -367,11 +366,11 @@ describe('kinds of workloads', () => {
 
   async function endedJob(name: string, type: 'Complete' | 'Failed'): Promise<Job> {
     await namespace.kubectl(['wait', `--for=condition=${type}`, `job/${name}`, patience]);
-    return namespace.get<Job>('job', name);
+    return namespace.get<Job>('jobs', name);
   }
 
   /** Of a Job, siblings left out: they have none of its labels. */
   function podsOf(name: string): Promise<readonly Pod[]> {
-    return namespace.list<Pod>('pods', '-l', `batch.kubernetes.io/job-name=${name}`);
+    return namespace.list<Pod>('pods', { labelSelector: `batch.kubernetes.io/job-name=${name}` });
   }
 });

@@ -129,7 +129,7 @@ describe("ways to a Pod's ports", () => {
       pods.set(mode, pod);
     }
     await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/client', patience]);
-    client = await namespace.get<Pod>('pod', 'client');
+    client = await namespace.get<Pod>('pods', 'client');
   });
 
   after(() => TestNamespace.deleteAll());
@@ -152,7 +152,7 @@ describe("ways to a Pod's ports", () => {
       });
 
       it('a Service of both families, by name and by number', async () => {
-        const { spec } = await namespace.get<Service>('service', mode);
+        const { spec } = await namespace.get<Service>('services', mode);
         expect(spec.clusterIPs).to.have.length(2);
         for (const address of spec.clusterIPs) {
           await answered(address, (_port, index) => 80 + index, sourceOf(podIPs(client)), fromClient);
@@ -169,7 +169,7 @@ describe("ways to a Pod's ports", () => {
       });
 
       it('a NodePort with externalTrafficPolicy Local: on its node, to a client that is seen by its own address', async () => {
-        const { spec } = await namespace.get<Service>('service', `${mode}-local`);
+        const { spec } = await namespace.get<Service>('services', `${mode}-local`);
         const nodePort = ({ name }: Port) => spec.ports.find((port) => port.name === name)?.nodePort ?? 0;
         for (const { ip } of pods.get(mode)!.status.hostIPs ?? []) {
           await answered(ip, nodePort, sourceOf(Object.values(network.host)), fromMachine);
@@ -196,7 +196,7 @@ describe("ways to a Pod's ports", () => {
       }
 
       it('each container reaches the Pod by its own Service, itself too, and by its own Pod IP', async () => {
-        const { spec } = await namespace.get<Service>('service', mode);
+        const { spec } = await namespace.get<Service>('services', mode);
         const [found] = await splitPods(namespace, mode);
         for (const [container, piece] of found!.pieces) {
           const targets = [
@@ -216,7 +216,7 @@ describe("ways to a Pod's ports", () => {
 
       it('what a container calls itself sees it at an address of the Pod', async () => {
         const [found] = await splitPods(namespace, mode);
-        const { clusterIPs } = (await namespace.get<Service>('service', 'witness')).spec;
+        const { clusterIPs } = (await namespace.get<Service>('services', 'witness')).spec;
         for (const [container, piece] of found!.pieces) {
           const targets = clusterIPs.map((address): Target => ['tcp', address, 80]);
           // A whole Pod has one. Of a split Pod a sibling has its own: it answers from its own Pod IP.
@@ -247,7 +247,7 @@ describe("ways to a Pod's ports", () => {
 
   it('a sibling whose flows are closed reaches its own ports by its own Service, and no others', async () => {
     const [found] = await readySplitPods(namespace, 'closed', 1, ['app', 'helper']);
-    const { spec } = await namespace.get<Service>('service', 'closed');
+    const { spec } = await namespace.get<Service>('services', 'closed');
     for (const address of spec.clusterIPs) {
       await answered(address, (_port, index) => 80 + index, sourceOf(podIPs(client)), fromClient);
     }

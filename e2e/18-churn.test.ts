@@ -6,12 +6,13 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { bridgeNamePrefix, ownLabels } from '../controller/api/names.ts';
 import { memoryGrowth } from '../hack/bench/usage.ts';
+import { listAll } from './support/api.ts';
 import { agentProgram, pair, splitMode, workload } from './support/agents.ts';
 import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { isolateMode, withUsers } from './support/isolated.ts';
 import { sampleMemory, type MemorySamples } from './support/memory.ts';
-import { listAll, TestNamespace } from './support/namespace.ts';
+import { TestNamespace } from './support/namespace.ts';
 import { onNode } from './support/node.ts';
 import { devices, hostTableOf, hostTables, sandboxes } from './support/node-agent.ts';
 import { condition, type Pod } from './support/objects.ts';
@@ -67,7 +68,7 @@ describe('Pods that come and go', function () {
   };
 
   before(async () => {
-    nodes = (await listAll<Pod>(['nodes'])).map(({ metadata }) => metadata.name);
+    nodes = (await listAll<Pod>('nodes')).map(({ metadata }) => metadata.name);
     namespace = await TestNamespace.create('churn');
     await namespace.apply(agentProgram, ...workloads);
     await allReady();
@@ -129,9 +130,9 @@ describe('Pods that come and go', function () {
       'nothing is left',
       async () => {
         const left = await namespace.kubectl(['get', kinds.join(','), '-o', 'name']);
-        const blocks = await listAll<{ readonly spec: { readonly workload: { readonly namespace: string } } }>([
-          'addressblocks',
-        ]);
+        const blocks = await listAll<{ readonly spec: { readonly workload: { readonly namespace: string } } }>(
+          'addressBlocks',
+        );
         const held = blocks.filter(({ spec }) => spec.workload.namespace === namespace.name);
         expect([...left.trim().split('\n').filter(Boolean), ...held]).to.deep.equal([]);
       },

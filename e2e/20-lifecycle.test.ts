@@ -9,11 +9,12 @@ import { createMetrics } from '../controller/observability/metrics.ts';
 import { Controller } from '../controller/reconcile/controller.ts';
 import { kubeconfig } from '../hack/cluster/paths.ts';
 import { imageReference } from '../hack/images/recipes.ts';
+import { listAll } from './support/api.ts';
 import { agentProgram, barePod, call, pair, splitMode, workload } from './support/agents.ts';
 import { controllerIsUp, controllerPods, leader } from './support/controller.ts';
 import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
-import { kubectl, listAll, TestNamespace } from './support/namespace.ts';
+import { kubectl, TestNamespace } from './support/namespace.ts';
 import { onNode, processOf } from './support/node.ts';
 import { condition, containerStatus, type AddressBlock, type Pod, type PodSplit } from './support/objects.ts';
 import { eventOf, isReady, peerAddresses, readySplitPods, splitPods, type SplitPod } from './support/pieces.ts';
@@ -72,7 +73,7 @@ describe('the life of split Pods', () => {
   after(() => TestNamespace.deleteAll());
 
   it('starts for a Deployment, a StatefulSet, a DaemonSet and a bare Pod', async () => {
-    const nodes = await listAll<Pod>(['nodes']);
+    const nodes = await listAll<Pod>('nodes');
     await Promise.all([
       workingPods('scaled', 2),
       workingPods('sts', 2),
@@ -84,7 +85,7 @@ describe('the life of split Pods', () => {
   it("ends with its main container in a Job, and frees the addresses with the Job's Pod", async () => {
     await namespace.kubectl(['wait', '--for=condition=Complete', 'job/job', patience]);
     const [ended] = await eventually('the sibling has ended', async () => {
-      const found = await namespace.list<Pod>('pods', '-l', 'batch.kubernetes.io/job-name=job');
+      const found = await namespace.list<Pod>('pods', { labelSelector: 'batch.kubernetes.io/job-name=job' });
       const siblings = await siblingsOf(found[0]!.metadata.uid);
       expect(siblings).to.have.length(0);
       return found;
@@ -127,7 +128,7 @@ describe('the life of split Pods', () => {
 
     // Nothing would make a bare Pod anew: it says so, and stays unready.
     const gate = await eventually('the bare Pod says what happened', async () => {
-      const found = condition(await namespace.get<Pod>('pod', 'bare'), 'podsplit.io/pieces-ready');
+      const found = condition(await namespace.get<Pod>('pods', 'bare'), 'podsplit.io/pieces-ready');
       expect(found?.reason).to.equal('SiblingLost');
       return found;
     });
@@ -221,12 +222,12 @@ describe('the life of split Pods', () => {
     const [victim] = await splitPods(namespace, 'scaled');
     const node = victim!.primary.spec.nodeName!;
     await killSandboxes(node);
-    const nodes = (await listAll<Pod>(['nodes'])).length;
+    const nodes = (await listAll<Pod>('nodes')).length;
     // The kubelet notices a second later: what was ready before must not be taken for what is ready after.
     await eventually(
       'the kubelet has noticed',
       async () => {
-        expect(isReady(await namespace.get<Pod>('pod', victim!.primary.metadata.name))).to.equal(false);
+        expect(isReady(await namespace.get<Pod>('pods', victim!.primary.metadata.name))).to.equal(false);
       },
       30_000,
     ).catch((error: unknown) => {
@@ -287,8 +288,8 @@ describe('the life of split Pods', () => {
     await eventually(
       'the first of the new Pods is worked on',
       async () => {
-        const splits = await namespace.list<PodSplit>('podsplits');
-        const pods = await namespace.list<Pod>('pods', '-l', 'app=scaled');
+        const splits = await namespace.list<PodSplit>('podSplits');
+        const pods = await namespace.list<Pod>('pods', { labelSelector: 'app=scaled' });
         const known = splits.filter(({ spec }) => pods.some(({ metadata }) => metadata.uid === spec.pod.uid));
         expect(known.length).to.be.above(before);
       },
@@ -321,7 +322,7 @@ describe('the life of split Pods', () => {
   }
 
   async function blocks(): Promise<readonly AddressBlock[]> {
-    const all = await listAll<AddressBlock>(['addressblocks']);
+    const all = await listAll<AddressBlock>('addressBlocks');
     return all.filter(({ spec }) => spec.workload.namespace === namespace.name);
   }
 });

@@ -25,10 +25,6 @@ interface SplitNetwork extends KubeObject {
   readonly status?: { readonly conditions?: readonly Condition[] };
 }
 
-interface ResourceQuota extends KubeObject {
-  readonly status?: { readonly used?: Readonly<Record<string, string>> };
-}
-
 describe('bad input, found after admission', () => {
   let namespace: TestNamespace;
   let quota: TestNamespace;
@@ -53,8 +49,9 @@ describe('bad input, found after admission', () => {
     await quota.apply(agentProgram, limit);
     // A quota admits nothing before it has counted.
     await eventually('the quota counts', async () => {
-      const { status } = await quota.get<ResourceQuota>('resourcequota', 'cpu');
-      expect(status?.used).to.deep.equal({ 'requests.cpu': '0' });
+      expect(await quota.kubectl(['get', 'resourcequota', 'cpu', '-o', 'jsonpath={.status.used}'])).to.equal(
+        '{"requests.cpu":"0"}',
+      );
     });
     const claim = {
       apiVersion: 'v1',
@@ -82,7 +79,7 @@ describe('bad input, found after admission', () => {
 
   it('a Pod of one container runs as it is, and an Event says so', async () => {
     await eventually('it runs', async () => {
-      expect(isReady(await namespace.get<Pod>('pod', 'single'))).to.equal(true);
+      expect(isReady(await namespace.get<Pod>('pods', 'single'))).to.equal(true);
     });
     expect((await eventOf(namespace, 'NotSplit', 'Pod', 'single')).message).to.contain('one container');
   });
@@ -99,7 +96,7 @@ describe('bad input, found after admission', () => {
   ].entries()) {
     it(`a SplitNetwork that overlaps ${what}`, async () => {
       const ready = await eventually('its condition', async () => {
-        const found = condition(await namespace.get<SplitNetwork>('splitnetwork', overlapping[index]!), 'Ready');
+        const found = condition(await namespace.get<SplitNetwork>('splitNetworks', overlapping[index]!), 'Ready');
         expect(found?.status).to.equal('False');
         return found;
       });
@@ -116,7 +113,7 @@ describe('bad input, found after admission', () => {
     await readySplitPods(namespace, 'first', 1, pieces);
     await namespace.apply(barePod('second', pair, on(small)));
     expect(await waits(namespace, 'second', 'AddressesExhausted')).to.contain(`of SplitNetwork ${small} are held`);
-    expect(condition(await namespace.get<SplitNetwork>('splitnetwork', small), 'Ready')?.reason).to.equal('Exhausted');
+    expect(condition(await namespace.get<SplitNetwork>('splitNetworks', small), 'Ready')?.reason).to.equal('Exhausted');
   });
 
   it('a ReadWriteOncePod claim that two pieces would mount', async () => {
@@ -163,7 +160,7 @@ function hungryThird(): object {
 /** Gated, with the reason in its condition and an Event, and without a single sibling. Returns the message. */
 async function waits(namespace: TestNamespace, name: string, reason: string): Promise<string> {
   const message = await eventually(`${name} says ${reason}`, async () => {
-    const pod = await namespace.get<Pod>('pod', name);
+    const pod = await namespace.get<Pod>('pods', name);
     expect(pod.spec.schedulingGates).to.deep.equal([{ name: schedulingGate }]);
     const gate = condition(pod, 'podsplit.io/pieces-ready');
     expect(gate?.reason, gate?.message).to.equal(reason);

@@ -3,10 +3,11 @@
 
 import { expect } from 'chai';
 import { networksAnnotation, networkStatusAnnotation } from '../controller/api/names.ts';
+import { listAll } from './support/api.ts';
 import { agentProgram, agents, barePod, call, pair, splitMode, workload } from './support/agents.ts';
 import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
-import { kubectl, listAll, TestNamespace } from './support/namespace.ts';
+import { kubectl, listKinds, TestNamespace } from './support/namespace.ts';
 import { inNetns, onNode } from './support/node.ts';
 import {
   condition,
@@ -124,7 +125,7 @@ describe('tampering with split Pods', () => {
   });
 
   it('an operator who has the rights writes pools, and not what podsplit says of them or takes from them', async () => {
-    const blocks = await listAll<AddressBlock>(['addressblocks']);
+    const blocks = await listAll<AddressBlock>('addressBlocks');
     const { name } = blocks.find(({ spec }) => spec.workload.namespace === namespace.name)!.metadata;
     const dry = async (...args: readonly string[]) => namespace.try([...args, '--dry-run=server', ...asUser]);
     const claims = await dry('patch', 'addressblock', name, '--type=merge', '-p', '{"spec":{"claims":[]}}');
@@ -206,13 +207,13 @@ describe('tampering with split Pods', () => {
   });
 
   it('a forged report of its networks and addresses gives a Pod nothing, and takes nothing from a piece', async () => {
-    const [first] = podIPs(await namespace.get<Pod>('pod', 'plain'));
+    const [first] = podIPs(await namespace.get<Pod>('pods', 'plain'));
     const networkStatus = JSON.stringify([{ name: victim.nad, interface: 'net1', ips: addressesOf(split.primary) }]);
     const forged = {
       metadata: { annotations: { [networkStatusAnnotation]: networkStatus } },
       status: { podIP: first, podIPs: [{ ip: first }] },
     };
-    const before = await namespace.get<Pod>('pod', victim.sibling);
+    const before = await namespace.get<Pod>('pods', victim.sibling);
     for (const pod of [victim.sibling, 'plain']) {
       const args = ['patch', 'pod', pod, '--subresource=status', '--type=merge', '-p', JSON.stringify(forged)];
       const ended = await namespace.try([...args, ...asUser]);
@@ -234,7 +235,7 @@ describe('tampering with split Pods', () => {
     const ended = await namespace.try(['create', '-f', '-', ...asUser], JSON.stringify(owned));
     expect(ended.status, ended.output).to.equal(0);
     const pod = await eventually('the Pod is ready', async () => {
-      const found = await namespace.get<Pod>('pod', 'owned');
+      const found = await namespace.get<Pod>('pods', 'owned');
       if (!isReady(found)) throw new Error(found.status.phase);
       return found;
     });
@@ -294,7 +295,7 @@ describe('tampering with split Pods', () => {
     const generated = 'networkpolicies,poddisruptionbudgets';
     const own = ['-l', 'app.kubernetes.io/managed-by=podsplit'];
     const shared = async () =>
-      (await namespace.list<KubeObject & { readonly spec: object }>(generated, ...own)).map(
+      (await listKinds<KubeObject & { readonly spec: object }>(generated, '-n', namespace.name, ...own)).map(
         ({ kind, metadata, spec }) => ({
           name: `${kind}/${metadata.name}`,
           spec,
@@ -341,7 +342,7 @@ describe('tampering with split Pods', () => {
 
   it('a wiring that an administrator edits is taken back, with what it opened', async () => {
     const wiringOf = async () =>
-      (await namespace.get<Pod>('pod', victim.sibling)).metadata.annotations!['podsplit.io/wiring']!;
+      (await namespace.get<Pod>('pods', victim.sibling)).metadata.annotations!['podsplit.io/wiring']!;
     const before = await wiringOf();
     const wiring = JSON.parse(before) as { readonly flows: readonly object[] };
     const more = [...wiring.flows, { from: 'app', to: 'helper', port: 7003, protocol: 'tcp' }];
@@ -361,7 +362,7 @@ describe('tampering with split Pods', () => {
     const change = (metadata: object) =>
       namespace.kubectl(['patch', 'pod', name, '--type=merge', '-p', JSON.stringify({ metadata })]);
     const claims = async () =>
-      (await listAll<AddressBlock>(['addressblocks']))
+      (await listAll<AddressBlock>('addressBlocks'))
         .flatMap(({ spec }) => spec.claims)
         .filter(({ pod }) => pod.uid === primary.metadata.uid);
     // It stays after its end, as one on a node that does not answer.
@@ -389,7 +390,7 @@ describe('tampering with split Pods', () => {
       [...split.pieces.values()].map(({ metadata }) => metadata.uid),
     );
     expect(await rulesOf(split)).to.equal(rules);
-    const gated = await namespace.get<Pod>('pod', 'gated');
+    const gated = await namespace.get<Pod>('pods', 'gated');
     expect(condition(gated, 'podsplit.io/pieces-ready')?.reason).to.equal('NetworkNotFound');
     await invariantsHold();
   });
@@ -403,7 +404,7 @@ describe('tampering with split Pods', () => {
     await namespace.kubectl(['delete', 'deployment/web', ...asUser]);
     await eventually('all of it is gone', async () => {
       const pods = (await namespace.list<Pod>('pods')).filter(({ metadata }) => metadata.name.startsWith('web-'));
-      const networks = (await namespace.list<KubeObject>(nadKind)).filter(
+      const networks = (await namespace.list<KubeObject>('networkAttachmentDefinitions')).filter(
         ({ metadata }) => metadata.name === victim.nad,
       );
       expect([...pods, ...networks].map(({ metadata }) => metadata.name)).to.deep.equal([]);
@@ -416,7 +417,7 @@ describe('tampering with split Pods', () => {
       'the network is repaired',
       async () => {
         const found = await namespace.get<KubeObject & { readonly spec: { readonly config: string } }>(
-          nadKind,
+          'networkAttachmentDefinitions',
           victim.nad,
         );
         expect(found.spec.config).to.contain(victim.bridge);
@@ -430,7 +431,7 @@ describe('tampering with split Pods', () => {
 
   /** What no container declares answers everybody at the address of a Pod that is not split, and nobody at a piece's. */
   async function reachesNothing(pod: string): Promise<void> {
-    const whole = podIPs(await namespace.get<Pod>('pod', 'plain'));
+    const whole = podIPs(await namespace.get<Pod>('pods', 'plain'));
     const targets = (addresses: readonly string[]) => addresses.map((address) => ['tcp', address, 7003] as const);
     const ofWhole = await call(namespace, pod, 'app', targets(whole));
     expect(ofWhole.map((answer) => answer?.split(' ')[0])).to.deep.equal(whole.map(() => 'helper'));

@@ -90,7 +90,7 @@ describe('guards', () => {
 
   async function ready(where: TestNamespace, name: string): Promise<Pod> {
     return eventually(`${name} is ready`, async () => {
-      const pod = await where.get<Pod>('pod', name);
+      const pod = await where.get<Pod>('pods', name);
       expect(isReady(pod)).to.equal(true);
       return pod;
     });
@@ -119,7 +119,7 @@ describe('guards', () => {
   }
 
   async function setupHadToken(name: string): Promise<string | undefined> {
-    const { status } = await namespace.get<WithVolumes>('pod', name);
+    const { status } = await namespace.get<WithVolumes>('pods', name);
     return status.initContainerStatuses[0]?.state.terminated.message;
   }
 
@@ -142,7 +142,7 @@ describe('guards', () => {
     const { pods, tokens } = await tokensOfPieces('nobody');
     expect(tokens).to.deep.equal({ app: undefined, operator: undefined, helper: undefined });
     for (const name of pods.values()) {
-      const { spec } = await namespace.get<WithVolumes>('pod', name);
+      const { spec } = await namespace.get<WithVolumes>('pods', name);
       expect(spec.automountServiceAccountToken, name).to.equal(false);
       expect(
         (spec.volumes ?? []).map((volume) => volume.name),
@@ -162,7 +162,7 @@ describe('guards', () => {
     const all = new Map(names.map((name) => [name, pod.metadata.name]));
     expect(await tokens(all)).to.deep.equal({ app: undefined, operator: 'isolated', helper: undefined });
     expect(await setupHadToken('isolated')).to.equal('False');
-    const { spec } = await namespace.get<WithVolumes>('pod', 'isolated');
+    const { spec } = await namespace.get<WithVolumes>('pods', 'isolated');
     const mounting = [...(spec.initContainers ?? []), ...spec.containers].filter(({ volumeMounts = [] }) =>
       volumeMounts.some(({ name }) => name === 'podsplit-token'),
     );
@@ -222,7 +222,7 @@ describe('labels of a namespace', () => {
       ['single', 1],
     ] as const) {
       const pod = await eventually(`${name} runs`, async () => {
-        const found = await namespace.get<Pod>('pod', name);
+        const found = await namespace.get<Pod>('pods', name);
         expect(isReady(found)).to.equal(true);
         return found;
       });

@@ -6,11 +6,12 @@ import type { Sandbox } from '../controller/agent/sandbox.ts';
 import { bridgeNamePrefix, ownLabels } from '../controller/api/names.ts';
 import { clone } from '../hack/cluster/paths.ts';
 import { runNode } from '../hack/demo/command.ts';
+import { listAll } from './support/api.ts';
 import { call, splitMode, workload } from './support/agents.ts';
 import { controllerIsUp } from './support/controller.ts';
 import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
-import { listAll, TestNamespace } from './support/namespace.ts';
+import { TestNamespace } from './support/namespace.ts';
 import { inNetns, onNode } from './support/node.ts';
 import {
   devices,
@@ -45,7 +46,7 @@ describe('the node agent', () => {
       // The strictest there is: the agent needs nothing of the Pod.
       'pod-security.kubernetes.io/enforce': 'restricted',
     });
-    const nodes = await listAll<Pod>(['nodes']);
+    const nodes = await listAll<Pod>('nodes');
     node = nodes[0]!.metadata.name;
     await namespace.apply(streamProgram, deployment('web'), deployment('brief'), deployment('whole', {}));
     [web] = (await readySplitPods(namespace, 'web', 1, containers)) as [SplitPod];
@@ -136,7 +137,7 @@ describe('the node agent', () => {
         const { id } = await sandboxOf(web.pieces.get(container)!);
         await onNode(node, ['ctr', '-n', 'k8s.io', 'tasks', 'kill', '-s', 'SIGKILL', id]);
         await eventually('it has another sandbox and is ready', async () => {
-          const now = await namespace.get<Pod>('pod', metadata.name);
+          const now = await namespace.get<Pod>('pods', metadata.name);
           expect(podIPs(now)).not.to.deep.equal(podIPs(before.get(container)!));
           expect(isReady(now)).to.equal(true);
         });
@@ -233,7 +234,7 @@ describe('the node agent', () => {
     });
     await rolloutAgents();
     await eventually('all are ready', () => readySplitPods(namespace, 'many', 25, containers), 180_000);
-    const nodes = await listAll<Pod>(['nodes']);
+    const nodes = await listAll<Pod>('nodes');
     for (const { metadata } of nodes) expect(await wrongTables(metadata.name, namespace.name)).to.deep.equal([]);
     await invariantsHold();
     await namespace.kubectl(['delete', 'deployment', 'many', '--wait=false']);
@@ -251,7 +252,7 @@ describe('the node agent', () => {
 
   // The last, since it takes everything off a node.
   it('its node boots: the same Pods come back, each with its rules', async () => {
-    const nodes = await listAll<Pod>(['nodes']);
+    const nodes = await listAll<Pod>('nodes');
     const last = nodes.at(-1)!.metadata.name;
     await namespace.apply(deployment('booted', { ...splitMode, 'podsplit.io/flows': flows }, 1, last));
     const [before] = await readySplitPods(namespace, 'booted', 1, containers);
@@ -261,10 +262,10 @@ describe('the node agent', () => {
       'the kubelet is back, and has made the sandboxes anew',
       async () => {
         for (const pod of before!.pieces.values()) {
-          const now = await namespace.get<Pod>('pod', pod.metadata.name);
+          const now = await namespace.get<Pod>('pods', pod.metadata.name);
           expect(podIPs(now)).not.to.deep.equal(podIPs(pod));
         }
-        const [state] = (await listAll<Pod>(['nodes'])).filter(({ metadata }) => metadata.name === last);
+        const [state] = (await listAll<Pod>('nodes')).filter(({ metadata }) => metadata.name === last);
         expect(condition(state!, 'Ready')?.status).to.equal('True');
       },
       240_000,

@@ -9,9 +9,10 @@ import { connect } from '../controller/kube/connect.ts';
 import { resources } from '../controller/kube/resources.ts';
 import type { Denial } from '../controller/api/resources.ts';
 import { kubeconfig } from '../hack/kubectl.ts';
+import { listAll } from './support/api.ts';
 import { agentProgram, agents, barePod, call, splitMode, workload, type Target } from './support/agents.ts';
 import { eventually } from './support/eventually.ts';
-import { listAll, TestNamespace } from './support/namespace.ts';
+import { TestNamespace } from './support/namespace.ts';
 import { denials } from './support/node.ts';
 import { podIPs, type Event, type KubeObject, type Pod } from './support/objects.ts';
 import { isReady, peerAddresses, podSplitOf, readySplitPods, type SplitPod } from './support/pieces.ts';
@@ -66,14 +67,14 @@ describe('what was denied', () => {
     app = split.pieces.get('app')!;
     sidecar = split.pieces.get('sidecar')!;
     await eventually('the whole Pod is ready', async () => {
-      expect(isReady(await namespace.get<Pod>('pod', 'whole'))).to.equal(true);
+      expect(isReady(await namespace.get<Pod>('pods', 'whole'))).to.equal(true);
     });
   });
 
   after(() => TestNamespace.deleteAll());
 
   it('in one Pod all of it succeeds', async () => {
-    const whole = await namespace.get<Pod>('pod', 'whole');
+    const whole = await namespace.get<Pod>('pods', 'whole');
     const all = targets(['127.0.0.1', '::1', ...podIPs(whole)]);
     const answers = await call(namespace, 'whole', 'sidecar', all);
     expect(answers.map((answer) => answer?.split(' ')[0])).to.deep.equal(all.map(() => 'app'));
@@ -130,7 +131,7 @@ describe('what was denied', () => {
       metadata: { name: 'everybody' },
       spec: { podSelector: {}, policyTypes: ['Ingress'], ingress: [{}] },
     });
-    const whole = await namespace.get<Pod>('pod', 'whole');
+    const whole = await namespace.get<Pod>('pods', 'whole');
     const [address = ''] = podIPs(sidecar);
     const counted = await deniedPackets('denied_eth0');
     const control = await call(namespace, app.metadata.name, 'app', [['tcp', podIPs(whole)[0]!, 7004]]);
@@ -199,7 +200,7 @@ describe('what was denied', () => {
 
   /** Of the agent that has the Pod, as Prometheus would read it: the test's machine reaches the nodes. */
   async function deniedPackets(counter: string): Promise<number> {
-    const [node] = (await listAll<Node>(['nodes'])).filter(({ metadata }) => metadata.name === app.spec.nodeName);
+    const [node] = (await listAll<Node>('nodes')).filter(({ metadata }) => metadata.name === app.spec.nodeName);
     const address = node!.status.addresses.find(({ type }) => type === 'InternalIP')!.address;
     const answer = await fetch(`http://${address.includes(':') ? `[${address}]` : address}:9471/metrics`);
     const line = new RegExp(`^podsplit_agent_denied_packets_total\\{counter="${counter}"\\} (\\d+)$`, 'm');

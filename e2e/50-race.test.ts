@@ -60,7 +60,7 @@ describe('the race at the start, with the rules loaded by the node agent', () =>
   it('in one Pod thousands of packets and connections arrive, at every address', async () => {
     await namespace.apply(racers('plain', 2));
     await ready(['plain']);
-    const pods = await namespace.list<Pod>('pods', '-l', 'app=plain');
+    const pods = await namespace.list<Pod>('pods', { labelSelector: 'app=plain' });
     const told = await reports(namespace, 'app=plain', new Set(pods.map(({ metadata }) => metadata.name)));
     for (const pod of pods) {
       const arrived = arrivals(told.get(pod.metadata.name)!);
@@ -126,7 +126,7 @@ describe('the race at the start, with the rules loaded by the node agent', () =>
       );
       await namespace.kubectl(['wait', '--for=condition=Ready', 'pod/other', patience]);
       const waiting = await eventually('each Pod says what it waits for', async () => {
-        const events = await namespace.list<Event>('events', '--field-selector=reason=FailedCreatePodSandBox');
+        const events = await namespace.list<Event>('events', { fieldSelector: 'reason=FailedCreatePodSandBox' });
         const pods = await primaries(names);
         expect(pods).to.have.length(2);
         for (const { metadata } of pods) {
@@ -198,7 +198,7 @@ describe('the race at the start, with the rules loaded by the node agent', () =>
   }
 
   async function primaries(names: readonly string[]): Promise<readonly Pod[]> {
-    return namespace.list<Pod>('pods', '-l', `app in (${names.join(',')})`);
+    return namespace.list<Pod>('pods', { labelSelector: `app in (${names.join(',')})` });
   }
 });
 

@@ -18,6 +18,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { expect } from 'chai';
 import { networksAnnotation } from '../controller/api/names.ts';
 import { udp4 } from './attack/frames.ts';
+import { listAll } from './support/api.ts';
 import { barePod, splitMode } from './support/agents.ts';
 import { calls, effects, frames, protocols, range, send, shoot } from './support/arena-attacks.ts';
 import {
@@ -33,7 +34,7 @@ import {
   type Surroundings,
 } from './support/arena.ts';
 import { eventually, patience } from './support/eventually.ts';
-import { listAll, TestNamespace } from './support/namespace.ts';
+import { TestNamespace } from './support/namespace.ts';
 import { denials, inNetns, onNode } from './support/node.ts';
 import type { Pod } from './support/objects.ts';
 import { readySplitPods } from './support/pieces.ts';
@@ -121,7 +122,7 @@ describe('attacks by a piece, in real Pods', () => {
 
   before(async () => {
     namespace = await TestNamespace.create('attacks');
-    nodeName = (await listAll<Pod>(['nodes']))[0]!.metadata.name;
+    nodeName = (await listAll<Pod>('nodes'))[0]!.metadata.name;
     await namespace.apply(
       bareNetwork,
       service('other', { app: 'other' }, 53, 9500),
@@ -137,7 +138,7 @@ describe('attacks by a piece, in real Pods', () => {
     const unsplit = ['other', 'whole', ...parties.map((name) => `plain-${name}`)].map((name) => `pod/${name}`);
     await namespace.kubectl(['wait', '--for=condition=Ready', patience, ...unsplit]);
     around = await surroundings(namespace, nodeName, 'other');
-    const pods = parties.map(async (name) => [name, await namespace.get<Pod>('pod', `plain-${name}`)] as const);
+    const pods = parties.map(async (name) => [name, await namespace.get<Pod>('pods', `plain-${name}`)] as const);
     plain = await open(Object.fromEntries(await Promise.all(pods)), 'web-plain');
     await inNetns(plain.pods.web, ['sysctl', '-qw', 'net.ipv4.ip_forward=1']);
     await inNetns(plain.pods.web, ['nft', tracking]);
@@ -174,7 +175,7 @@ describe('attacks by a piece, in real Pods', () => {
     it("a call of another container's port in the same Pod, by any address of its own", async () => {
       const [web, statsd] = ['web', 'statsd'].map((name) => agentInPod(namespace, 'whole', name));
       await web!.listen('tcp', '::', 9000, true);
-      for (const host of ownAddresses(await namespace.get<Pod>('pod', 'whole'))) {
+      for (const host of ownAddresses(await namespace.get<Pod>('pods', 'whole'))) {
         expect(await statsd!.call({ proto: 'tcp', host, port: 9000 }), host).to.have.property('server', 'web');
       }
       web!.end();

@@ -37,8 +37,8 @@ describe("the users' own NetworkPolicies", () => {
     await bank.apply(agentProgram, barePod('db', agents({ db: [open(7005), open(7006)] })));
     [web] = (await readySplitPods(shop, 'web', 1, pieces)) as [SplitPod];
     await eventually('the plain Pods are ready', async () => {
-      expect(isReady(await shop.get<Pod>('pod', 'stranger'))).to.equal(true);
-      expect(isReady(await bank.get<Pod>('pod', 'db'))).to.equal(true);
+      expect(isReady(await shop.get<Pod>('pods', 'stranger'))).to.equal(true);
+      expect(isReady(await bank.get<Pod>('pods', 'db'))).to.equal(true);
     });
   });
 
@@ -131,7 +131,7 @@ describe("the users' own NetworkPolicies", () => {
   it('follow labels that change on the Pod', async () => {
     const sidecar = web.pieces.get('sidecar')!.metadata.name;
     await shop.kubectl(['label', 'pod', web.primary.metadata.name, 'tier=front']);
-    const tier = async () => (await shop.get<Pod>('pod', sidecar)).metadata.labels?.['label.podsplit.io/tier'];
+    const tier = async () => (await shop.get<Pod>('pods', sidecar)).metadata.labels?.['label.podsplit.io/tier'];
     await eventually('the sibling keeps the label', async () => {
       expect(await tier()).to.equal('front');
     });
@@ -188,7 +188,7 @@ describe("the users' own NetworkPolicies", () => {
 
   /** Who reaches the db of the other namespace? By every address of it. */
   async function reaches(who: Readonly<Record<'app' | 'sidecar' | 'stranger', boolean>>, port: number): Promise<void> {
-    const addresses = podIPs(await bank.get<Pod>('pod', 'db'));
+    const addresses = podIPs(await bank.get<Pod>('pods', 'db'));
     const callers = [piece('app'), piece('sidecar'), stranger];
     await Promise.all(
       callers.map((caller) => {
@@ -215,7 +215,9 @@ async function answers(
 }
 
 async function mirrors(namespace: TestNamespace): Promise<readonly NetworkPolicy[]> {
-  const all = await namespace.list<NetworkPolicy>('networkpolicies', '-l', `${ownLabels.managedBy}=podsplit`);
+  const all = await namespace.list<NetworkPolicy>('networkPolicies', {
+    labelSelector: `${ownLabels.managedBy}=podsplit`,
+  });
   return all.filter(({ metadata }) => metadata.name.startsWith('podsplit-peers-'));
 }
 

@@ -313,7 +313,7 @@ describe('an isolated Deployment that is observed', () => {
   }
 
   async function outside() {
-    const { status } = await namespace.get<Pod>('pod', 'client');
+    const { status } = await namespace.get<Pod>('pods', 'client');
     return call(
       namespace,
       pod.metadata.name,

@@ -196,7 +196,7 @@ function describeMode(mode: Mode): void {
     }
 
     function policyStatus(name: string): Promise<PolicyObject> {
-      return namespace.get<PolicyObject>('containernetworkpolicy', name);
+      return namespace.get<PolicyObject>('containerNetworkPolicies', name);
     }
 
     function policy(name: string, egressVia: EgressVia, changed: Partial<ContainerNetworkPolicySpec> = {}): object {

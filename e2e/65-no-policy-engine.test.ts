@@ -64,7 +64,7 @@ describe('on a cluster without an engine for NetworkPolicies', () => {
       });
       await eventually('the policy is compiled', async () => {
         const found = await example.namespace.get<Parameters<typeof condition>[0]>(
-          'containernetworkpolicy',
+          'containerNetworkPolicies',
           'by-proxy',
         );
         expect(condition(found, 'Accepted')?.status).to.equal('True');
@@ -91,7 +91,7 @@ describe('on a cluster without an engine for NetworkPolicies', () => {
     const pod = barePod(name, agents({ [name]: [] }));
     await example.namespace.apply({ ...pod, metadata: { ...pod.metadata, labels: { app: 'stranger' } } });
     await eventually(`the Pod ${name} is ready`, async () => {
-      expect(isReady(await example.namespace.get<Pod>('pod', name))).to.equal(true);
+      expect(isReady(await example.namespace.get<Pod>('pods', name))).to.equal(true);
     });
   }
 

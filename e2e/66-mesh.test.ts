@@ -78,7 +78,7 @@ describe('a mesh in one Pod', () => {
       },
     );
     client = await eventually('the client is ready', async () => {
-      const found = await namespace.get<Pod>('pod', 'client');
+      const found = await namespace.get<Pod>('pods', 'client');
       expect(isReady(found)).to.equal(true);
       return found;
     });
@@ -120,7 +120,7 @@ describe('a mesh in one Pod', () => {
       );
 
       it('serves its Service, whatever port that has, over IPv4 and IPv6', async () => {
-        const { spec } = await namespace.get<{ spec: { clusterIPs: readonly string[] } }>('service', 'mesh');
+        const { spec } = await namespace.get<{ spec: { clusterIPs: readonly string[] } }>('services', 'mesh');
         expect(spec.clusterIPs).to.have.length(2);
         for (const address of spec.clusterIPs) {
           const [answer, hidden] = await eventually(`the Service at ${address}`, async () => {
@@ -150,7 +150,7 @@ describe('a mesh in one Pod', () => {
       });
 
       it(`${split ? 'closes' : 'leaves open'} its Service as a way from the third container to the app`, async () => {
-        const { spec } = await namespace.get<{ spec: { clusterIPs: readonly string[] } }>('service', 'mesh');
+        const { spec } = await namespace.get<{ spec: { clusterIPs: readonly string[] } }>('services', 'mesh');
         const targets = spec.clusterIPs.map((address): Target => ['tcp', address, 80]);
         const answers = await call(namespace, pieceOf('attacker').metadata.name, 'attacker', targets);
         for (const answer of answers) {
@@ -171,7 +171,7 @@ describe('a mesh in one Pod', () => {
 
       it('is probed at the app, around the proxy, and no container was restarted', async () => {
         for (const [name, { metadata }] of pod.pieces) {
-          const live = await namespace.get<Pod>('pod', metadata.name);
+          const live = await namespace.get<Pod>('pods', metadata.name);
           expect(containerStatus(live, name)?.restartCount, name).to.equal(0);
         }
         const log = await namespace.kubectl(['logs', pieceOf('app').metadata.name, '-c', 'app']);
@@ -243,10 +243,10 @@ describe('a mesh in one Pod', () => {
     await namespace.kubectl(['annotate', '--overwrite', 'deployment/mesh', ...changes]);
     await namespace.kubectl(['rollout', 'status', 'deployment/mesh', patience]);
     await eventually('the Pods before are gone', async () => {
-      expect(await namespace.list<Pod>('pods', '-l', 'app=mesh')).to.have.length(1);
+      expect(await namespace.list<Pod>('pods', { labelSelector: 'app=mesh' })).to.have.length(1);
     });
     if (stage === 'without podsplit') {
-      const [primary] = await namespace.list<Pod>('pods', '-l', 'app=mesh');
+      const [primary] = await namespace.list<Pod>('pods', { labelSelector: 'app=mesh' });
       pod = { primary: primary!, pieces: new Map(primary!.spec.containers.map(({ name }) => [name, primary!])) };
     } else {
       [pod = pod] = await readySplitPods(namespace, 'mesh', 1, ['app', 'proxy', 'attacker']);

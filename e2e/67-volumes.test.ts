@@ -149,7 +149,7 @@ describe('volumes that containers share', () => {
     async function refusedMount(pod: object, name: string): Promise<string> {
       await namespace.apply(pod);
       const { message } = await eventOf(namespace, 'FailedMount', 'Pod', name);
-      expect((await namespace.get<Pod>('pod', name)).status.phase).to.equal('Pending');
+      expect((await namespace.get<Pod>('pods', name)).status.phase).to.equal('Pending');
       await namespace.kubectl(['delete', 'pod', name, '--wait=true', patience]);
       return message;
     }
@@ -201,7 +201,7 @@ describe('volumes that containers share', () => {
 
     it('are mounted into no piece whose container does not mount them', async () => {
       // The viewer's sibling made anew with one volume more: as if the controller had been talked into it.
-      const { metadata, spec } = await namespace.get<PodWithVolumes>('pod', podOf('viewer'));
+      const { metadata, spec } = await namespace.get<PodWithVolumes>('pods', podOf('viewer'));
       const greedy = {
         apiVersion: 'v1',
         kind: 'Pod',
@@ -247,7 +247,11 @@ describe('volumes that containers share', () => {
       for (const who of [account, asAgent(`not-${nodeOf()}`)]) {
         expect((await tell(name, evicted, who)).output).to.contain('of Pods on its own node only');
       }
-      const notSplit = await tell('whole', evicted, asAgent((await namespace.get<Pod>('pod', 'whole')).spec.nodeName!));
+      const notSplit = await tell(
+        'whole',
+        evicted,
+        asAgent((await namespace.get<Pod>('pods', 'whole')).spec.nodeName!),
+      );
       expect(notSplit.output).to.contain('may fail the primary of a split Pod');
       const notFailed = await tell(name, { message: 'all is well' }, own);
       expect(notFailed.output).to.contain('may fail the primary of a split Pod');
@@ -307,7 +311,7 @@ describe('volumes that containers share', () => {
       const node = primary.spec.nodeName!;
       const { uid } = primary.metadata;
       await eventually('the app has ended, and its own mount is gone', async () => {
-        expect((await namespace.get<Pod>('pod', 'ending')).status.phase).to.equal('Succeeded');
+        expect((await namespace.get<Pod>('pods', 'ending')).status.phase).to.equal('Succeeded');
         expect(await onNode(node, ['cat', '/proc/self/mountinfo'])).not.to.contain(
           `/pods/${uid}/volumes/kubernetes.io~csi/`,
         );
@@ -363,22 +367,20 @@ describe('volumes that containers share', () => {
         eventually(
           `${pod} is evicted`,
           async () => {
-            expect((await namespace.get<Pod>('pod', pod)).status.phase).to.equal('Failed');
+            expect((await namespace.get<Pod>('pods', pod)).status.phase).to.equal('Failed');
             return eventOf(namespace, 'Evicted', 'Pod', pod);
           },
           200_000,
         );
       const events = await Promise.all([evicted('whole'), evicted(split.primary.metadata.name)]);
       expect(events.map((event) => event.message.trim())).to.deep.equal([message.trim(), message.trim()]);
-      const { conditions } = (await namespace.get<Pod>('pod', app)).status;
+      const { conditions } = (await namespace.get<Pod>('pods', app)).status;
       expect(conditions?.find(({ type }) => type === 'DisruptionTarget')?.message).to.equal(message);
       await eventually('the siblings are gone', async () => {
         expect(
-          await namespace.list(
-            'pods',
-            '-l',
-            `${ownLabels.split}=${split.primary.metadata.labels![ownLabels.split]!},${ownLabels.role}=sibling`,
-          ),
+          await namespace.list('pods', {
+            labelSelector: `${ownLabels.split}=${split.primary.metadata.labels![ownLabels.split]!},${ownLabels.role}=sibling`,
+          }),
         ).to.have.length(0);
       });
     });
@@ -404,7 +406,7 @@ describe('volumes that containers share', () => {
           eventually(
             `${pod} is evicted`,
             async () => {
-              expect((await namespace.get<Pod>('pod', pod)).status.phase).to.equal('Failed');
+              expect((await namespace.get<Pod>('pods', pod)).status.phase).to.equal('Failed');
               return (await eventOf(namespace, 'Evicted', 'Pod', pod)).message.trim();
             },
             200_000,
@@ -439,14 +441,14 @@ describe('volumes that containers share', () => {
       const ofBoth = (script: string) =>
         Promise.all(['boots', 'boots-whole'].map((pod) => namespace.exec(pod, 'app', ['bash', '-c', script])));
       for (const ended of await ofBoth('echo line > /logs/log; echo m > /memory/m')) succeeded(ended);
-      const whole = await namespace.get<Pod>('pod', 'boots-whole');
+      const whole = await namespace.get<Pod>('pods', 'boots-whole');
       const { status, output } = await runNode([`${clone}/hack/cluster/node.ts`, 'restart', node]);
       expect(status, output).to.equal(0);
       await eventually(
         'all sandboxes are made anew',
         async () => {
           for (const before of [whole, ...split.pieces.values()]) {
-            const now = await namespace.get<Pod>('pod', before.metadata.name);
+            const now = await namespace.get<Pod>('pods', before.metadata.name);
             expect(podIPs(now)).not.to.deep.equal(podIPs(before));
             expect(isReady(now), now.metadata.name).to.equal(true);
           }

@@ -2,11 +2,12 @@
 
 import { expect } from 'chai';
 import { startKubectl } from '../hack/demo/command.ts';
+import { listAll } from './support/api.ts';
 import { agentProgram, barePod, pair, splitMode, workload } from './support/agents.ts';
 import { startController, stopController } from './support/controller.ts';
 import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
-import { kubectl, listAll, TestNamespace } from './support/namespace.ts';
+import { kubectl, TestNamespace } from './support/namespace.ts';
 import { condition, type KubeObject, type Pod } from './support/objects.ts';
 import { eventOf, podSplitOf, readySplitPods, splitPods, type SplitPod } from './support/pieces.ts';
 
@@ -20,7 +21,7 @@ describe('eviction and placement of split Pods', () => {
   let there: string;
 
   before(async () => {
-    const nodes = (await listAll<KubeObject>(['nodes'])).map(({ metadata }) => metadata.name).sort();
+    const nodes = (await listAll<KubeObject>('nodes')).map(({ metadata }) => metadata.name).sort();
     [here = '', there = ''] = nodes;
     expect(nodes).to.have.length(2);
     namespace = await TestNamespace.create('as-one');
@@ -61,7 +62,7 @@ describe('eviction and placement of split Pods', () => {
     after(() => namespace.kubectl(['delete', 'deployment,daemonset,pdb', '--all', '--wait=false']));
 
     it('takes one half of a Pod that was split by hand', async () => {
-      const [helper] = await namespace.list<Pod>('pods', '-l', 'app=hand-helper');
+      const [helper] = await namespace.list<Pod>('pods', { labelSelector: 'app=hand-helper' });
       expect((await evict(helper!)).status).to.equal(0);
     });
 
@@ -256,7 +257,7 @@ describe('eviction and placement of split Pods', () => {
     const { status, output } = await evict(pod);
     expect(status).not.to.equal(0);
     expect(output).to.contain("Cannot evict pod as it would violate the pod's disruption budget");
-    expect((await namespace.get<Pod>('pod', pod.metadata.name)).metadata.uid).to.equal(pod.metadata.uid);
+    expect((await namespace.get<Pod>('pods', pod.metadata.name)).metadata.uid).to.equal(pod.metadata.uid);
   }
 
   async function holders(replicas: number): Promise<void> {

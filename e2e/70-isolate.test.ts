@@ -89,7 +89,7 @@ describe('an isolated Pod', () => {
     );
     for (const name of ['whole', 'client']) {
       await eventually(`${name} is ready`, async () => {
-        expect(isReady(await namespace.get<Pod>('pod', name))).to.equal(true);
+        expect(isReady(await namespace.get<Pod>('pods', name))).to.equal(true);
       });
     }
     pod = await isolatedPod(namespace, 'web');
@@ -106,7 +106,7 @@ describe('an isolated Pod', () => {
   });
 
   it('in one Pod without podsplit all attacks succeed', async () => {
-    const whole = await namespace.get<Pod>('pod', 'whole');
+    const whole = await namespace.get<Pod>('pods', 'whole');
     expect(await outcome('whole', attacks, insideOf(whole))).to.deep.equal(expected(attacks, insideOf(whole)));
   });
 
@@ -121,7 +121,7 @@ describe('an isolated Pod', () => {
 
   it('is probed, called and calls as before', async () => {
     expect(isReady(pod)).to.equal(true);
-    const client = await namespace.get<Pod>('pod', 'client');
+    const client = await namespace.get<Pod>('pods', 'client');
     for (const name of names) {
       const answers = await call(namespace, pod.metadata.name, name, targets(podIPs(client), 'tcp', 7100));
       expect(answers.map(server), name).to.deep.equal(['client', 'client']);
@@ -141,7 +141,7 @@ describe('an isolated Pod', () => {
     await eventually('it is closed again', async () => {
       expect(await attackers()).to.deep.equal([undefined, undefined]);
     });
-    expect((await namespace.get<Pod>('pod', pod.metadata.name)).metadata.uid).to.equal(pod.metadata.uid);
+    expect((await namespace.get<Pod>('pods', pod.metadata.name)).metadata.uid).to.equal(pod.metadata.uid);
   });
 
   it('keeps its rules through a restart of the agent, and follows it then', async () => {
@@ -238,7 +238,7 @@ describe('an isolated Pod', () => {
       }),
     );
     await eventually('it runs', async () => {
-      expect(isReady(await namespace.get<Pod>('pod', 'assigned'))).to.equal(true);
+      expect(isReady(await namespace.get<Pod>('pods', 'assigned'))).to.equal(true);
     });
     const { stdout } = await namespace.exec('assigned', 'cache', ['python3', '-c', 'import os; print(os.getuid())']);
     expect(stdout.trim()).to.equal('64000');
@@ -285,7 +285,7 @@ describe('an isolated Pod', () => {
     });
     await eventually('it does not start', async () => {
       expect(await free.kubectl(['logs', 'dropped', '-c', 'bearer'])).to.match(/operation not permitted/i);
-      const { status } = await free.get<Pod>('pod', 'dropped');
+      const { status } = await free.get<Pod>('pods', 'dropped');
       expect(status.phase).to.equal('Failed');
     });
     const admitted = { allowPrivilegeEscalation: false, runAsUser: 1001 };
@@ -317,14 +317,14 @@ describe('an isolated Pod', () => {
     const annotations = ['podsplit.io/mode=isolate', `podsplit.io/flows=${flows}`];
     await namespace.kubectl(['annotate', '--overwrite', 'deployment/web', ...annotations]);
     await eventually('its split Pod is gone', async () => {
-      const pods = await namespace.list<Pod>('pods', '-l', 'podsplit.io/role in (primary, sibling)');
+      const pods = await namespace.list<Pod>('pods', { labelSelector: 'podsplit.io/role in (primary, sibling)' });
       expect(pods).to.deep.equal([]);
     });
     const again = await isolatedPod(namespace, 'web');
     expect(await outcome(again.metadata.name, attacks, ['127.0.0.1'])).to.deep.equal(attacks.map(() => undefined));
     await eventually('the network and policies of its split Pods are gone', async () => {
       expect((await nads()).filter((name) => name.startsWith('podsplit-web'))).to.have.length(1);
-      expect(await namespace.list('networkpolicies')).to.deep.equal([]);
+      expect(await namespace.list('networkPolicies')).to.deep.equal([]);
     });
   });
 
@@ -332,7 +332,7 @@ describe('an isolated Pod', () => {
     await namespace.kubectl(['delete', '--ignore-not-found', 'deployment/web', 'pod/assigned']);
     await eventually('nothing generated is left', async () => {
       expect(await nads()).to.deep.equal([]);
-      expect(await namespace.list('podsplits')).to.deep.equal([]);
+      expect(await namespace.list('podSplits')).to.deep.equal([]);
     });
     await invariantsHold();
   });
@@ -354,12 +354,12 @@ describe('an isolated Pod', () => {
   }
 
   async function nads(): Promise<readonly string[]> {
-    return (await namespace.list<KubeObject>('network-attachment-definitions')).map(({ metadata }) => metadata.name);
+    return (await namespace.list<KubeObject>('networkAttachmentDefinitions')).map(({ metadata }) => metadata.name);
   }
 
   async function addEphemeral(container: object, as: string) {
     const current = await namespace.get<Pod & { spec: { ephemeralContainers?: readonly object[] } }>(
-      'pod',
+      'pods',
       pod.metadata.name,
     );
     const spec = { ...current.spec, ephemeralContainers: [...(current.spec.ephemeralContainers ?? []), container] };

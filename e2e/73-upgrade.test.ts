@@ -3,11 +3,12 @@
 
 import { expect } from 'chai';
 import { packageVersion } from '../hack/build.ts';
+import { listAll } from './support/api.ts';
 import { agents, barePod, splitMode, workload } from './support/agents.ts';
 import { eventually } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
 import { isolatedPod, isolateMode, withUsers } from './support/isolated.ts';
-import { listAll, TestNamespace } from './support/namespace.ts';
+import { TestNamespace } from './support/namespace.ts';
 import {
   applyNextCrds,
   blocksOf,
@@ -92,7 +93,7 @@ describe('an upgrade of podsplit', () => {
     });
     expect(await state()).to.deep.equal(before);
     expect((await alarms()).map(({ reason, message }) => `${reason}: ${message}`)).to.deep.equal([]);
-    for (const { metadata } of await listAll<KubeObject>(['nodes'])) {
+    for (const { metadata } of await listAll<KubeObject>('nodes')) {
       expect(await wrongTables(metadata.name, namespace.name)).to.deep.equal([]);
     }
   });
@@ -178,7 +179,7 @@ describe('an upgrade of podsplit', () => {
       podIPs: status.podIPs,
       containers: status.containerStatuses?.map(({ name, restartCount, ready }) => [name, restartCount, ready]),
     }));
-    const podSplits = (await namespace.list<PodSplit>('podsplits')).filter(ours).map((split) => {
+    const podSplits = (await namespace.list<PodSplit>('podSplits')).filter(ours).map((split) => {
       const { denied: _denied, observed: _observed, ...status } = split.status!;
       return { uid: split.metadata.uid, spec: split.spec, status };
     });

@@ -36,13 +36,13 @@ describe("without Multus' CRD", () => {
 
   it('a Pod waits, and says what is missing', async () => {
     const gate = await eventually('its condition', async () => {
-      const found = condition(await namespace.get<Pod>('pod', 'late'), 'podsplit.io/pieces-ready');
+      const found = condition(await namespace.get<Pod>('pods', 'late'), 'podsplit.io/pieces-ready');
       expect(found?.reason, found?.message).to.equal('MultusMissing');
       return found;
     });
     expect(gate?.message).to.contain('Install Multus CNI with its CRD');
     await eventOf(namespace, 'MultusMissing', 'Pod', 'late');
-    const isolated = await namespace.get<Pod>('pod', 'late-isolated');
+    const isolated = await namespace.get<Pod>('pods', 'late-isolated');
     await eventually('the PodSplit of the isolated one says so', async () => {
       const podSplit = await podSplitOf(namespace, isolated);
       expect(podSplit.status?.phase).to.equal('Refused');

@@ -8,10 +8,11 @@ import { runNode } from '../hack/demo/command.ts';
 import { webPods } from '../hack/demo/pods.ts';
 import { runTrial } from '../hack/demo/trial.ts';
 import { imageReference } from '../hack/images/recipes.ts';
+import { listAll } from './support/api.ts';
 import { agentProgram, pair, splitMode, workload } from './support/agents.ts';
 import { eventually, patience } from './support/eventually.ts';
 import { invariantsHold } from './support/invariants.ts';
-import { listAll, TestNamespace } from './support/namespace.ts';
+import { listKinds, TestNamespace } from './support/namespace.ts';
 import { onNode } from './support/node.ts';
 import type { KubeObject, Pod } from './support/objects.ts';
 import { isReady, readySplitPods } from './support/pieces.ts';
@@ -63,14 +64,14 @@ describe('uninstall', () => {
     expect(requests).to.be.above(50);
     expect(failures, `of ${requests} requests`).to.deep.equal([]);
 
-    const left = (await listAll<KubeObject>([kinds.join(','), '-A'])).filter((object) => isOurs(object));
+    const left = (await listKinds<KubeObject>(kinds.join(','), '-A')).filter((object) => isOurs(object));
     expect(left.map(({ kind, metadata }) => `${kind} ${metadata.namespace ?? ''}/${metadata.name}`)).to.deep.equal([]);
   });
 
   it('leaves nothing on the nodes either', async () => {
     const look =
       'ls -A /run/podsplit/sandboxes; ls /opt/cni/bin | grep -x podsplit; nft list tables netdev | grep podsplit';
-    for (const { metadata } of await listAll<KubeObject>(['nodes'])) {
+    for (const { metadata } of await listAll<KubeObject>('nodes')) {
       expect(await onNode(metadata.name, ['sh', '-c', `${look}; true`]), metadata.name).to.equal('');
     }
   });
@@ -112,7 +113,7 @@ describe('uninstall', () => {
     });
 
     it('runs one Pod for each container, on one node', async () => {
-      const pods = await offline.list<Pod>('pods', '-l', ownLabels.role);
+      const pods = await offline.list<Pod>('pods', { labelSelector: ownLabels.role });
       expect(pods.flatMap(({ spec }) => spec.containers.map(({ name }) => name)).sort()).to.deep.equal([
         'exporter',
         'nginx',

@@ -120,7 +120,7 @@ export class AgentExample {
     await namespace.kubectl(['rollout', 'status', 'deployment/agent', patience]);
     // Those before would still take tasks, as their Service lets them end what they have begun.
     await eventually('the Pods before are gone', async () => {
-      expect(await namespace.list<Pod>('pods', '-l', 'app=agent')).to.have.length(1);
+      expect(await namespace.list<Pod>('pods', { labelSelector: 'app=agent' })).to.have.length(1);
     });
     if (wanted['podsplit.io/mode'] === 'split') {
       [this.pod = this.pod] = await readySplitPods(namespace, 'agent', 1, ['agent', 'proxy']);
@@ -166,7 +166,7 @@ export class AgentExample {
 
   async expectNoRestarts(): Promise<void> {
     for (const [name, { metadata }] of this.pod.pieces) {
-      const own = containerStatus(await this.namespace.get<Pod>('pod', metadata.name), name);
+      const own = containerStatus(await this.namespace.get<Pod>('pods', metadata.name), name);
       expect(own?.restartCount, name).to.equal(0);
     }
   }
@@ -196,7 +196,7 @@ export function describeStage(stage: Stage, exampleOf: () => AgentExample, mode:
 /** In mode isolate nobody may hold what raw sockets need. */
 export function triesAll(stage: Stage, exampleOf: () => AgentExample, mode: Mode = 'split'): void {
   it('takes tasks by its Service, over IPv4 and IPv6, and its probes succeed', async () => {
-    const { spec } = await exampleOf().namespace.get<{ spec: { clusterIPs: readonly string[] } }>('service', 'agent');
+    const { spec } = await exampleOf().namespace.get<{ spec: { clusterIPs: readonly string[] } }>('services', 'agent');
     expect(spec.clusterIPs).to.have.length(2);
     for (const address of spec.clusterIPs) {
       await eventually(`the Service at ${address}`, async () => {

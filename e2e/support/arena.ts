@@ -79,13 +79,13 @@ export async function surroundings(namespace: TestNamespace, nodeName: string, s
     node: agentOnNode(nodeName),
     outside: agentOnNode('outside'),
     other: agentInPod(namespace, 'other', 'other'),
-    otherPod: await namespace.get<Pod>('pod', 'other'),
+    otherPod: await namespace.get<Pod>('pods', 'other'),
     serviceIP: await clusterIP(namespace, service),
   };
 }
 
 async function clusterIP(namespace: TestNamespace, service: string): Promise<string> {
-  return (await namespace.get<{ spec: { clusterIP: string } }>('service', service)).spec.clusterIP;
+  return (await namespace.get<{ spec: { clusterIP: string } }>('services', service)).spec.clusterIP;
 }
 
 export async function arena(

@@ -7,6 +7,7 @@ import { networksAnnotation, ownLabels } from '../../controller/api/names.ts';
 import { imageReference } from '../../hack/images/recipes.ts';
 import { spawnKubectl } from '../../hack/demo/command.ts';
 import { Agent } from '../attack/agent.ts';
+import { listAll } from './api.ts';
 import { succeeded } from './agents.ts';
 import type { Mode, Variant } from './attack-catalogue.ts';
 import {
@@ -21,7 +22,7 @@ import {
 } from './attack-pods.ts';
 import { patience } from './eventually.ts';
 import { isolatedPod } from './isolated.ts';
-import { listAll, TestNamespace } from './namespace.ts';
+import { TestNamespace } from './namespace.ts';
 import { addressesOutside, enterScript, inNetns, onNode } from './node.ts';
 import { podIPs, type KubeObject, type Pod, type PodSplit } from './objects.ts';
 import { peerAddresses, podSplitOf, readySplitPods } from './pieces.ts';
@@ -52,7 +53,7 @@ export async function openArena(modes: readonly Mode[]): Promise<Arena> {
   const bridge = `e2e${randomBytes(4).toString('hex')}`;
   const secret = `s3cr3t${randomBytes(6).toString('hex')}`;
   const namespace = await TestNamespace.create('catalogue');
-  const node = (await listAll<Pod>(['nodes']))[0]!.metadata.name;
+  const node = (await listAll<Pod>('nodes'))[0]!.metadata.name;
   const seenOutside = `/tmp/podsplit-${namespace.name}`;
   await onNode('outside', ['ip', 'address', 'replace', metadataAddress, 'dev', 'lo']);
   const environment = ['env', `SEEN=${seenOutside}`];
@@ -72,7 +73,7 @@ export async function openArena(modes: readonly Mode[]): Promise<Arena> {
   try {
     await namespace.apply(...surroundings(node, bridge, secret), ...modes.map((mode) => service(mode)));
     await namespace.kubectl(['wait', '--for=condition=Ready', patience, 'pod/other']);
-    const other = await namespace.get<Pod>('pod', 'other');
+    const other = await namespace.get<Pod>('pods', 'other');
     const making = { node, secret, otherIP: podIPs(other)[0]! };
     await namespace.apply(...modes.map((mode) => victimPod(mode, making)));
     const found = modes.map(async (mode) => {
@@ -94,7 +95,7 @@ async function podsOf(namespace: TestNamespace, mode: Mode): Promise<Readonly<Re
     return Object.fromEntries(split!.pieces) as Record<ContainerName, Pod>;
   }
   if (mode === 'plain') await namespace.kubectl(['wait', '--for=condition=Ready', patience, 'pod/plain']);
-  const pod = mode === 'plain' ? await namespace.get<Pod>('pod', 'plain') : await isolatedPod(namespace, mode);
+  const pod = mode === 'plain' ? await namespace.get<Pod>('pods', 'plain') : await isolatedPod(namespace, mode);
   return { app: pod, helper: pod, attacker: pod };
 }
 
@@ -239,7 +240,10 @@ async function networkOf(mode: Mode, { namespace, pods, bridge }: Stage): Promis
     readonly spec: { readonly networkAttachmentDefinition: string };
   };
   const name = spec.networkAttachmentDefinition;
-  const network = await namespace.get<KubeObject & { readonly spec: { readonly config: string } }>(nadKind, name);
+  const network = await namespace.get<KubeObject & { readonly spec: { readonly config: string } }>(
+    'networkAttachmentDefinitions',
+    name,
+  );
   return { NAD: name, BRIDGE: /"(ps-[0-9a-f]{12})"/.exec(network.spec.config)![1]! };
 }
 
@@ -263,7 +267,7 @@ async function links(list: () => Promise<string>): Promise<readonly Link[]> {
 }
 
 async function clusterIP(namespace: TestNamespace, name: string): Promise<string> {
-  return (await namespace.get<{ spec: { clusterIP: string } }>('service', name)).spec.clusterIP;
+  return (await namespace.get<{ spec: { clusterIP: string } }>('services', name)).spec.clusterIP;
 }
 
 function pairOf(addresses: readonly string[]): readonly [string, string] {

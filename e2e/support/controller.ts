@@ -1,11 +1,16 @@
+import { get, listAll } from './api.ts';
 import { eventually, patience } from './eventually.ts';
-import { kubectl, listAll } from './namespace.ts';
+import { kubectl } from './namespace.ts';
 import type { Pod } from './objects.ts';
 
-const here = ['-n', 'podsplit-system'];
+const systemNamespace = 'podsplit-system';
+const here = ['-n', systemNamespace];
 
 export function controllerPods(): Promise<readonly Pod[]> {
-  return listAll<Pod>([...here, 'pods', '-l', 'app.kubernetes.io/component=controller']);
+  return listAll<Pod>('pods', {
+    namespace: systemNamespace,
+    labelSelector: 'app.kubernetes.io/component=controller',
+  });
 }
 
 /** Waits until none is left: a controller that still runs would answer what nobody shall answer. */
@@ -31,7 +36,7 @@ interface Lease {
 }
 
 export async function leader(): Promise<string> {
-  const lease = JSON.parse(await kubectl([...here, 'get', 'lease', 'podsplit', '-o', 'json'])) as Lease;
+  const lease = await get<Lease>('leases', 'podsplit', systemNamespace);
   return lease.spec.holderIdentity ?? '';
 }
 

@@ -24,7 +24,7 @@ export function withUsers(spec: AgentsSpec, users: Readonly<Record<string, numbe
 /** Of the workload whose Pods carry `app=NAME`: until there is one, and it is ready. */
 export function isolatedPod(namespace: TestNamespace, app: string): Promise<Pod> {
   return eventually(`the isolated Pod of ${app} is ready`, async () => {
-    const pods = (await namespace.list<Pod>('pods', '-l', `app=${app},podsplit.io/role=isolated`)).filter(
+    const pods = (await namespace.list<Pod>('pods', { labelSelector: `app=${app},podsplit.io/role=isolated` })).filter(
       ({ metadata }) => metadata.deletionTimestamp === undefined,
     );
     const [found] = pods;

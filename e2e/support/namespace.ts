@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { startKubectl, type Ended } from '../../hack/demo/command.ts';
+import type { Selection } from '../../controller/kube/client.ts';
+import { execIn, get, listAll, type Kind } from './api.ts';
 import { patience } from './eventually.ts';
 
 /** What runs in the suites states no limits, unless it is about them. */
@@ -14,8 +16,11 @@ export async function kubectl(args: readonly string[], input?: string): Promise<
   return stdout;
 }
 
-export async function listAll<T>(args: readonly string[]): Promise<readonly T[]> {
-  const { items } = JSON.parse(await kubectl(['get', ...args, '-o', 'json'])) as { readonly items: readonly T[] };
+/** Of several kinds at once, separated by commas. */
+export async function listKinds<T>(kinds: string, ...more: readonly string[]): Promise<readonly T[]> {
+  const { items } = JSON.parse(await kubectl(['get', kinds, ...more, '-o', 'json'])) as {
+    readonly items: readonly T[];
+  };
   return items;
 }
 
@@ -66,16 +71,16 @@ export class TestNamespace {
     return this.try(['create', '--dry-run=server', ...more, '-f', '-'], JSON.stringify(object));
   }
 
-  async list<T>(kind: string, ...more: readonly string[]): Promise<readonly T[]> {
-    return listAll<T>(['-n', this.name, kind, ...more]);
+  list<T>(kind: Kind, selection: Omit<Selection, 'namespace'> = {}): Promise<readonly T[]> {
+    return listAll<T>(kind, { ...selection, namespace: this.name });
   }
 
-  async get<T>(kind: string, name: string): Promise<T> {
-    return JSON.parse(await this.kubectl(['get', kind, name, '-o', 'json'])) as T;
+  get<T>(kind: Kind, name: string): Promise<T> {
+    return get<T>(kind, name, this.name);
   }
 
   exec(pod: string, container: string, argv: readonly string[]): Promise<Ended> {
-    return this.try(['exec', pod, '-c', container, '--', ...argv]);
+    return execIn({ namespace: this.name, pod, container }, argv);
   }
 
   async delete(): Promise<void> {

@@ -9,7 +9,8 @@ import { readRunning } from '../../hack/cluster/status.ts';
 import { runNode } from '../../hack/demo/command.ts';
 import { buildImage } from '../../hack/images/build.ts';
 import { podsplitImage } from '../../hack/images/recipes.ts';
-import { kubectl, listAll, type TestNamespace } from './namespace.ts';
+import { listAll } from './api.ts';
+import { kubectl, listKinds, type TestNamespace } from './namespace.ts';
 import { onNode } from './node.ts';
 import type { KubeObject, Meta, Pod } from './objects.ts';
 import { patience } from './eventually.ts';
@@ -80,7 +81,7 @@ export async function applyNextCrds(): Promise<void> {
  */
 export async function writeNextFields(namespace: TestNamespace, pieces: readonly Pod[]): Promise<void> {
   const names = (objects: readonly KubeObject[]) => objects.map(({ metadata }) => metadata.name);
-  const podSplits = names(await namespace.list<KubeObject>('podsplits'));
+  const podSplits = names(await namespace.list<KubeObject>('podSplits'));
   const merge = (part: 'spec' | 'status', ...more: readonly string[]) => {
     const body = JSON.stringify({ [part]: { next: unknown } });
     return namespace.kubectl(['patch', 'podsplits', ...podSplits, '--type=merge', '-p', body, ...more]);
@@ -114,13 +115,13 @@ export interface NextBlock extends Versioned {
 }
 
 export async function blocksOf(namespace: TestNamespace): Promise<readonly NextBlock[]> {
-  const blocks = await listAll<NextBlock>(['addressblocks']);
+  const blocks = await listAll<NextBlock>('addressBlocks');
   return blocks.filter(({ spec }) => spec.workload.namespace === namespace.name);
 }
 
 /** What the Pods of a workload share, whoever made it. */
 export function sharedIn(namespace: TestNamespace): Promise<readonly Versioned[]> {
-  return namespace.list<Versioned>(sharedKinds, ...generated);
+  return listKinds<Versioned>(sharedKinds, '-n', namespace.name, ...generated);
 }
 
 /** Likewise into what the agents keep on their nodes. */
@@ -128,5 +129,5 @@ export async function writeNextFiles(): Promise<void> {
   const script = `cd /run/podsplit && for file in sandboxes/*.json isolated/*.json; do
     test ! -e "$file" || sed -i '1s/^{/{"next":true,/' "$file"
   done`;
-  for (const { metadata } of await listAll<KubeObject>(['nodes'])) await onNode(metadata.name, ['sh', '-c', script]);
+  for (const { metadata } of await listAll<KubeObject>('nodes')) await onNode(metadata.name, ['sh', '-c', script]);
 }

@@ -2,17 +2,22 @@ import { compileSandbox } from '../../controller/agent/compile-sandbox.ts';
 import { shortId, type Sandbox } from '../../controller/agent/sandbox.ts';
 import { hostTablePrefix } from '../../controller/rules/host.ts';
 import { differences } from '../../controller/rules/loaded.ts';
+import { listAll } from './api.ts';
 import { eventually, patience } from './eventually.ts';
-import { kubectl, listAll } from './namespace.ts';
+import { kubectl } from './namespace.ts';
 import { inNetns, onNode } from './node.ts';
 import type { Pod } from './objects.ts';
 import { isReady } from './pieces.ts';
 
-const here = ['-n', 'podsplit-node'];
+const agentNamespace = 'podsplit-node';
+const here = ['-n', agentNamespace];
 
 async function agentPod(node: string): Promise<Pod> {
-  const selector = 'app.kubernetes.io/component=agent';
-  const pods = await listAll<Pod>([...here, 'pods', '-l', selector, '--field-selector', `spec.nodeName=${node}`]);
+  const pods = await listAll<Pod>('pods', {
+    namespace: agentNamespace,
+    labelSelector: 'app.kubernetes.io/component=agent',
+    fieldSelector: `spec.nodeName=${node}`,
+  });
   const running = pods.filter(({ metadata }) => metadata.deletionTimestamp === undefined);
   if (running.length !== 1) throw new Error(`${running.length} agents on ${node}`);
   return running[0]!;

@@ -77,7 +77,7 @@ export function addressesOf(pod: Pod): readonly string[] {
 }
 
 export async function podSplitOf(namespace: TestNamespace, primary: Pod): Promise<PodSplit> {
-  const found = (await namespace.list<PodSplit>('podsplits')).find((one) => one.spec.pod.uid === primary.metadata.uid);
+  const found = (await namespace.list<PodSplit>('podSplits')).find((one) => one.spec.pod.uid === primary.metadata.uid);
   if (found === undefined) throw new Error(`${primary.metadata.name} has no PodSplit`);
   return found;
 }

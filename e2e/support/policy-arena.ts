@@ -12,9 +12,10 @@ import {
   type NaiveWorld,
 } from '../../controller/policies/testdata/naive-model.ts';
 import type { Agent } from '../attack/agent.ts';
+import { listAll, type Kind } from './api.ts';
 import { agentInPod, arenaContainer, arenaSpec } from './arena.ts';
 import { eventually } from './eventually.ts';
-import { listAll, TestNamespace } from './namespace.ts';
+import { TestNamespace } from './namespace.ts';
 import { isReady } from './pieces.ts';
 import type { Pod } from './objects.ts';
 
@@ -174,7 +175,7 @@ function readyPod(namespace: TestNamespace, name: string, container: string): Pr
 }
 
 async function readDirectory(namespaces: readonly string[]): Promise<Directory> {
-  const everywhere = async <T>(kind: string): Promise<readonly T[]> => listAll<T>([kind, '-A']);
+  const everywhere = async <T>(kind: Kind): Promise<readonly T[]> => listAll<T>(kind);
   const isOurs = ({ metadata }: { readonly metadata?: { readonly namespace?: string } }): boolean =>
     namespaces.includes(metadata?.namespace ?? '');
   // Other suites' Pods come and go: no selector of ours finds them, but those of nothing at all.
@@ -183,7 +184,7 @@ async function readDirectory(namespaces: readonly string[]): Promise<Directory> 
       everywhere<ClusterObjects['pods'][number]>('pods'),
       everywhere<ClusterObjects['namespaces'][number]>('namespaces'),
       everywhere<ClusterObjects['services'][number]>('services'),
-      everywhere<ClusterObjects['endpointSlices'][number]>('endpointslices'),
+      everywhere<ClusterObjects['endpointSlices'][number]>('endpointSlices'),
     ]);
     const directory = directoryOf({
       pods: pods.filter(isOurs),

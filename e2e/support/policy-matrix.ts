@@ -199,7 +199,7 @@ export function describePolicies(mode: 'split' | 'isolate'): void {
         { podSelector: {}, ingress: [{ ports: [{ port: 'nothing' }] }] },
       ]);
       const [first, second] = await eventually('both have a status', async () => {
-        const policies = (await arena.namespace.list<Policy>('cnetpol')).toSorted((a, b) =>
+        const policies = (await arena.namespace.list<Policy>('containerNetworkPolicies')).toSorted((a, b) =>
           a.metadata.name < b.metadata.name ? -1 : 1,
         );
         if (!policies.every(({ status }) => status?.selected !== undefined)) throw new Error(JSON.stringify(policies));
@@ -221,7 +221,7 @@ export function describePolicies(mode: 'split' | 'isolate'): void {
       const rows = await eventually('it is told', async () => {
         const answer = await agent.call({ proto: 'tcp', host: shopIP, port: 8080 });
         expect(answer).to.include({ server: 'web' });
-        const [split] = (await arena.namespace.list<PodSplit>('podsplits')).filter(
+        const [split] = (await arena.namespace.list<PodSplit>('podSplits')).filter(
           ({ spec }) => spec.pod.name === 'shop',
         );
         const audited = (split?.status?.denied ?? []).filter(({ audited: passed }) => passed === true);

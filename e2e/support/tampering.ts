@@ -79,12 +79,15 @@ export interface Attack {
 
 /** @param gated a Pod that waits for its network; its annotation says what was cut from it */
 export async function victimOf(namespace: TestNamespace, split: SplitPod, gated: string): Promise<Victim> {
-  const cut = await namespace.get<Pod>('pod', gated);
+  const cut = await namespace.get<Pod>('pods', gated);
   const podSplit = (await podSplitOf(namespace, split.primary)) as PodSplit & {
     readonly spec: { readonly networkAttachmentDefinition: string };
   };
   const nad = podSplit.spec.networkAttachmentDefinition;
-  const found = await namespace.get<KubeObject & { readonly spec: { readonly config: string } }>(nadKind, nad);
+  const found = await namespace.get<KubeObject & { readonly spec: { readonly config: string } }>(
+    'networkAttachmentDefinitions',
+    nad,
+  );
   return {
     namespace: namespace.name,
     primary: split.primary.metadata.name,

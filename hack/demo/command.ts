@@ -4,7 +4,7 @@ import { spawn, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { clone, kubeconfig as embeddedKubeconfig, kubectlPath as embeddedKubectl } from '../cluster/paths.ts';
 
-const kubeconfig = process.env['KUBECONFIG'] ?? embeddedKubeconfig;
+export const kubeconfig = process.env['KUBECONFIG'] ?? embeddedKubeconfig;
 /** Whether the cluster is ours to boot and to load images onto. */
 export const embedded = kubeconfig === embeddedKubeconfig;
 

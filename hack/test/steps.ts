@@ -16,6 +16,12 @@ function mocha(...specs: readonly string[]): readonly string[] {
   return ['mocha', '--no-config', '--extension', 'ts', '--timeout', '300000', ...specs];
 }
 
+const suffix = '.test.ts';
+
+function path(suite: string): string {
+  return `e2e/${suite}${suffix}`;
+}
+
 const lint: readonly Step[] = [
   { name: 'types', command: ['tsc', '--noEmit'] },
   { name: 'eslint', command: ['eslint', '--cache', '--cache-location', 'node_modules/.cache/eslint/', '.'] },
@@ -39,6 +45,13 @@ const browser: Step = { name: 'pages and drawings in Chromium', command: mocha('
 
 /** As users get it, rendered by what they render it with. */
 const deploy: Step = { name: 'chart, kustomize, krew', command: mocha('e2e/deploy/**/*.test.ts') };
+
+/** They boot control planes with simulated nodes of their own, and ask the embedded cluster nothing. */
+const simulated = ['34-guards-resources', '71-fault-sweep'];
+const onSimulated: Step = {
+  name: `end to end, nodes simulated: ${simulated.join(', ')}`,
+  command: mocha(...simulated.map(path)),
+};
 
 const cluster: readonly Step[] = [
   { name: 'bundles', command: ['node', 'hack/build.ts'], needed: true },
@@ -66,38 +79,41 @@ const lanes: readonly (readonly string[])[] = [
     '14-what-containers-see',
     '15-workload-kinds',
     '16-services',
-    '17-probes-and-hooks',
-    '68-start-order',
   ],
+  ['51-attacks', '68-start-order', '17-probes-and-hooks'],
   // One after the other: each calls everybody from everywhere, and keeps a small machine busy by itself.
   ['63-policies-split', '63-policies-isolate'],
 ];
 
-const suffix = '.test.ts';
 const suites = readdirSync(join(import.meta.dirname, '../../e2e')).filter((name) => name.endsWith(suffix));
-const alone = suites.filter((name) => !lanes.flat().includes(name.slice(0, -suffix.length))).toSorted();
+const elsewhere = [...lanes.flat(), ...simulated];
+const alone = suites
+  .map((name) => name.slice(0, -suffix.length))
+  .filter((name) => !elsewhere.includes(name))
+  .toSorted();
 
 /** Each is a process of its own: suites of one process keep namespaces in common. */
-const onCluster: Work = {
-  inTurn: [
-    {
-      sideBySide: [
-        ...lanes.map((lane) => ({ name: `end to end: ${lane.join(', ')}`, command: mocha(...lane.map(path)) })),
-        { name: 'API client', command: mocha('e2e/kube/**/*.test.ts') },
-      ],
-    },
-    { name: 'end to end, alone', command: mocha(...alone.map((name) => `e2e/${name}`)) },
+const beside: Work = {
+  sideBySide: [
+    ...lanes.map((lane) => ({ name: `end to end: ${lane.join(', ')}`, command: mocha(...lane.map(path)) })),
+    { name: 'API client', command: mocha('e2e/kube/**/*.test.ts') },
   ],
 };
 
-function path(suite: string): string {
-  return `e2e/${suite}${suffix}`;
+function work(...withoutCluster: readonly Step[]): Work {
+  return {
+    inTurn: [
+      {
+        sideBySide: [
+          { inTurn: [...withoutCluster, netns, browser, deploy, onSimulated] },
+          { inTurn: [...cluster, beside] },
+        ],
+      },
+      ...alone.map((suite) => ({ name: `end to end, alone: ${suite}`, command: mocha(path(suite)) })),
+    ],
+  };
 }
 
-export const e2e: Work = {
-  inTurn: [{ sideBySide: [{ inTurn: [netns, browser, deploy] }, { inTurn: cluster }] }, onCluster],
-};
+export const e2e: Work = work();
 
-export const all: Work = {
-  inTurn: [{ sideBySide: [{ inTurn: [...lint, ...unit, netns, browser, deploy] }, { inTurn: cluster }] }, onCluster],
-};
+export const all: Work = work(...lint, ...unit);
