@@ -86,8 +86,8 @@ function templateOf(source: string): string {
 function conditionOf(object: string): string | undefined {
   // Who lets Helm make it by --create-namespace has it already.
   if (object === 'Namespace/podsplit-system') return 'ne .Release.Namespace "podsplit-system"';
-  const key = conditions[object];
-  return key === undefined ? undefined : `.Values.${key}`;
+  const values = (conditions[object] ?? []).map((key) => `.Values.${key}`);
+  return values.length > 1 ? `and ${values.join(' ')}` : values[0];
 }
 
 function editsOf({ object, contents }: SourceDocument): readonly Edit[] {

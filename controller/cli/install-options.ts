@@ -59,7 +59,11 @@ function withValues(command: Command): Command {
     ])
     .option('--replicas <number>', 'replicas of the controller')
     .option('--log-level <level>', 'of controller and agent: trace, debug, info, warn, error, fatal, silent')
-    .option('--network-policy', 'a NetworkPolicy for the controller', false)
+    .option(
+      '--network-policy',
+      'a NetworkPolicy for the controller: its metrics are closed, but to whom --values names',
+      false,
+    )
     .option('--service-monitor', 'ServiceMonitors for the Prometheus Operator', false)
     .option('--dashboard', "a dashboard in a ConfigMap, for Grafana's sidecar", false)
     .addOption(new Option('-o, --output <format>', 'format of the output').choices(['yaml', 'json']).default('yaml'));

@@ -12,9 +12,12 @@ import { defaultValues, imageOf, imageValues, mergeValues, valueOf, valueProblem
 
 const documents = documentsOf(manifestSources());
 const defaults = defaultValues(documents);
-const enabled = [...new Set(Object.values(conditions))];
+const enabling = [...new Set(Object.values(conditions).flat())];
 /** With every option that adds objects. */
-const full = enabled.reduce<Values>((values, key) => mergeValues(values, one(key, true)), defaults);
+const full = enabling.reduce<Values>(
+  (values, key) => mergeValues(values, one(key, Array.isArray(valueOf(values, key)) ? [{ podSelector: {} }] : true)),
+  defaults,
+);
 
 function one(key: string, value: unknown): Values {
   return key
@@ -30,10 +33,9 @@ function render(values: Values) {
 
 describe('manifests', () => {
   it('are the source, word for word, where nothing is chosen', () => {
-    const plain = documents.filter(({ object }) => {
-      const condition = conditions[object];
-      return condition === undefined || valueOf(defaults, condition) === true;
-    });
+    const plain = documents.filter(({ object }) =>
+      (conditions[object] ?? []).every((key) => valueOf(defaults, key) === true),
+    );
     expect(manifestStream(renderManifests(documents, { values: defaults, version: 'dev' }))).to.equal(
       manifestStream(plain),
     );
@@ -62,11 +64,23 @@ describe('manifests', () => {
       }
       const changed = [...before.keys()].filter((object) => before.get(object) !== after.get(object));
       const inImage = key.startsWith('image.') && places.length === 0 ? imagePlaces : [];
-      const gone = Object.keys(conditions).filter((object) => conditions[object] === key && chosen === false);
+      const gone = Object.keys(conditions).filter(
+        (object) => conditions[object]?.includes(key) === true && chosen === false,
+      );
       const meant = [...places, ...inImage].map(({ object }) => object).concat(gone);
       expect(changed).to.have.members([...new Set(meant)]);
     });
   }
+
+  it('let nobody read the metrics where nobody is named: a rule with an empty list would let in everybody', () => {
+    for (const metricsFrom of [[], null]) {
+      const rendered = render(mergeValues(full, { networkPolicy: { metricsFrom } }));
+      const policies = [...rendered.keys()].filter((object) => object.startsWith('NetworkPolicy/'));
+      expect(policies).to.deep.equal(['NetworkPolicy/podsplit']);
+      const ingress = at(parse(rendered.get('NetworkPolicy/podsplit') ?? ''), ['spec', 'ingress']);
+      expect(ingress).to.deep.equal([{ ports: [{ protocol: 'TCP', port: 'webhook' }] }]);
+    }
+  });
 
   it('leave the image to nobody', () => {
     const values = mergeValues(defaults, imageValues('registry.example:5000/a/podsplit:1.2'));

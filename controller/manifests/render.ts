@@ -20,14 +20,16 @@ export function renderManifests(
   rendering: Rendering,
 ): readonly RenderedDocument[] {
   return documents
-    .filter(({ object }) => {
-      const condition = conditions[object];
-      return condition === undefined || valueOf(rendering.values, condition) === true;
-    })
+    .filter(({ object }) => (conditions[object] ?? []).every((key) => saysYes(valueOf(rendering.values, key))))
     .map((document) => ({
       object: document.object,
       text: splice(document.text, document.contents, editsOf(document, rendering)),
     }));
+}
+
+/** Of what the schemas of conditions allow, what Helm's `if` takes for true. */
+function saysYes(value: unknown): boolean {
+  return value === true || (Array.isArray(value) && value.length > 0);
 }
 
 /** One YAML stream, as `kubectl apply -f` takes it. */

@@ -16,9 +16,9 @@ export interface Setting {
   readonly schema: Schema;
   /** A sentence for values.yaml. */
   readonly about: string;
-  /** The first one's value in the source is the default. None: it is not written into an object as it is. */
+  /** None: it is not written into an object as it is. */
   readonly places: readonly Place[];
-  /** Needed where there are no places. */
+  /** The default, if it is not what the source has at the first place. Needed where there are no places. */
   readonly otherwise?: unknown;
 }
 
@@ -177,20 +177,24 @@ export const settings: readonly Setting[] = [
   {
     key: 'networkPolicy.enabled',
     schema: yesOrNo,
-    about: 'Of the controller: who calls it, and that it calls the API server only.',
+    about:
+      'Of the controller: all may call its webhook, none its other ports, and it calls the ports of API servers only.',
     places: [],
     otherwise: false,
   },
   {
     key: 'networkPolicy.metricsFrom',
     schema: objects,
-    about: 'NetworkPolicyPeers that may read the metrics; empty for everybody.',
-    places: [{ object: 'NetworkPolicy/podsplit', path: ['spec', 'ingress', '1', 'from'] }],
+    about: 'NetworkPolicyPeers that may read the metrics: name the namespace of Pods, too; empty for nobody.',
+    places: [{ object: 'NetworkPolicy/podsplit-metrics', path: ['spec', 'ingress', '0', 'from'] }],
+    // What the source has is an example.
+    otherwise: [],
   },
   {
     key: 'networkPolicy.egress',
     schema: objects,
-    about: 'How the controller reaches the API server: name its ports if they are others.',
+    about:
+      'Rules by which it reaches the API server. These name ports only, at any address: a `to` with its addresses closes more.',
     places: [{ object: 'NetworkPolicy/podsplit', path: ['spec', 'egress'] }],
   },
   {
@@ -249,13 +253,14 @@ export const versionPlaces: readonly Place[] = [
   { object: 'DaemonSet/podsplit-agent', path: versionLabel },
 ];
 
-/** Objects that are there only where a value says so: whole files, or one of a file. */
-export const conditions: Readonly<Record<string, string>> = {
-  'PodDisruptionBudget/podsplit': 'podDisruptionBudget.enabled',
-  'NetworkPolicy/podsplit': 'networkPolicy.enabled',
-  'Service/podsplit-metrics': 'serviceMonitor.enabled',
-  'Service/podsplit-agent-metrics': 'serviceMonitor.enabled',
-  'ServiceMonitor/podsplit': 'serviceMonitor.enabled',
-  'ServiceMonitor/podsplit-agent': 'serviceMonitor.enabled',
-  'ConfigMap/podsplit-dashboard': 'dashboard.enabled',
+/** Objects that are there only where values say so: each is true, or a list that is not empty. */
+export const conditions: Readonly<Record<string, readonly string[]>> = {
+  'PodDisruptionBudget/podsplit': ['podDisruptionBudget.enabled'],
+  'NetworkPolicy/podsplit': ['networkPolicy.enabled'],
+  'NetworkPolicy/podsplit-metrics': ['networkPolicy.enabled', 'networkPolicy.metricsFrom'],
+  'Service/podsplit-metrics': ['serviceMonitor.enabled'],
+  'Service/podsplit-agent-metrics': ['serviceMonitor.enabled'],
+  'ServiceMonitor/podsplit': ['serviceMonitor.enabled'],
+  'ServiceMonitor/podsplit-agent': ['serviceMonitor.enabled'],
+  'ConfigMap/podsplit-dashboard': ['dashboard.enabled'],
 };

@@ -14,6 +14,7 @@ const folders = [
   'templates',
   'templates/optional/service-monitor',
   'templates/optional/network-policy',
+  'templates/optional/network-policy-metrics',
   'templates/optional/dashboard',
 ];
 

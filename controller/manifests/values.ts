@@ -13,7 +13,7 @@ export function defaultValues(documents: readonly SourceDocument[]): Values {
 }
 
 function defaultOf({ places: [place], otherwise }: Setting, documents: readonly SourceDocument[]): unknown {
-  if (place === undefined) return otherwise;
+  if (place === undefined || otherwise !== undefined) return otherwise;
   const document = documents.find(({ object }) => object === place.object);
   if (document === undefined) throw new Error(`no ${place.object} in crds/ or templates/`);
   return valueAt(document.contents, place.path);

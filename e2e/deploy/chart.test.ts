@@ -84,7 +84,10 @@ describe('Helm chart', () => {
   }
 
   it('lets null take a default away, as the CLI does', () => {
-    const values = { agent: { nodeSelector: { 'kubernetes.io/os': null }, resources: { limits: null } } };
+    const values = {
+      agent: { nodeSelector: { 'kubernetes.io/os': null }, resources: { limits: null } },
+      networkPolicy: { enabled: true, metricsFrom: null },
+    };
     expect(template(values)).to.deep.equal(printed(values));
   });
 

@@ -57,6 +57,13 @@ describe('kustomize', () => {
     });
   }
 
+  it('opens the metrics to the namespace monitoring in the component network-policy-metrics', () => {
+    const components = ['network-policy', 'network-policy-metrics'].map((name) => `../templates/optional/${name}`);
+    const built = overlay(`resources: [../templates]\ncomponents: [${components.join(', ')}]\n`);
+    const metricsFrom = [{ namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': 'monitoring' } } }];
+    expect(built).to.deep.equal(printed({ networkPolicy: { enabled: true, metricsFrom } }));
+  });
+
   it('takes an image, as docs/operations.md says', () => {
     const page = readFileSync(join(root, 'docs/operations.md'), 'utf8');
     const [, example = ''] = /```yaml\n(# kustomization\.yaml\n.*?)```/s.exec(page) ?? [];
