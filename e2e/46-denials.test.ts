@@ -84,11 +84,7 @@ describe('what was denied', () => {
     const counted = await deniedPackets('denied_out');
     const tried = targets([...peerAddresses(app), ...podIPs(app)]);
     expect(tried).to.have.length(8);
-    // A loopback port in no flow is the sidecar's own: nothing leaves the piece, so nothing is denied.
-    const answers = await call(namespace, sidecar.metadata.name, 'sidecar', [
-      ...tried,
-      ...targets(['127.0.0.1', '::1']),
-    ]);
+    const answers = await call(namespace, sidecar.metadata.name, 'sidecar', tried);
     expect(answers).to.deep.equal(answers.map(() => undefined));
 
     await eventually(
@@ -122,6 +118,41 @@ describe('what was denied', () => {
       new RegExp(`^sidecar +app +${peer} +${closedPort}/tcp +peer +\\d+ +\\d+s$`, 'm'),
     );
     expect(await deniedPackets('denied_out')).to.be.at.least(counted + tried.length);
+  });
+
+  it('tells what a container called at its own loopback, of nobody, with what to declare', async () => {
+    const counted = await deniedPackets('refused_loopback');
+    const tried = targets(['127.0.0.1', '::1', ...podIPs(sidecar)]);
+    expect(tried).to.have.length(8);
+    // Of the two that it may call, one is open; it declares 7002, so nothing of others is missing there.
+    const allowed: readonly Target[] = [
+      ['tcp', '127.0.0.1', 7001],
+      ['tcp', '::1', 7002],
+    ];
+    const answers = await call(namespace, sidecar.metadata.name, 'sidecar', [...tried, ...allowed]);
+    const servers = answers.map((answer) => answer?.split(' ')[0]);
+    expect(servers).to.deep.equal([...tried.map(() => undefined), 'app', undefined]);
+
+    await eventually(
+      'each call is told',
+      async () => {
+        const rows = (await denied()).filter(({ network }) => network === 'loopback');
+        const told = rows.map(
+          ({ from, to, address, port, protocol }) => `${from} ${to} ${address} ${port} ${protocol}`,
+        );
+        const expected = tried.map(([protocol, address, port]) => `sidecar ${address} ${address} ${port} ${protocol}`);
+        expect(told.sort()).to.deep.equal(expected.sort());
+        expect(new Set(rows.map(({ seenBy }) => seenBy))).to.deep.equal(new Set(['sidecar']));
+      },
+      2 * roundMs,
+    );
+    expect(await deniedPackets('refused_loopback')).to.be.at.least(counted + tried.length);
+    const text = await flows(app);
+    expect(text).to.match(new RegExp(`^sidecar +::1 +::1 +${closedPort}/tcp +loopback +\\d+ +\\d+s$`, 'm'));
+    expect(text).to.contain(`\n  sidecar at ${closedPort}/tcp\n`).and.to.contain(`containerPort: ${closedPort}`);
+    const kinds = (await denied()).length;
+    const status = await podsplit('status', app);
+    expect(status).to.match(new RegExp(`^Denied +\\d+ packets of ${kinds} kinds in the last hour`, 'm'));
   });
 
   it('names a stranger by its address, whom the policies of the namespace let in', async () => {
@@ -192,8 +223,12 @@ describe('what was denied', () => {
     return status?.denied ?? [];
   }
 
-  async function flows(pod: Pod, ...more: readonly string[]): Promise<string> {
-    const args = ['flows', pod.metadata.name, '-n', namespace.name, '--kubeconfig', kubeconfig, ...more];
+  function flows(pod: Pod, ...more: readonly string[]): Promise<string> {
+    return podsplit('flows', pod, ...more);
+  }
+
+  async function podsplit(command: string, pod: Pod, ...more: readonly string[]): Promise<string> {
+    const args = [command, pod.metadata.name, '-n', namespace.name, '--kubeconfig', kubeconfig, ...more];
     const { stdout } = await run(plugin, args);
     return stdout;
   }

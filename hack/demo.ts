@@ -190,7 +190,7 @@ async function tryAll(stage: Stage): Promise<readonly Verdict[]> {
 
 /**
  * What left the attacker's piece without leave was dropped and recorded there, and the agent has carried it to the PodSplit.
- * A loopback port without a flow is not among it: nothing redirects it, so the call ends in the attacker's own namespace.
+ * So is a loopback port without a flow: nothing redirects it, and the call is refused in the attacker's own namespace.
  */
 async function showDenials(stage: Stage): Promise<readonly string[]> {
   const [pod] = await webPods(namespace);

@@ -42,7 +42,7 @@ export function createAgentMetrics() {
     }),
     denied: new Counter({
       name: 'podsplit_agent_denied_packets_total',
-      help: "Packets by the counter of the pieces' tables that dropped them; docs/operations.md explains each.",
+      help: "Packets by the counter of the pieces' tables that dropped them, or saw the kernel refuse them; docs/operations.md explains each.",
       labelNames: ['counter'] as const,
       registers,
     }),

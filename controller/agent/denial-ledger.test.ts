@@ -49,6 +49,23 @@ describe('the ledger of what a sandbox was denied', () => {
     expect(rows()[0]).to.deep.equal([8000, 1, 5000]);
   });
 
+  it('forgets a call to the own loopback with the kernel, since the port has answered, unless the agent emptied the set', () => {
+    const early = { ...attempt(9000, 2), interfaceName: 'lo', from: '127.0.0.1', to: '127.0.0.1' };
+    ledger.take([early, attempt(80, 1)], 1000);
+    expect(rows().map(([port]) => port)).to.have.members([9000, 80]);
+    ledger.take([], 2000);
+    expect(rows()).to.deep.equal([[80, 1, 1]]);
+
+    ledger.take([early], 3000);
+    ledger.emptied();
+    ledger.take([], 4000);
+    expect(rows()).to.deep.include([9000, 2, 3]);
+    ledger.take([{ ...early, packets: 1 }], 5000);
+    expect(rows()).to.deep.include([9000, 3, 5]);
+    ledger.take([], 6000);
+    expect(rows()).to.deep.equal([[80, 1, 1]]);
+  });
+
   it('has one order, whatever the kernel lists first', () => {
     const some = [attempt(3, 1), attempt(1, 1), attempt(2, 7)];
     ledger.take(some, 1000);

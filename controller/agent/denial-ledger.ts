@@ -1,5 +1,6 @@
 import { recordSeconds } from '../rules/redirect-sets.ts';
 import type { Attempt } from './denials.ts';
+import { isOwnLoopback } from './own-loopback.ts';
 
 export interface Remembered {
   readonly attempt: Attempt;
@@ -14,7 +15,8 @@ const maxRemembered = 512;
 
 /**
  * What one sandbox was denied in the last hour. The kernel's sets are small, are emptied when they are full, and begin anew
- * with the table: their counts are added up here, and kept as long as the kernel would have.
+ * with the table: their counts are added up here, and kept as long as the kernel would have. What the kernel refused inside of
+ * the piece is kept no longer than the kernel does, which forgets it when the port answers.
  */
 export class DenialLedger {
   private readonly rows = new Map<string, Remembered & { readonly raw: number }>();
@@ -35,6 +37,11 @@ export class DenialLedger {
         // Each packet sets the element's time anew, so that it tells when the last one came, whoever looked then.
         lastSeen: isNew ? now - 1000 * Math.max(0, recordSeconds - attempt.expiresIn) : before.lastSeen,
       });
+    }
+    const found = new Set(attempts.map(keyOf));
+    for (const [key, { attempt, raw }] of this.rows) {
+      // Not what was in a set that was emptied.
+      if (isOwnLoopback(attempt) && raw > 0 && !found.has(key)) this.rows.delete(key);
     }
     this.forget(now);
   }

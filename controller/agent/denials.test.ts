@@ -127,6 +127,48 @@ describe('records of what was denied', () => {
     expect(names(own)).to.deep.equal(['log', 'web', 'web']);
   });
 
+  it('name nobody whom a piece called at its own loopback, unless one other container is known to serve the port', () => {
+    const log: Peer = { name: 'log', role: 'sibling', mac: '0a:58:c6:12:00:04', ipv4: '198.18.0.4' };
+    const read = parseWiring(web.wiring);
+    const primary: Sandbox = {
+      ...web,
+      wiring: formatWiring({
+        ...read,
+        peers: [...read.peers, log],
+        flows: [
+          { from: 'log', to: 'cache', port: 7001, protocol: 'tcp' },
+          { from: 'log', to: 'cache', port: 7002, protocol: 'tcp' },
+          { from: 'cache', to: 'log', port: 7002, protocol: 'tcp' },
+        ],
+        facade: [{ piece: 'cache', port: 6379, protocol: 'tcp' }],
+      }),
+    };
+    const [podIP = ''] = web.local.podIPs;
+    const told = (port: number, address = '127.0.0.1', protocol: Attempt['protocol'] = 'tcp'): Denial =>
+      denialOf(
+        { ...attempt({ interfaceName: 'lo', from: address, to: address }), port, protocol },
+        primary,
+        [cache],
+        now,
+      );
+    expect(told(9000)).to.deep.equal({
+      from: 'web',
+      to: '127.0.0.1',
+      address: '127.0.0.1',
+      port: 9000,
+      protocol: 'tcp',
+      network: 'loopback',
+      seenBy: 'web',
+      packets: 3,
+      lastSeen: now,
+    });
+    for (const address of ['::1', podIP]) expect(told(9000, address)).to.include({ from: 'web', to: address, address });
+    expect(told(6379), "at the Pod's address").to.include({ to: 'cache', address: '127.0.0.1', network: 'loopback' });
+    expect(told(7001), 'in a flow of others').to.include({ to: 'cache' });
+    expect(told(6379, '127.0.0.1', 'udp'), 'another protocol').to.include({ to: '127.0.0.1' });
+    expect(told(7002), 'two serve it').to.include({ to: '127.0.0.1' });
+  });
+
   it('name a stranger by its address', () => {
     const stranger = attempt({ interfaceName: 'eth0', from: '10.244.2.9', to: '10.244.1.23' });
     expect(denialOf(stranger, cache, [web], now)).to.deep.equal({

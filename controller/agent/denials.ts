@@ -9,6 +9,7 @@ import type { Protocol } from '../api/flow.ts';
 import { recordSeconds, recordSize } from '../rules/redirect-sets.ts';
 import { parseWiring } from '../rules/wiring-json.ts';
 import { inNetns } from './netns.ts';
+import { isOwnLoopback, meantAtLoopback } from './own-loopback.ts';
 import type { Sandbox } from './sandbox.ts';
 
 /** What a piece's table has counted and recorded so far. */
@@ -122,6 +123,12 @@ function protocolOf(value: unknown): Protocol | undefined {
  */
 export function denialOf(attempt: Attempt, sandbox: Sandbox, peers: readonly Sandbox[], lastSeen: string): Denial {
   const wiring = parseWiring(sandbox.wiring);
+  if (isOwnLoopback(attempt)) {
+    const { packets, port, protocol, to: address } = attempt;
+    const to = meantAtLoopback(attempt, wiring) ?? address;
+    const from = sandbox.piece;
+    return { from, to, address, port, protocol, network: 'loopback', seenBy: from, packets, lastSeen };
+  }
   const own = new Set([wiring.self.ipv4, wiring.self.ipv6, ...sandbox.local.podIPs]);
   const outgoing = own.has(attempt.from) || attempt.from === '127.0.0.1' || attempt.from === '::1';
   const other = outgoing ? attempt.to : attempt.from;

@@ -150,18 +150,19 @@ export interface ObservedUse {
   readonly wouldDeny: boolean;
 }
 
-/** One kind of attempt that some piece's rules dropped. */
+/** One kind of attempt that some piece's rules dropped, or that the kernel refused inside of the piece. */
 export interface Denial {
   /** A container of the Pod, or the address of somebody else. */
   readonly from: string;
+  /** Likewise; of a call to the own loopback that was for nobody known, the address that was called. */
   readonly to: string;
   /** As it was called. */
   readonly address: string;
   readonly port: number;
   readonly protocol: 'tcp' | 'udp';
-  /** The peer network, the Pod's own (eth0), or in an isolated Pod what its containers share. */
+  /** The peer network, the Pod's own (eth0), or loopback: the caller's own, in an isolated Pod what its containers share. */
   readonly network: 'peer' | 'pod' | 'loopback';
-  /** The container whose rules dropped it. */
+  /** The container whose rules dropped it, or recorded that the kernel refused it. */
   readonly seenBy: string;
   readonly packets: number;
   /** It passed: a ContainerNetworkPolicy with action Audit would refuse it. */

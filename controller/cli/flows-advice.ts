@@ -31,11 +31,32 @@ export function policedCalls(denied: readonly Denial[], enforcing: readonly Pars
 /** What somebody would do who wants to allow it: the annotation has no say where a policy selects an end. */
 export function howToAllow(report: FlowsReport): readonly (readonly string[])[] {
   const calls = callsBetween(report.denied ?? []);
-  if (calls.length === 0) return [];
+  const [unknown, ...more] = callsToNobody(report);
   const { policed = [] } = report;
   return [
+    ...(unknown === undefined ? [] : [declareIt(report, [unknown, ...more])]),
     ...(policed.length === 0 ? [] : [askPolicies(report, policed)]),
-    ...(policed.length === calls.length ? [] : [addToFlows(report)]),
+    ...(policed.length === calls.length ? [] : [addToFlows(report, policed.length > 0 || unknown !== undefined)]),
+  ];
+}
+
+/** What a piece called at its own loopback, and no other is known to serve. While it is observed, whoever listens is found. */
+function callsToNobody({ mode, observing, denied = [] }: FlowsReport): readonly Denial[] {
+  if (mode === 'isolate' || observing === true) return [];
+  const ended = denied.filter(({ network, to, address }) => network === 'loopback' && to === address);
+  return [...new Map(ended.map((call) => [`${call.from} ${formatFlowPort(call)}`, call])).values()];
+}
+
+/** Whether another container listens there, or nobody as in one Pod, only those know who know the programs. */
+function declareIt({ workload }: FlowsReport, [one, ...others]: readonly [Denial, ...Denial[]]): readonly string[] {
+  const more = others.length >= most ? [`  and ${others.length + 1 - most} more`] : [];
+  return [
+    'At its own loopback, or Pod IP, each of these found nobody who listens, and no flow carries it to another container:',
+    ...[one, ...others].slice(0, most).map((call) => `  ${printable(call.from)} at ${call.port}/${call.protocol}`),
+    ...more,
+    'If one listens there, declare the port at that container, as',
+    `  ports: [{ containerPort: ${one.port}${one.protocol === 'udp' ? ', protocol: UDP' : ''} }]`,
+    `in ${workload.kind.toLowerCase()}/${printable(workload.name)}. Where ${userAnnotations.flows} or a ContainerNetworkPolicy says what is open, that has to allow it too.`,
   ];
 }
 
@@ -56,10 +77,10 @@ function askPolicies({ namespace, pod }: FlowsReport, policed: readonly PolicedC
 }
 
 /** The annotation lists all flows there shall be, so the ones of today have to stand in it too. */
-function addToFlows({ workload, flows, policed = [], policiesUnread }: FlowsReport): readonly string[] {
+function addToFlows({ workload, flows, policiesUnread }: FlowsReport, hasOthers: boolean): readonly string[] {
   const today = flows.map(formatFlow).join(',');
   return [
-    `To allow ${policed.length === 0 ? 'one' : 'one of the others'}, add it to all that stay, as FROM->TO:PORT or FROM->TO:PORT/udp, in ${userAnnotations.flows} of`,
+    `To allow ${hasOthers ? 'one of the others' : 'one'}, add it to all that stay, as FROM->TO:PORT or FROM->TO:PORT/udp, in ${userAnnotations.flows} of`,
     `${workload.kind.toLowerCase()}/${printable(workload.name)}. Today's are: ${today === '' ? 'none' : printable(today)}`,
     ...(policiesUnread === true
       ? ['If a ContainerNetworkPolicy selects one of its ends, that decides instead; you may not list them here.']

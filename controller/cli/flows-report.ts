@@ -111,7 +111,6 @@ export function formatFlowsReport(report: FlowsReport, style: FlowsStyle): strin
       ...(denied === undefined || denied.length === 0
         ? []
         : attempts.map((line, row) => (row === 0 ? line : red(line)))),
-      ...(report.mode === 'split' && report.observing !== true ? ['', notRecorded] : []),
     ],
     ...(audited.length === 0
       ? []
@@ -124,10 +123,6 @@ export function formatFlowsReport(report: FlowsReport, style: FlowsStyle): strin
 function nothingAllowed({ egressVia }: FlowsReport): string {
   return egressVia === undefined ? 'nothing: the pieces do not reach each other' : 'nothing but the way out';
 }
-
-/** The facade has no such port, so no rule of podsplit's sees it. */
-const notRecorded =
-  "A call to 127.0.0.1 or ::1 at a port of no flow ends in the caller's own network, and is not recorded.";
 
 const observingNow =
   'NOTHING IS ENFORCED between the containers: podsplit.io/flows is observe, what they use is recorded.';

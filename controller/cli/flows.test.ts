@@ -60,14 +60,22 @@ describe('the report of flows', () => {
     );
   });
 
-  it('says only of a split Pod that calls to its own loopback are not recorded', () => {
-    const isolated = podSplit('flows-none');
+  it('says what to declare of what pieces called at their own loopback, and leads to the flows of what is declared', () => {
+    expectGolden('flows-loopback.txt', formatFlowsReport(flowsReport(podSplit('flows-loopback')), plain));
+  });
+
+  it('has no more of such calls than a person reads, and none of a Pod where another reason is the likely one', () => {
+    const one = podSplit('flows-loopback');
+    const [denial] = one.status!.denied!;
+    const denied = [1, 2, 3, 4, 5].map((port) => ({ ...denial!, port, protocol: 'udp' as const }));
+    const text = (changed: Partial<PodSplit>): string =>
+      formatFlowsReport(flowsReport({ ...one, status: { ...one.status!, denied }, ...changed }), plain);
+    expect(text({})).to.match(/\n {2}web at 4\/udp\n {2}and 1 more\n/);
+    expect(text({})).to.contain('\n  ports: [{ containerPort: 1, protocol: UDP }]\n').and.not.to.contain('To allow');
     const networkAttachmentDefinition = 'podsplit-web-0123456789ab-isolate';
-    const text = formatFlowsReport(
-      flowsReport({ ...isolated, spec: { ...isolated.spec, networkAttachmentDefinition } }),
-      plain,
-    );
-    expect(text).to.match(/\nDenied\nnothing in the last hour\n$/);
+    expect(text({ spec: { ...one.spec, networkAttachmentDefinition } })).not.to.contain('containerPort');
+    const { conditions } = podSplit('flows-observe').status!;
+    expect(text({ status: { ...one.status!, denied, conditions: conditions! } })).not.to.contain('containerPort');
   });
 
   it('is coloured where somebody sees it, and says the same', () => {

@@ -14,6 +14,8 @@ export interface Model {
   readonly role: Role;
   readonly ipv4: FamilyModel;
   readonly ipv6: FamilyModel;
+  /** `protocol . port`: ports that this piece is known to serve, whatever families the peer network has. */
+  readonly ownPorts: readonly string[];
   /** MAC of the primary where it forwards facade ports to this sibling. */
   readonly facadeFrom: readonly string[];
   /** The way out of this piece, where it has but one. */
@@ -95,12 +97,20 @@ export function model(wiring: Wiring, local: Local): Model {
     role: wiring.role,
     ipv4,
     ipv6,
+    ownPorts: ownPorts(wiring),
     observe: wiring.observe !== undefined,
     facadeFrom: wiring.role === 'sibling' && served ? primaryOf(wiring).map(({ mac }) => mac) : [],
     keptBy: kept,
     ingressProxy: proxy === undefined ? [] : [proxy.mac],
     viaBy: wiring.peers.filter(({ name }) => carries(kept) && kept?.to === name).map(({ mac }) => mac),
   };
+}
+
+/** Nobody tells a piece what it declares: these are the flows to it, and what the Pod's address has of it. */
+function ownPorts({ piece, flows, facade }: Wiring): readonly string[] {
+  return unique(
+    [...flows.filter(({ to }) => to === piece), ...facade.filter((port) => port.piece === piece)].map(service),
+  );
 }
 
 function familyModel(family: Family, wiring: Wiring, local: Local): FamilyModel {

@@ -12,7 +12,7 @@ export function outChains(both: Both, primary: boolean): readonly Chain[] {
       name: 'filter_out',
       base: { type: 'filter', hook: 'postrouting', priority: priority.afterSnat, policy: 'drop' },
       comment: 'what this piece sends and what it forwards, as it leaves',
-      rules: ['oifname "lo" accept', 'oifname "net1" goto net1_out', 'goto eth0_out'],
+      rules: ['oifname "lo" goto lo_out', 'oifname "net1" goto net1_out', 'goto eth0_out'],
     },
     {
       name: 'net1_out',

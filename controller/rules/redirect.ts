@@ -2,6 +2,7 @@ import type { Model } from './model.ts';
 import { tableName, type Chain, type Table } from './nft.ts';
 import { inChains, rawChains } from './redirect-in.ts';
 import { usedChains, usedSets } from './observe.ts';
+import { loopbackChains, ownPortsSet } from './redirect-loopback.ts';
 import { bothOf, type Both } from './redirect-names.ts';
 import { natChains, replyChain } from './redirect-nat.ts';
 import { forwardChains, outChains } from './redirect-out.ts';
@@ -24,7 +25,7 @@ export function redirectTable(model: Model, marker: string): Table {
     family: 'inet',
     name: tableName,
     marker,
-    counters: ['spoofed', 'chatter', 'denied_in', 'denied_out', 'denied_eth0', 'denied_forward'],
+    counters: ['spoofed', 'chatter', 'denied_in', 'denied_out', 'denied_eth0', 'denied_forward', 'refused_loopback'],
     sets: [
       ...both(({ data, n, addr }) => dataSets(data, n, addr)),
       {
@@ -34,6 +35,7 @@ export function redirectTable(model: Model, marker: string): Table {
         elements: model.facadeFrom,
         comment: 'the primary, where it forwards ports of the Pod to this piece',
       },
+      ownPortsSet(model),
       ...viaSets(model, both),
       ...ingressSets(model, both),
       ...both(ownServiceSets),
@@ -51,6 +53,7 @@ export function redirectTable(model: Model, marker: string): Table {
       ...(model.role === 'sibling' ? [replyChain] : []),
       ...(model.observe ? usedChains(both) : []),
       ...outChains(both, model.role === 'primary'),
+      ...loopbackChains(both),
       ...podNetworkChains(both, model.role === 'primary'),
       ...forwardChains(both, model.role === 'primary'),
     ],

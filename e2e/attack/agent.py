@@ -199,6 +199,13 @@ def close(key):
     HELD.pop(key)[0].close()
 
 
+def abort(key):
+    """Ends it with a reset (SO_LINGER of no time), as a program does that gives up."""
+    sock = HELD.pop(key)[0]
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
 def unlisten(port):
     """Shut down first: a thread that waits in accept() would keep the socket."""
     sock = LISTENING.pop(port)
@@ -363,6 +370,7 @@ OPS = {
     "open": open_,
     "again": again,
     "close": close,
+    "abort": abort,
     "unlisten": unlisten,
     "fastopen": fastopen,
     "ping": ping,
