@@ -9,11 +9,12 @@ import { manifestStream, renderManifests } from '../controller/manifests/render.
 import { defaultValues, mergeValues, type Values } from '../controller/manifests/values.ts';
 import { startKubectl } from '../hack/demo/command.ts';
 import { documents, packageVersion } from '../hack/manifests.ts';
+import { listAll } from './support/api.ts';
 import { agentProgram, agents, barePod, pair, splitMode, workload, type Target } from './support/agents.ts';
 import { controllerIsUp, controllerPods, leader } from './support/controller.ts';
 import { dial, nameOf } from './support/dial.ts';
 import { eventually } from './support/eventually.ts';
-import { kubectl, listAll, TestNamespace } from './support/namespace.ts';
+import { kubectl, TestNamespace } from './support/namespace.ts';
 import { condition, podIPs, type KubeObject, type Pod } from './support/objects.ts';
 import { isReady, readySplitPods } from './support/pieces.ts';
 
@@ -156,7 +157,7 @@ describe("podsplit's own NetworkPolicy", () => {
 
   /** From inside each replica, by IPv4 and IPv6. */
   async function controllerReaches(listeners: readonly (typeof outside)[number][]): Promise<void> {
-    const addresses = podIPs(await namespace.get<Pod>('pod', 'outside'));
+    const addresses = podIPs(await namespace.get<Pod>('pods', 'outside'));
     expect(addresses, 'two families').to.have.length(2);
     const targetsOf = (all: readonly (typeof outside)[number][]) =>
       addresses.flatMap((address) => all.map(({ protocol, port }): Target => [protocol, address, port]));
@@ -187,7 +188,7 @@ function dialFrom(pod: Pod, targets: readonly Target[]): Promise<readonly string
 }
 
 async function policies(): Promise<readonly string[]> {
-  const found = await listAll<KubeObject>([...system, 'networkpolicies']);
+  const found = await listAll<KubeObject>('networkPolicies', { namespace: 'podsplit-system' });
   return found.map(({ metadata }) => metadata.name);
 }
 
