@@ -83,7 +83,9 @@ describe('probes and hooks', () => {
   for (const mode of both) {
     it(`${mode}: a startup probe holds a container back from ready until it passes`, async () => {
       await statusOf(mode, 'app', ({ ready }) => ready);
-      await statusOf(mode, 'slow', ({ started, ready }) => started === false && !ready);
+      await statusOf(mode, 'slow', ({ started, ready, state }) => {
+        return state.running !== undefined && started === false && !ready;
+      });
       await inContainer(namespace, [mode, 'slow'], `touch ${alive('slow-is-up')}`);
       await statusOf(mode, 'slow', ({ started, ready }) => started === true && ready);
     });

@@ -66,10 +66,18 @@ const cluster: readonly Step[] = [
  * Suites that look at what is theirs only, and take nothing from others. What is not named here runs alone: it stops
  * controllers or agents, kills nodes, uninstalls, starts Pods all the time, or is about what happens in a moment.
  */
-const lanes: readonly (readonly string[])[] = [
+const lanes = {
   // Those that listen in the world outside stay in one lane: its ports are there once.
-  ['10-web', '11-loopback', '12-restricted', '13-kubectl-verbs', '60-egress-via', '64-egress-via-policy', '66-mesh'],
-  [
+  outside: [
+    '10-web',
+    '11-loopback',
+    '12-restricted',
+    '13-kubectl-verbs',
+    '60-egress-via',
+    '64-egress-via-policy',
+    '66-mesh',
+  ],
+  workloads: [
     '30-bad-input',
     '31-gated',
     '32-tampering',
@@ -80,33 +88,40 @@ const lanes: readonly (readonly string[])[] = [
     '15-workload-kinds',
     '16-services',
   ],
-  ['51-attacks', '68-start-order', '17-probes-and-hooks'],
-  // One after the other: each calls everybody from everywhere, and keeps a small machine busy by itself.
-  ['63-policies-split', '63-policies-isolate'],
-];
+  // Each calls everybody from everywhere, and keeps a small machine busy by itself.
+  policies: ['63-policies-split', '63-policies-isolate'],
+  attacks: ['51-attacks', '68-start-order', '17-probes-and-hooks'],
+} as const;
 
 const suites = readdirSync(join(import.meta.dirname, '../../e2e')).filter((name) => name.endsWith(suffix));
-const elsewhere = [...lanes.flat(), ...simulated];
+const elsewhere: readonly string[] = [...Object.values(lanes).flat(), ...simulated];
 const alone = suites
   .map((name) => name.slice(0, -suffix.length))
   .filter((name) => !elsewhere.includes(name))
   .toSorted();
 
-/** Each is a process of its own: suites of one process keep namespaces in common. */
-const beside: Work = {
-  sideBySide: [
-    ...lanes.map((lane) => ({ name: `end to end: ${lane.join(', ')}`, command: mocha(...lane.map(path)) })),
-    { name: 'API client', command: mocha('e2e/kube/**/*.test.ts') },
-  ],
-};
+/** Suites of one process keep namespaces in common: each lane is a process of its own. */
+function lane(name: keyof typeof lanes): Step {
+  return { name: `end to end: ${lanes[name].join(', ')}`, command: mocha(...lanes[name].map(path)) };
+}
 
+const client: Step = { name: 'API client', command: mocha('e2e/kube/**/*.test.ts') };
+
+/** Three side by side keep two processors busy; what more there were would wait for each other, and tests give up on that. */
 function work(...withoutCluster: readonly Step[]): Work {
   return {
     inTurn: [
       {
         sideBySide: [
-          { inTurn: [...withoutCluster, netns, browser, deploy, onSimulated] },
-          { inTurn: [...cluster, beside] },
+          { inTurn: [...withoutCluster, netns] },
+          { inTurn: [...cluster, { sideBySide: [lane('outside'), lane('workloads')] }] },
+        ],
+      },
+      {
+        sideBySide: [
+          { inTurn: [browser, deploy, onSimulated] },
+          lane('policies'),
+          { inTurn: [client, lane('attacks')] },
         ],
       },
       ...alone.map((suite) => ({ name: `end to end, alone: ${suite}`, command: mocha(path(suite)) })),
