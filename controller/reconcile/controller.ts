@@ -24,6 +24,7 @@ import { Reporter } from './reporter.ts';
 import { PolicyStatusReconciler } from './policy-status.ts';
 import { SplitNetworkReconciler } from './split-network.ts';
 import { SplitPodReconciler } from './split-pod.ts';
+import { sweepAfterMs } from './sweep.ts';
 import { WorkloadObjects } from './workload-objects.ts';
 import { workloadIndex, World } from './world.ts';
 import { changedClaims, onlyCountChanged, onlyStatusChanged } from './changes.ts';
@@ -40,10 +41,10 @@ export interface ControllerOptions {
   readonly clusterDns?: readonly string[] | undefined;
 }
 
-/** Everything is looked at again this often, whatever events were missed: the backstop of a level-based controller. */
-const sweepMs = 60_000;
 /** How many addresses of a SplitNetwork are taken is said this late: a thousand Pods at once are not a thousand writes. */
 const countMs = 1_000;
+/** How many Pods are in which phase is counted this often, for the metrics. */
+const phasesMs = 60_000;
 /** A Pod that opted in with one container: said once, not again by each new leader. */
 const freshMs = 120_000;
 
@@ -60,6 +61,7 @@ export class Controller {
   private readonly isolated: WorkQueue;
   private running: readonly Workers[] = [];
   private cancelSweep: () => void = () => undefined;
+  private cancelCount: () => void = () => undefined;
 
   constructor(options: ControllerOptions) {
     const { clock, metrics } = options;
@@ -127,10 +129,12 @@ export class Controller {
       this.workers('network-policy', this.networkPolicies, 2, (key) => mirrors.reconcile(key)),
     ];
     this.sweep();
+    this.countPhases();
   }
 
   async stop(): Promise<void> {
     this.cancelSweep();
+    this.cancelCount();
     await Promise.all(this.running.map((workers) => workers.stop()));
     await this.world.stop();
   }
@@ -272,8 +276,10 @@ export class Controller {
 
   private sweep(): void {
     const { world } = this;
-    for (const key of world.pods.store.countsOf('isolated').keys()) this.isolated.add(key);
-    for (const key of world.pods.store.countsOf('pieces').keys()) this.splits.add(key);
+    const isolated = world.pods.store.countsOf('isolated');
+    for (const key of isolated.keys()) this.isolated.add(key);
+    const split = world.pods.store.countsOf('pieces');
+    for (const key of split.keys()) this.splits.add(key);
     for (const { metadata } of world.containerPolicies.store.list()) {
       this.policies.add(`${metadata.namespace ?? ''}/${metadata.name}`);
     }
@@ -285,8 +291,7 @@ export class Controller {
       ...world.budgets.store.list(),
     ];
     for (const object of generated) for (const key of workloadIndex(object)) this.workloads.add(key);
-    this.countPhases();
-    this.cancelSweep = this.options.clock.after(sweepMs, () => {
+    this.cancelSweep = this.options.clock.after(sweepAfterMs(isolated.size + split.size), () => {
       this.sweep();
     });
   }
@@ -295,5 +300,8 @@ export class Controller {
     const { splits } = this.options.metrics;
     splits.reset();
     for (const [phase, count] of this.world.podSplits.store.countsOf('phase')) splits.set({ phase }, count);
+    this.cancelCount = this.options.clock.after(phasesMs, () => {
+      this.countPhases();
+    });
   }
 }
